@@ -54,7 +54,7 @@ async def sent(pages, path, **fields):
     return await pages.post(path, data={"csrf": "csrf-of-ada", **fields})
 
 
-async def test_what_will_happen_is_said_before_it_does(pages, answers, known):
+async def test_the_page_says_what_will_happen_before_it_is_confirmed(pages, answers, known):
     runs, ended = running(1), failed(2)
     known(runs, ended)
 
@@ -68,7 +68,7 @@ async def test_what_will_happen_is_said_before_it_does(pages, answers, known):
     assert posted(answers) == []
 
 
-async def test_jobs_that_run_are_not_run_again(pages, known):
+async def test_running_jobs_are_not_rerun(pages, known):
     known(running(1))
 
     answer = await sent(pages, "/bulk", action="rerun", job=[target_of(running(1)).token])
@@ -77,7 +77,7 @@ async def test_jobs_that_run_are_not_run_again(pages, known):
     assert "/bulk/run" not in answer.text
 
 
-async def test_a_job_that_is_gone_or_hidden_is_said_to_be(pages, known):
+async def test_a_deleted_or_unreadable_job_is_reported(pages, known):
     known()
 
     answer = await sent(pages, "/bulk", action="cancel", job=["secret/other/uid-1"])
@@ -85,7 +85,7 @@ async def test_a_job_that_is_gone_or_hidden_is_said_to_be(pages, known):
     assert "not found, or you may not read it" in answer.text
 
 
-async def test_another_job_of_the_same_name_is_left_alone(pages, known):
+async def test_another_job_of_the_same_name_is_not_affected(pages, known):
     known(running(1, uid="newer-uid"))
 
     answer = await sent(pages, "/bulk", action="cancel", job=[target_of(running(1)).token])
@@ -93,7 +93,7 @@ async def test_another_job_of_the_same_name_is_left_alone(pages, known):
     assert "not found" in answer.text
 
 
-async def test_nothing_ticked_is_said(pages, known):
+async def test_an_empty_selection_is_reported(pages, known):
     known()
 
     assert "No jobs were selected." in (await sent(pages, "/bulk", action="cancel")).text
@@ -110,7 +110,9 @@ def asked_lists(answers):
         ("rerun-all", [*sorted(OVER, key=PHASES.index)]),
     ],
 )
-async def test_all_that_match_are_only_those_that_the_action_changes(pages, answers, known, action, phases):
+async def test_a_selection_of_all_matches_contains_only_jobs_that_the_action_changes(
+    pages, answers, known, action, phases
+):
     known(running(1))
 
     await sent(pages, "/bulk", action=action, asks="namespace=team-a&queue=agents&order=oldest")
@@ -120,7 +122,7 @@ async def test_all_that_match_are_only_those_that_the_action_changes(pages, answ
     assert (asked["namespace"], asked["queue"], asked["order"]) == ("team-a", "agents", "oldest")
 
 
-async def test_phases_of_the_list_stay_a_filter_of_all_that_match(pages, answers, known):
+async def test_a_selection_of_all_matches_keeps_the_phases_of_the_list(pages, answers, known):
     known(running(1))
 
     await sent(pages, "/bulk", action="cancel-all", asks="phase=Running&phase=Failed")
@@ -128,7 +130,7 @@ async def test_phases_of_the_list_stay_a_filter_of_all_that_match(pages, answers
     assert asked_lists(answers)[0].get_list("phase") == ["Running"]
 
 
-async def test_a_list_of_jobs_that_have_ended_has_none_to_cancel(pages, answers, known):
+async def test_a_list_of_ended_jobs_has_none_to_cancel(pages, answers, known):
     known(failed(1))
 
     answer = await sent(pages, "/bulk", action="cancel-all", asks="phase=Failed")
@@ -174,7 +176,7 @@ async def followed(pages, action, asks):
 
 
 @pytest.mark.parametrize(("action", "job"), [("cancel", running), ("rerun", failed)])
-async def test_all_pages_of_a_long_list_are_reached_one_after_the_other(pages, answers, long_list, action, job):
+async def test_all_pages_of_a_long_list_are_processed_one_after_the_other(pages, answers, long_list, action, job):
     long_list(*(job(number) for number in range(450)))
 
     acted, asking = await followed(pages, action, "queue=agents")
@@ -186,13 +188,13 @@ async def test_all_pages_of_a_long_list_are_reached_one_after_the_other(pages, a
     assert len({path for path, _ in posted(answers)}) == 450
 
 
-async def test_how_many_are_left_is_counted_to_500(pages, long_list):
+async def test_remaining_jobs_are_counted_up_to_500(pages, long_list):
     long_list(*(running(number) for number in range(800)))
 
     assert "more than 500 other jobs" in (await sent(pages, "/bulk", action="cancel-all")).text
 
 
-async def test_jobs_that_were_created_since_the_first_page_are_left_out(pages, answers, long_list):
+async def test_jobs_created_since_the_first_page_are_left_out(pages, answers, long_list):
     long_list(*(failed(number) for number in range(250)))
 
     _, asking = await followed(pages, "rerun", "order=oldest")
@@ -202,20 +204,20 @@ async def test_jobs_that_were_created_since_the_first_page_are_left_out(pages, a
 
 
 @pytest.mark.parametrize("asks", ["phase=Broken", "fase=Failed"])
-async def test_a_list_that_is_not_understood_matches_no_job(pages, answers, known, asks):
+async def test_an_invalid_list_matches_no_job(pages, answers, known, asks):
     known(running(1))
 
     assert (await sent(pages, "/bulk", action="cancel-all", asks=asks)).status_code == 400
     assert asked_lists(answers) == []
 
 
-async def test_a_time_that_no_page_sends_is_refused(pages, known):
+async def test_an_invalid_time_is_refused(pages, known):
     known(running(1))
 
     assert (await sent(pages, "/bulk", action="cancel-all", before="soon")).status_code == 400
 
 
-async def test_many_names_are_looked_up_in_few_questions(pages, answers, known):
+async def test_many_names_are_looked_up_in_few_requests(pages, answers, known):
     jobs = [running(number) for number in range(45)]
     known(*jobs)
 
@@ -225,14 +227,14 @@ async def test_many_names_are_looked_up_in_few_questions(pages, answers, known):
     assert [request.url.path for request in answers.asked].count("/v1/agentjobs") == 3
 
 
-async def test_more_than_200_at_once_are_refused(pages, answers, known):
+async def test_more_than_200_jobs_in_a_form_are_refused(pages, answers, known):
     answer = await sent(pages, "/bulk", action="cancel", job=[f"a/b/c{number}" for number in range(MAX_JOBS + 1)])
 
     assert answer.status_code == 400
     assert answers.asked == []
 
 
-async def test_each_job_is_acted_on_by_its_uid_and_told_of(pages, answers, known):
+async def test_the_action_on_each_job_uses_its_uid_and_is_reported(pages, answers, known):
     runs, lost = running(1), running(2)
     known(runs, lost, refused={lost.name: refusal(403, "Forbidden", "ada may not patch agentjobs")})
 
@@ -245,7 +247,7 @@ async def test_each_job_is_acted_on_by_its_uid_and_told_of(pages, answers, known
     assert "ada may not patch agentjobs" in answer.text
 
 
-async def test_a_form_sent_twice_asks_for_the_same_new_job(pages, answers, known):
+async def test_a_form_sent_twice_requests_the_same_new_job(pages, answers, known):
     known(failed(0))
 
     for _ in range(2):
@@ -256,7 +258,7 @@ async def test_a_form_sent_twice_asks_for_the_same_new_job(pages, answers, known
     assert f'href="/jobs/team-a/{first["name"]}"' in answer.text
 
 
-async def test_a_job_that_this_form_has_made_before_counts_as_done(pages, known):
+async def test_a_job_that_the_form_already_created_counts_as_done(pages, known):
     known(failed(0), refused={failed(0).name: refusal(409, "AlreadyExists", "there is one")})
 
     answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[target_of(failed(0)).token])
@@ -265,7 +267,7 @@ async def test_a_job_that_this_form_has_made_before_counts_as_done(pages, known)
     assert "It was already created by this form." in answer.text
 
 
-async def test_too_much_at_once_is_waited_for(pages, answers, known):
+async def test_a_rate_limited_action_is_retried(pages, answers, known):
     known(running(1))
     told = [refusal(429, "TooManyRequests", **{"Retry-After": "0"}), done(running(1), "cancel")]
 
@@ -281,7 +283,7 @@ async def test_too_much_at_once_is_waited_for(pages, answers, known):
     assert told == []
 
 
-async def test_no_more_than_a_few_requests_are_under_way(pages, answers, known, monkeypatch):
+async def test_only_a_few_requests_are_in_progress_at_a_time(pages, answers, known, monkeypatch):
     jobs, under_way, most = [running(number) for number in range(30)], [0], [0]
     known(*jobs)
 
@@ -308,14 +310,14 @@ async def test_no_more_than_a_few_requests_are_under_way(pages, answers, known, 
         pytest.param({"action": "cancel", "token": TOKEN, "job": "../../x/y"}, id="no-job"),
     ],
 )
-async def test_what_no_page_sends_does_nothing(pages, answers, fields):
+async def test_an_invalid_form_has_no_effect(pages, answers, fields):
     answer = await sent(pages, "/bulk/run", **fields)
 
     assert answer.status_code == 400
     assert answers.asked == []
 
 
-async def test_who_is_signed_out_meanwhile_signs_in_again(pages, known):
+async def test_a_user_whose_session_ended_meanwhile_signs_in_again(pages, known):
     known(running(1), refused={running(1).name: refusal(401, "Unauthorized")})
 
     answer = await sent(pages, "/bulk/run", action="cancel", token=TOKEN, job=[target_of(running(1)).token])
@@ -324,11 +326,11 @@ async def test_who_is_signed_out_meanwhile_signs_in_again(pages, known):
     assert answer.headers["location"].startswith("/sign-in")
 
 
-async def test_an_answer_to_a_form_that_is_reloaded_by_its_address_leads_to_the_list(pages):
+async def test_reloading_the_address_of_a_form_redirects_to_the_list(pages):
     assert (await pages.get("/bulk/run")).headers["location"] == "/jobs"
 
 
-async def test_a_form_has_a_token_of_its_own(pages, known):
+async def test_each_form_has_its_own_token(pages, known):
     known(failed(0))
     forms = [(await sent(pages, "/bulk", action="rerun", job=[target_of(failed(0)).token])).text for _ in range(2)]
 
@@ -338,7 +340,7 @@ async def test_a_form_has_a_token_of_its_own(pages, known):
 
 
 @given(names, st.uuids())
-def test_a_name_to_run_again_is_one_that_kubernetes_takes(name, uid):
+def test_the_name_of_a_rerun_is_valid_in_kubernetes(name, uid):
     made = name_again(Target("team-a", name, str(uid)), TOKEN)
 
     assert len(made) <= MAX_JOB_NAME
@@ -347,11 +349,11 @@ def test_a_name_to_run_again_is_one_that_kubernetes_takes(name, uid):
 
 
 @pytest.mark.parametrize("value", ["", "a/b", "a/b/c/d", "A/b/c", "a/../c", "a/b/<script>", "a/b/c\n"])
-def test_what_cannot_be_a_job_is_left_out(value):
+def test_invalid_targets_are_left_out(value):
     assert targets([value, "a/b/c"]) == (Target("a", "b", "c"),)
 
 
-def test_a_job_that_is_named_twice_is_acted_on_once():
+def test_a_job_selected_twice_gets_the_action_once():
     assert len(targets(["a/b/c", "a/b/c"])) == 1
 
 
@@ -368,7 +370,7 @@ async def test_a_form_of_a_list_with_a_long_address_is_read_or_refused(pages, an
     assert len(posted(answers)) == (place == "/bulk/run" and status == 200)
 
 
-async def test_the_bar_says_that_one_is_among_jobs(pages, known):
+async def test_the_navigation_marks_jobs_as_the_current_page(pages, known):
     known(running(1))
 
     answer = await sent(pages, "/bulk", action="cancel", job=[target_of(running(1)).token])

@@ -70,7 +70,7 @@ def test_bars_stay_inside_their_field(made):
 
 
 @given(charts())
-def test_heights_are_in_proportion_to_what_is_counted(made):
+def test_heights_are_proportional_to_counts(made):
     shown, series, chart = made
     sums = [sum(one.values[place] for one in series) for place in range(shown.count)]
     most = max(round_ticks(max(sums), whole=True))
@@ -80,7 +80,7 @@ def test_heights_are_in_proportion_to_what_is_counted(made):
 
 
 @given(charts())
-def test_labels_of_time_do_not_overlap_and_are_inside(made):
+def test_labels_of_times_do_not_overlap_and_are_inside_the_chart(made):
     _, _, chart = made
     ends = [
         (tick.at - len(tick.text) * CHARACTER / 2, tick.at + len(tick.text) * CHARACTER / 2) for tick in chart.across
@@ -102,7 +102,7 @@ def test_an_axis_reaches_the_highest_value_in_a_few_round_steps(peak, whole):
 
 
 @given(moments, spans, st.sampled_from([1, 60, 300, 864, 7200, 86400]))
-def test_time_is_cut_into_few_slices_that_cover_it(since, span, least):
+def test_a_time_range_is_divided_into_few_slices_that_cover_it(since, span, least):
     shown = slices(since, since + span, least=least)
 
     assert shown.first <= since
@@ -130,7 +130,7 @@ def test_a_chart_of_six_series_is_at_most_8_kilobytes():
     assert len(page.encode()) <= 8192
 
 
-def test_nothing_is_said_to_be_nothing():
+def test_an_empty_chart_says_that_there_are_no_values():
     shown = slices(NOW - timedelta(hours=1), NOW)
 
     chart = chart_of(shown, [0.0] * shown.count)
@@ -140,7 +140,7 @@ def test_nothing_is_said_to_be_nothing():
     assert "<svg" not in drawn(chart)
 
 
-def test_a_single_value_is_drawn_and_told():
+def test_a_single_value_is_drawn_and_described():
     shown = slices(NOW - timedelta(hours=1), NOW)
     counts = [0.0] * shown.count
     counts[7] = 3.0
@@ -151,7 +151,7 @@ def test_a_single_value_is_drawn_and_told():
     assert chart.rows == (("Nov 29 18:38", ("3",)),)
 
 
-def test_names_of_series_are_text():
+def test_names_of_series_are_escaped():
     shown = slices(NOW - timedelta(hours=1), NOW)
     evil = "<script>\u202ealert(1)"
 
@@ -164,7 +164,7 @@ def test_names_of_series_are_text():
 @pytest.mark.parametrize(
     ("value", "told"), [(0, "0"), (950, "950"), (1234, "1.23k"), (999999, "1M"), (2.5e9, "2.5G"), (0.25, "0.25")]
 )
-def test_numbers_are_short(value, told):
+def test_numbers_are_abbreviated(value, told):
     assert short(value) == told
 
 
@@ -172,5 +172,5 @@ def test_numbers_are_short(value, told):
     ("value", "told"),
     [(0, "$0"), (0.05, "$0.05"), (0.00002, "$0.00002"), (1, "$1"), (2.5, "$2.50"), (999.9, "$1k"), (1234, "$1.23k")],
 )
-def test_dollars_are_short(value, told):
+def test_dollars_are_abbreviated(value, told):
     assert short_dollars(value) == told

@@ -19,14 +19,14 @@ def deep(items):
     return {"value": value}
 
 
-def test_what_is_small_is_shown_whole():
+def test_a_small_document_is_shown_completely():
     assert (json.loads(json_text(SMALL).text), json_text(SMALL).left_out) == (SMALL, 0)
     assert (yaml.safe_load(yaml_text(SMALL).text), yaml_text(SMALL).left_out) == (SMALL, 0)
     assert json_file(SMALL) == json.dumps(SMALL, indent=2, ensure_ascii=False)
 
 
 @pytest.mark.parametrize("shown", [json_text, yaml_text])
-def test_what_is_left_out_is_counted(shown):
+def test_omitted_items_are_counted(shown):
     found = shown({"text": "x" * 1000}, 100)
 
     assert len(found.text) == 100
@@ -34,7 +34,7 @@ def test_what_is_left_out_is_counted(shown):
 
 
 @pytest.mark.parametrize("shown", [json_text, yaml_text, json_file])
-def test_deep_lists_take_no_room_for_the_space_before_each_item(shown):
+def test_indentation_of_deep_lists_does_not_count_in_the_size(shown):
     value = deep(100_000)
     tracemalloc.start()
     try:

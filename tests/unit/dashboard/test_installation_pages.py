@@ -23,7 +23,7 @@ def asked(answers, path):
     return [dict(one.url.params) for one in answers.asked if one.url.path == path]
 
 
-async def test_who_may_read_everything_sees_the_models_of_the_installation(answers, pages):
+async def test_a_user_who_can_read_everything_sees_the_models_of_the_installation(answers, pages):
     serve_models(answers, models_seen(a_provider(a_key())))
     answers["/v1/namespaces"] = {"items": ["shop"], "everywhere": True}
 
@@ -34,7 +34,7 @@ async def test_who_may_read_everything_sees_the_models_of_the_installation(answe
 
 
 @pytest.mark.parametrize(("query", "namespace"), [("", "shop"), ("?namespace=bank&namespace=shop", "bank")])
-async def test_others_see_them_as_one_of_their_namespaces(answers, pages, query, namespace):
+async def test_other_users_see_the_models_of_one_of_their_namespaces(answers, pages, query, namespace):
     serve_models(answers, models_seen())
 
     page = await pages.get(f"/models{query}")
@@ -43,7 +43,7 @@ async def test_others_see_them_as_one_of_their_namespaces(answers, pages, query,
     assert f"for jobs of namespace <bdi>{namespace}</bdi>" in page.text
 
 
-async def test_the_keys_of_each_other_namespace_are_one_link_away(answers, pages):
+async def test_each_other_namespace_has_a_link_to_its_keys(answers, pages):
     serve_models(answers, models_seen())
     answers["/v1/namespaces"] = {"items": ["bank", "shop"], "everywhere": False}
 
@@ -53,21 +53,21 @@ async def test_the_keys_of_each_other_namespace_are_one_link_away(answers, pages
     assert '<a href="/models?by=model&amp;namespace=shop"><bdi>shop</bdi></a>' in page.text
 
 
-async def test_who_may_read_nothing_is_shown_no_models(answers, pages):
+async def test_a_user_who_can_read_nothing_sees_no_models(answers, pages):
     answers["/v1/namespaces"] = {"items": [], "everywhere": False}
 
     assert (await pages.get("/models")).status_code == 403
     assert asked(answers, "/v1/models") == []
 
 
-async def test_calls_under_way_lead_to_their_jobs(answers, pages):
+async def test_calls_in_progress_link_to_their_jobs(answers, pages):
     call = CallsUnderWay(namespace="shop", job="triage", model="m", calls=2, since=NOON)
     serve_models(answers, models_seen(under_way=[call]))
 
     assert 'href="/jobs/shop/triage"' in (await pages.get("/models")).text
 
 
-async def test_the_installation_says_what_is_wrong_first(answers, pages):
+async def test_the_page_of_the_installation_begins_with_its_problems(answers, pages):
     answers["/v1/installation"] = an_installation(a_process("gateway"), a_process("proxy"))
     answers["/v1/models"] = models_seen()
 
@@ -76,7 +76,7 @@ async def test_the_installation_says_what_is_wrong_first(answers, pages):
     assert page.index("No operator was seen") < page.index("PostgreSQL 17.2")
 
 
-async def test_who_may_not_see_the_installation_is_told_who_may(answers, pages):
+async def test_a_user_who_cannot_see_the_installation_is_told_the_required_permission(answers, pages):
     answers["/v1/installation"] = refusal(403, "Forbidden")
 
     page = await pages.get("/installation")
@@ -84,7 +84,7 @@ async def test_who_may_not_see_the_installation_is_told_who_may(answers, pages):
     assert (page.status_code, "list AgentJobs in all namespaces" in page.text) == (403, True)
 
 
-async def test_actions_lead_to_what_they_were_done_to(answers, pages):
+async def test_actions_link_to_their_objects(answers, pages):
     answers["/v1/namespaces"] = SHOP
     done = [an_action("AgentJob", "cancel", "triage", uid="u-1"), an_action("AgentQueue", "pause", "agents")]
     refused = an_action("AgentSchedule", "trigger", "brief", status=403, message="You may not.")
@@ -98,7 +98,7 @@ async def test_actions_lead_to_what_they_were_done_to(answers, pages):
     assert "refused</span> triggered schedule" in page
 
 
-async def test_a_job_that_came_of_an_action_is_a_link_and_other_texts_are_none(answers, pages):
+async def test_only_a_job_created_by_an_action_is_a_link(answers, pages):
     answers["/v1/namespaces"] = SHOP
     ran, odd = an_action("AgentTemplate", "run", "review", message="review-1"), "javascript:x"
     others = [
@@ -113,7 +113,7 @@ async def test_a_job_that_came_of_an_action_is_a_link_and_other_texts_are_none(a
     assert page.count("made <a") == 1
 
 
-async def test_an_action_of_a_newer_version_is_shown_by_its_words(answers, pages):
+async def test_an_unknown_action_of_a_newer_version_is_shown_by_its_name(answers, pages):
     answers["/v1/namespaces"] = SHOP
     done = [an_action("Session", "archive", "u/1"), an_action("Session", "delete", "u/2")]
     answers["/v1/actions"] = RecordedActions(items=done, cursor=None)
@@ -125,7 +125,7 @@ async def test_an_action_of_a_newer_version_is_shown_by_its_words(answers, pages
     assert "Older" not in page
 
 
-async def test_hostile_texts_are_shown_as_text(answers, pages):
+async def test_hostile_texts_are_escaped(answers, pages):
     closed = [ClosedKey(model=HOSTILE, reason=HOSTILE, until=NOON.replace(year=2100))]
     seen = models_seen(a_provider(a_key(closed=closed)), aliases={HOSTILE: HOSTILE})
     serve_models(answers, seen)
@@ -139,7 +139,7 @@ async def test_hostile_texts_are_shown_as_text(answers, pages):
     assert "\u202e" not in shown
 
 
-async def test_no_page_says_that_models_can_be_asked_where_there_is_no_provider(answers, pages):
+async def test_no_page_says_that_models_are_available_without_a_provider(answers, pages):
     serve_models(answers, models_seen())
     answers["/v1/installation"] = an_installation(
         *map(a_process, ("gateway", "proxy")), a_process("operator", leads=True)
@@ -151,7 +151,7 @@ async def test_no_page_says_that_models_can_be_asked_where_there_is_no_provider(
     assert "models can be called." not in page.text.replace("only scripted models can be called.", "")
 
 
-async def test_a_month_without_calls_is_one_sentence_and_no_empty_charts(answers, pages):
+async def test_a_month_without_calls_is_a_sentence_without_empty_charts(answers, pages):
     serve_models(answers, models_seen())
 
     page = await pages.get("/models")

@@ -16,7 +16,7 @@ def wrong(*processes, models=None, **more):
     return installation_view(an_installation(*processes, **more), models or models_seen(), NOON).wrong
 
 
-def test_of_a_healthy_installation_nothing_is_wrong():
+def test_a_healthy_installation_has_no_problems():
     standby, dashboard = a_process("operator", name="b"), a_process("dashboard")
 
     assert wrong(*WELL, standby, dashboard) == []
@@ -33,20 +33,20 @@ def test_of_a_healthy_installation_nothing_is_wrong():
         pytest.param((*WELL, a_process("gateway", version="9.9")), "warn", "0.1.0 and 9.9", id="mixed-versions"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_on_top(processes, tone, said):
+def test_each_problem_is_one_sentence_at_the_top(processes, tone, said):
     (told,) = wrong(*processes)
 
     assert (told.tone, said in told.text) == (tone, True)
 
 
 @pytest.mark.parametrize(("skew", "said"), [(90.0, "90 s ahead of"), (-3.0, "3 s behind")])
-def test_clocks_that_differ_are_told(skew, said):
+def test_different_clocks_are_reported(skew, said):
     (told,) = wrong(*WELL, clock_skew_seconds=skew)
 
     assert said in told.text
 
 
-def test_a_key_that_its_provider_refused_is_told():
+def test_a_refused_key_is_reported():
     models = models_seen(a_provider(a_key(closed=[CLOSED])))
 
     (told,) = wrong(*WELL, models=models)
@@ -54,7 +54,7 @@ def test_a_key_that_its_provider_refused_is_told():
     assert told.text == "gemini refused key first. No call uses it until 12:03:00 UTC: 401 invalid key"
 
 
-def test_the_leader_stands_first_and_versions_are_marked_where_they_differ():
+def test_the_leader_is_first_and_different_versions_are_marked():
     processes = (a_process("operator", name="a", version="0.2.0"), a_process("operator", name="b", leads=True))
 
     operators = installation_view(an_installation(*processes), models_seen(), NOON).groups[0]
@@ -66,7 +66,7 @@ def test_the_leader_stands_first_and_versions_are_marked_where_they_differ():
 @pytest.mark.parametrize(
     ("count", "said"), [(8192, "8 KiB"), (312 * 2**20, "312 MiB"), (5 * 2**30, "5.0 GiB")], ids=["k", "m", "g"]
 )
-def test_sizes_are_told_as_people_read_them(count, said):
+def test_sizes_are_formatted_for_people(count, said):
     assert size(count) == said
 
 
@@ -80,7 +80,7 @@ def test_sizes_are_told_as_people_read_them(count, said):
     ],
     ids=["none", "open", "one-of-two", "all"],
 )
-def test_the_health_of_a_provider_is_that_of_its_keys(keys, word, tone):
+def test_the_health_of_a_provider_follows_from_its_keys(keys, word, tone):
     ((name, health),) = installation_view(an_installation(*WELL), models_seen(a_provider(*keys)), NOON).providers
 
     assert (name, health.word, health.tone) == ("gemini", word, tone)

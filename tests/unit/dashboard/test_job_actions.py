@@ -18,7 +18,7 @@ PAGE = "/jobs/docs/triage-7"
         ("Failed", "ModelAuth", ["rerun"], ["cancel", "suspend", "resume"]),
     ],
 )
-async def test_only_what_is_possible_now_is_offered(pages, answers, phase, reason, offered, not_offered):
+async def test_only_possible_actions_are_offered(pages, answers, phase, reason, offered, not_offered):
     said = {"Suspended": "Suspended", "Failed": "Failed", "Running": "Admitted"}[phase]
     condition = {"type": said, "status": "True", "reason": reason, "lastTransitionTime": "2026-11-20T12:00:00Z"}
     answered(answers, a_story(a_start()), seen=an_object(phase, reason, status={"conditions": [condition]}))
@@ -33,7 +33,7 @@ async def post(pages, order, **form):
 
 
 @pytest.mark.parametrize("order", ["cancel", "suspend", "resume"])
-async def test_an_order_is_given_and_the_page_says_so(pages, answers, order):
+async def test_an_action_is_sent_and_reported_on_the_page(pages, answers, order):
     answered(answers, a_story(a_start()), seen=an_object("Running"))
     done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": order}
     answers[f"{BASE}/triage-7/{order}"] = done
@@ -43,7 +43,7 @@ async def test_an_order_is_given_and_the_page_says_so(pages, answers, order):
     assert "The job was " in (await pages.get(page.headers["location"])).text
 
 
-async def test_a_rerun_leads_to_the_new_job(pages, answers):
+async def test_a_rerun_redirects_to_the_new_job(pages, answers):
     answered(answers, a_story(a_start()), seen=an_object("Failed"))
     done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": "rerun", "made": "triage-8"}
     answers[f"{BASE}/{UID}/rerun"] = done
@@ -53,7 +53,7 @@ async def test_a_rerun_leads_to_the_new_job(pages, answers):
     assert json.loads(answers.asked[-1].content) == {"name": "triage-8"}
 
 
-async def test_a_rerun_that_is_sent_twice_makes_one_job(pages, answers):
+async def test_a_rerun_sent_twice_creates_one_job(pages, answers):
     answers[f"{BASE}/triage-7/rerun"] = lambda request: httpx.Response(409, json={})
     for _ in range(2):
         await post(pages, "rerun", once="0a1b2c3d", uid="' OR 1=1")
@@ -61,13 +61,13 @@ async def test_a_rerun_that_is_sent_twice_makes_one_job(pages, answers):
     assert [json.loads(one.content) for one in answers.asked] == [{"name": "triage-7-0a1b2c3d"}] * 2
 
 
-async def test_the_form_means_the_job_that_was_looked_at(pages, answers):
+async def test_the_form_acts_on_the_job_that_was_shown(pages, answers):
     a_failed_job(answers)
 
     assert f'name="uid" value="{UID}"' in (await pages.get(PAGE)).text
 
 
-async def test_an_order_that_is_refused_says_why(pages, answers):
+async def test_a_refused_action_is_reported_with_the_reason(pages, answers):
     answers[f"{BASE}/triage-7/cancel"] = refusal(403, "Forbidden", "ada may not patch agentjobs")
     page = await post(pages, "cancel")
 
@@ -75,12 +75,12 @@ async def test_an_order_that_is_refused_says_why(pages, answers):
     assert "ada may not patch agentjobs" in page.text
 
 
-async def test_there_are_no_other_orders(pages, answers):
+async def test_other_actions_are_not_found(pages, answers):
     assert (await post(pages, "delete")).status_code == 404
     assert answers.asked == []
 
 
-async def test_cancelling_asks_first(pages, answers):
+async def test_cancelling_requires_a_confirmation(pages, answers):
     answered(answers, seen=an_object("Running"))
     page = await pages.get(f"{PAGE}/cancel")
 
@@ -88,7 +88,7 @@ async def test_cancelling_asks_first(pages, answers):
     assert [request.method for request in answers.asked] == ["GET", "GET"]
 
 
-async def test_what_was_done_is_none_of_the_address(pages, answers):
+async def test_the_result_of_an_action_is_not_in_the_address(pages, answers):
     a_failed_job(answers)
 
     assert "Call us" not in (await pages.get(PAGE, params={"done": "Call us"})).text

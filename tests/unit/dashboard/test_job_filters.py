@@ -19,11 +19,11 @@ texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_si
 
 
 @given(st.lists(texts, unique=True, max_size=8))
-def test_values_are_typed_and_read_back(values):
+def test_values_are_parsed_and_shown_again(values):
     assert split(joined(values)) == tuple(values)
 
 
-def test_what_the_form_sends_becomes_the_words_of_a_url():
+def test_fields_of_the_form_become_parameters_of_the_url():
     sent = [("form", "1"), ("text", " "), ("in.queue", "a, b,a"), ("in.partition", '"x, y", z'), ("phase", "Failed")]
 
     assert canonical(sent) == (
@@ -35,7 +35,7 @@ def test_what_the_form_sends_becomes_the_words_of_a_url():
     )
 
 
-def test_a_url_stays_as_it_is():
+def test_a_complete_url_is_not_changed():
     assert canonical([("partition", "a,b"), ("namespace", "n")]) is None
 
 
@@ -61,7 +61,7 @@ def test_several_values_of_a_field_are_alternatives(parameter):
         ("today", NOW.replace(hour=0, minute=0, second=0)),
     ],
 )
-def test_times_that_move_on_are_read_at_the_time(word, since):
+def test_relative_times_are_read_at_the_time_of_the_request(word, since):
     assert wanted([("within", word)], NOW).filter.since == since
     assert wanted([("endedWithin", word)], NOW).filter.ended_since == since
 
@@ -89,7 +89,7 @@ def test_exact_times_costs_text_and_order_are_read():
         ("queue", "q\0"),
     ],
 )
-def test_a_wrong_value_is_said_at_its_field_and_asks_for_nothing(parameter, value):
+def test_an_invalid_value_is_reported_at_its_field_and_causes_no_request(parameter, value):
     found = wanted([(parameter, value), ("queue", "default")], NOW)
 
     assert list(found.errors) == [parameter]
@@ -97,27 +97,27 @@ def test_a_wrong_value_is_said_at_its_field_and_asks_for_nothing(parameter, valu
     assert found.filter.since is None
 
 
-def test_a_parameter_that_is_no_filter_is_named_and_asks_for_nothing():
+def test_an_unknown_parameter_is_named_and_causes_no_request():
     found = wanted([("fase", "Failed"), ("fase", "Running"), ("queue", "default")], NOW)
 
     assert (found.unknown, found.is_valid) == (("fase",), False)
 
 
-def test_what_pages_add_to_an_address_is_known():
+def test_parameters_that_pages_add_are_known():
     assert wanted([("namespace", "n"), ("cursor", "c"), ("within", "7d"), ("nothing", "")], NOW).is_valid
 
 
 @pytest.mark.parametrize(
     "where", [ROOT / "docs/how-to/dashboard.md", ROOT / "tests/bench/pages.py"], ids=lambda path: path.name
 )
-def test_lists_are_named_by_parameters_that_there_are(where):
+def test_views_of_lists_use_known_parameters(where):
     lists = re.findall(r"/jobs\?([^\s\"]+)", where.read_text())
 
     assert [query for query in lists if not wanted(parse_qsl(query), NOW).is_valid] == []
     assert len(lists) > 3
 
 
-def test_too_many_values_are_said_at_the_field():
+def test_too_many_values_are_reported_at_the_field():
     assert "at most 20" in wanted([("queue", f"q{number}") for number in range(21)], NOW).errors["queue"]
 
 
@@ -137,7 +137,7 @@ def test_limits_that_no_job_can_match_are_reported_at_the_upper_one_with_both_va
     assert wanted(pairs, NOW).errors == {field: message}
 
 
-def test_each_thing_asked_for_can_be_taken_away_and_the_rest_stays():
+def test_each_filter_can_be_removed_and_the_others_are_kept():
     query = [("namespace", "n"), ("queue", "a"), ("queue", "b"), ("order", "cost"), ("cursor", "c")]
 
     chips = wanted(query, NOW).chips
@@ -146,7 +146,7 @@ def test_each_thing_asked_for_can_be_taken_away_and_the_rest_stays():
     assert chips[0].address == "/jobs?namespace=n&queue=b&order=cost"
 
 
-def test_a_url_of_thousands_of_values_makes_no_thousands_of_urls():
+def test_a_url_with_thousands_of_values_does_not_create_thousands_of_links():
     found = wanted([("phase", str(number)) for number in range(2000)], NOW)
 
     assert len(found.chips) == 50

@@ -51,7 +51,7 @@ def text_of(page):
     return " ".join(re.sub(r"<[^>]+>", " ", page.text).split())
 
 
-async def test_a_failed_job_says_why_and_what_to_do(pages, answers):
+async def test_a_failed_job_has_the_reason_and_a_solution(pages, answers):
     a_failed_job(answers)
     page = await pages.get(PAGE)
 
@@ -62,7 +62,7 @@ async def test_a_failed_job_says_why_and_what_to_do(pages, answers):
     assert 'href="/reasons/ModelAuth"' in page.text
 
 
-async def test_the_failure_and_what_it_was_given_are_there_without_a_click(pages, answers):
+async def test_the_failure_and_the_input_are_shown_without_a_click(pages, answers):
     a_failed_job(answers)
     told = text_of(await pages.get(PAGE))
 
@@ -71,14 +71,14 @@ async def test_the_failure_and_what_it_was_given_are_there_without_a_click(pages
     assert "read the issue" in told
 
 
-async def test_the_first_page_asks_six_questions_at_most(pages, answers):
+async def test_the_first_page_takes_at_most_six_requests(pages, answers):
     a_failed_job(answers)
     await pages.get(PAGE)
 
     assert len(answers.asked) <= 6
 
 
-async def test_a_job_whose_object_is_gone_is_shown_from_history(pages, answers):
+async def test_a_deleted_job_is_shown_from_history(pages, answers):
     answered(answers, a_story(a_start(), message="all well"))
     page = await pages.get(PAGE)
 
@@ -87,14 +87,14 @@ async def test_a_job_whose_object_is_gone_is_shown_from_history(pages, answers):
 
 
 @pytest.mark.parametrize("key", ["triage-7", UID])
-async def test_the_page_of_a_job_that_has_ended_follows_the_job_of_its_address(pages, answers, key):
+async def test_the_page_of_an_ended_job_follows_the_job_of_its_address(pages, answers, key):
     answered(answers, a_story(a_start()), seen=an_object(), key=key)
     page = await pages.get(f"/jobs/docs/{key}")
 
     assert f'sse-connect="/v1/changes?job=docs%2F{key}"' in page.text
 
 
-async def test_a_job_that_history_does_not_know_is_shown_from_its_object(pages, answers):
+async def test_a_job_unknown_to_history_is_shown_from_its_object(pages, answers):
     answered(answers, seen=an_object("Queued", "WaitingForSlot"))
     page = await pages.get(PAGE)
 
@@ -103,7 +103,7 @@ async def test_a_job_that_history_does_not_know_is_shown_from_its_object(pages, 
 
 
 @pytest.mark.parametrize("show", TABS)
-async def test_while_history_is_away_each_tab_says_so_and_shows_the_rest(pages, answers, show):
+async def test_each_tab_reports_an_unavailable_history_and_shows_the_rest(pages, answers, show):
     base = answered(answers, AWAY, seen=an_object("Running", ""))
     for path in ("spans", "events", "steps", "result", "models", "calls", "tree", "spec"):
         answers[f"{base}/{path}"] = AWAY
@@ -113,7 +113,7 @@ async def test_while_history_is_away_each_tab_says_so_and_shows_the_rest(pages, 
     assert "History cannot be read now" in page.text
 
 
-async def test_while_the_cluster_is_away_the_page_says_so(pages, answers):
+async def test_the_page_reports_an_unavailable_cluster(pages, answers):
     answered(answers, a_story(a_start()), seen=refusal(503, "Unavailable", "The API server is away."))
     page = await pages.get(PAGE)
 
@@ -130,13 +130,13 @@ async def test_while_the_cluster_is_away_the_page_says_so(pages, answers):
         pytest.param(AWAY, None, 503, id="perhaps in history"),
     ],
 )
-async def test_a_job_that_nobody_shows_is_a_problem_of_its_kind(pages, answers, story, seen, status):
+async def test_the_page_of_a_job_in_neither_source_has_the_status_of_the_failure(pages, answers, story, seen, status):
     answers[f"{BASE}/triage-7"], answers[f"{BASE}/triage-7/object"] = story, seen
 
     assert (await pages.get(PAGE)).status_code == status
 
 
-async def test_who_is_not_signed_in_any_more_is_asked_to(pages, answers):
+async def test_a_user_whose_session_ended_is_redirected_to_sign_in(pages, answers):
     answered(answers, a_story(a_start()), seen=refusal(401, "Unauthorized"))
     page = await pages.get(PAGE)
 
@@ -152,7 +152,7 @@ async def test_an_older_job_of_the_same_name_is_not_mixed_with_the_one_in_the_cl
     assert "This job is not in history yet." in page.text
 
 
-async def test_what_waits_tells_how_many_wait_with_it(pages, answers):
+async def test_a_waiting_job_shows_how_many_others_wait(pages, answers):
     conditions = [
         {
             "type": "Admitted",
@@ -172,7 +172,7 @@ async def test_what_waits_tells_how_many_wait_with_it(pages, answers):
     assert "all 2 slots of queue agents are taken" in told
 
 
-async def test_a_part_of_the_time_is_shown_alone(pages, answers):
+async def test_a_part_of_the_timeline_can_be_shown(pages, answers):
     a_failed_job(answers)
     page = await pages.get(PAGE, params={"start": "2"})
 
@@ -181,7 +181,7 @@ async def test_a_part_of_the_time_is_shown_alone(pages, answers):
 
 
 @pytest.mark.parametrize("query", ["from=yesterday", "start=two", "show=steps&step=-1", "show=logs&log=x"])
-async def test_what_is_no_time_or_number_is_said(pages, answers, query):
+async def test_an_invalid_time_or_number_is_reported(pages, answers, query):
     a_failed_job(answers)
 
     assert (await pages.get(f"{PAGE}?{query}")).status_code == 400
@@ -206,7 +206,7 @@ def a_tool_step(answers, **request):
     answers[f"{base}/steps/3"] = StepContent(step=step, request=request, body=None)
 
 
-async def test_a_tools_step_shows_its_arguments_and_leads_to_its_call(pages, answers):
+async def test_a_tools_step_shows_its_arguments_and_links_to_its_call(pages, answers):
     a_tool_step(answers, id="c1")
     page = await pages.get(PAGE, params={"show": "steps", "step": "3"})
 
@@ -214,7 +214,7 @@ async def test_a_tools_step_shows_its_arguments_and_leads_to_its_call(pages, ans
     assert 'href="/jobs/docs/triage-7?show=transcript&amp;start=2&amp;after=0#entry-2-3"' in page.text
 
 
-async def test_a_step_whose_call_is_not_found_leads_to_the_transcript_of_its_time(pages, answers):
+async def test_a_step_whose_call_is_not_found_links_to_the_transcript_at_its_time(pages, answers):
     a_tool_step(answers, id="another")
     page = await pages.get(PAGE, params={"show": "steps", "step": "3"})
 
@@ -222,7 +222,7 @@ async def test_a_step_whose_call_is_not_found_leads_to_the_transcript_of_its_tim
     assert "heat pumps" not in page.text
 
 
-async def test_among_thousands_of_entries_few_are_read_for_the_arguments(pages, answers):
+async def test_only_few_of_thousands_of_entries_are_read_for_the_arguments(pages, answers):
     a_tool_step(answers, id="c1")
     call = {"name": "search", "callId": "c1", "args": {"query": "one of many"}}
     all_ = [
@@ -245,7 +245,7 @@ async def test_among_thousands_of_entries_few_are_read_for_the_arguments(pages, 
 @pytest.mark.parametrize(
     ("call", "where"), [("0", "show=steps&step=3#step-3"), ("7", "show=steps&after=3")], ids=["found", "not found"]
 )
-async def test_a_call_in_the_transcript_leads_to_its_step(pages, answers, call, where):
+async def test_a_call_in_the_transcript_links_to_its_step(pages, answers, call, where):
     a_tool_step(answers, id="c1")
     base = f"{BASE}/triage-7"
     answers[f"{base}/events"] = Events(
@@ -256,7 +256,7 @@ async def test_a_call_in_the_transcript_leads_to_its_step(pages, answers, call, 
     assert (page.status_code, page.headers["location"]) == (303, f"{PAGE}?{where}")
 
 
-async def test_a_late_step_is_asked_for_with_its_page_alone(pages, answers):
+async def test_a_late_step_is_requested_with_only_its_page(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/steps"] = RecordedSteps(items=[a_step(n) for n in range(4901, 5001)], cursor="more")
     page = await pages.get(PAGE, params={"show": "steps", "step": "4950"})
@@ -297,7 +297,7 @@ def a_model_call(answers, content):
     answers[f"{base}/calls/{call['id']}/content"] = {"content": content}
 
 
-async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answers):
+async def test_the_request_to_a_model_is_shown_if_it_is_recorded(pages, answers):
     a_model_call(answers, {"request": {"contents": "Read it."}})
     page = await pages.get(PAGE, params={"show": "steps", "step": "1"})
 
@@ -311,7 +311,7 @@ async def test_what_a_model_was_asked_is_shown_where_it_is_recorded(pages, answe
         (KubernetesEvents(items=[], readable=False), "You may not read Events in this namespace."),
     ],
 )
-async def test_no_events_are_none_or_none_that_one_may_read(pages, answers, told, said):
+async def test_missing_events_and_unreadable_events_are_distinguished(pages, answers, told, said):
     base = a_failed_job(answers)
     answers[f"{base}/kubernetes-events"] = told
 
@@ -323,7 +323,7 @@ async def test_no_events_are_none_or_none_that_one_may_read(pages, answers, told
     [("agentjobs", "Started", True), ("kubelet", "Started", False), ("agentjobs", "Pulled", False)],
     ids=["ours", "our word, another meaning", "unknown"],
 )
-async def test_only_the_reasons_that_are_documented_are_links(pages, answers, source, reason, is_link):
+async def test_only_documented_reasons_are_links(pages, answers, source, reason, is_link):
     base = a_failed_job(answers)
     about = {"time": at(2), "type": "Normal", "message": "", "count": 1, "about": "Pod/triage-7-1"}
     answers[f"{base}/kubernetes-events"] = KubernetesEvents(
@@ -356,7 +356,7 @@ async def test_the_transcript_is_a_conversation(pages, answers):
     assert "<li>answer (https://a.example)</li>" in page.text
 
 
-async def test_the_log_is_readable_and_its_lines_have_addresses(pages, answers):
+async def test_the_log_is_readable_and_its_lines_have_anchors(pages, answers):
     a_failed_job(answers)
     page = await pages.get(PAGE, params={"show": "logs", "log": "2"})
 
@@ -375,7 +375,7 @@ async def test_only_the_log_of_the_running_start_grows(pages, answers, log, grow
     assert ("data-grows" in page.text) is grows
 
 
-async def test_the_start_that_is_shown_is_among_the_links_to_starts(pages, answers):
+async def test_the_shown_start_is_among_the_links_to_starts(pages, answers):
     answered(answers, a_story(*(a_start(number) for number in range(1, 31))))
 
     page = await pages.get(PAGE, params={"show": "transcript", "start": 3})
@@ -415,7 +415,7 @@ async def test_a_line_that_is_no_longer_read_says_where_the_log_is(pages, answer
     assert "/files/log/2" in page
 
 
-async def test_the_log_of_a_pod_that_is_gone_says_so(pages, answers):
+async def test_the_log_page_of_a_deleted_pod_says_so(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = refusal(404, "PodGone", "gone")
 
@@ -427,7 +427,7 @@ def a_result(text="All is **well**.", structured=None, **more):
     return RecordedResult(uid=UID, name="triage-7", phase="Succeeded", result=result)
 
 
-async def test_a_result_is_read_as_markdown_and_saved_as_text(pages, answers):
+async def test_a_result_is_rendered_as_markdown_and_downloaded_as_text(pages, answers):
     answered(answers, a_story(a_start()), seen=an_object(), result=a_result())
     page = await pages.get(PAGE, params={"show": "result"})
     file = await pages.get(f"{PAGE}/files/result")
@@ -460,7 +460,7 @@ async def test_a_pull_request_is_a_link_only_over_https(pages, answers, address,
     assert (f'href="{address}"' in page.text) == is_link
 
 
-async def test_artifacts_of_the_job_are_saved_and_never_shown(pages, answers):
+async def test_artifacts_of_the_job_are_downloaded_and_never_shown(pages, answers):
     answered(answers, a_story(a_start()), seen=an_object())
     told = {"kind": "data", "mime": "text/html", "bytes": 9, "stored": at(9), "metadata": {}}
     items = [
@@ -480,7 +480,7 @@ async def test_artifacts_of_the_job_are_saved_and_never_shown(pages, answers):
     assert (asked["app"], asked["user"], asked["session"], asked["version"]) == ("triage-7", "system", UID, "1")
 
 
-async def test_an_entry_is_saved_whole(pages, answers):
+async def test_an_entry_is_downloaded_completely(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/events"] = Events(items=[an_entry(5, "text", {"text": "x" * 15_000}, start=2)], cursor=None)
     file = await pages.get(f"{PAGE}/files/entries/2/5")
@@ -499,7 +499,7 @@ async def whole(pages, show, **query):
     return [await pages.get(html.unescape(address)) for address in addresses]
 
 
-async def test_what_is_cut_of_a_failure_and_its_input_is_downloaded_whole(pages, answers):
+async def test_a_truncated_failure_and_input_can_be_downloaded_completely(pages, answers):
     base = a_failed_job(answers)
     answers[f"{base}/object"] = an_object("Failed", "ModelAuth", spec={"input": {"message": LONG}})
     listed = [
@@ -517,7 +517,7 @@ async def test_what_is_cut_of_a_failure_and_its_input_is_downloaded_whole(pages,
     assert {file.headers["content-type"] for file in (error, returned, given)} == {"text/plain; charset=utf-8"}
 
 
-async def test_an_object_and_its_accepted_spec_are_downloaded_whole(pages, answers):
+async def test_an_object_and_its_accepted_spec_can_be_downloaded_completely(pages, answers):
     base = a_failed_job(answers)
     seen = an_object("Failed", "ModelAuth", spec={"input": {"message": LONG}})
     answers[f"{base}/object"] = seen
@@ -531,7 +531,7 @@ async def test_an_object_and_its_accepted_spec_are_downloaded_whole(pages, answe
         assert file.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_long_request_to_a_model_is_downloaded_whole(pages, answers):
+async def test_a_long_request_to_a_model_can_be_downloaded_completely(pages, answers):
     asked = {"request": {"contents": LONG}}
     a_model_call(answers, asked)
     (file,) = await whole(pages, "steps", step="1")
@@ -540,13 +540,13 @@ async def test_a_long_request_to_a_model_is_downloaded_whole(pages, answers):
 
 
 @pytest.mark.parametrize("file", ["input", "object", "spec", "calls/x", f"calls/{UID}"])
-async def test_a_file_that_is_not_there_is_a_problem(pages, answers, file):
+async def test_a_missing_file_is_not_found(pages, answers, file):
     answered(answers, a_story(a_start()))
 
     assert (await pages.get(f"{PAGE}/files/{file}")).status_code in (400, 404)
 
 
-async def test_the_tree_shows_parents_before_what_follows(pages, answers):
+async def test_the_tree_shows_parents_before_follow_ups(pages, answers):
     base = answered(answers, a_story(a_start()), seen=an_object())
     jobs = [
         RelatedJob(**a_job(uid="a", name="first").model_dump()),
@@ -561,7 +561,7 @@ async def test_the_tree_shows_parents_before_what_follows(pages, answers):
     assert 'class="deep deep-2"' in page.text
 
 
-async def test_the_accepted_spec_is_for_those_who_may_read_it(pages, answers):
+async def test_the_accepted_spec_is_shown_only_to_users_with_permission(pages, answers):
     base = a_failed_job(answers)
     shown = await pages.get(PAGE, params={"show": "yaml"})
     answers[f"{base}/spec"] = refusal(403, "Forbidden", "may not get configmaps")
@@ -573,7 +573,7 @@ async def test_the_accepted_spec_is_for_those_who_may_read_it(pages, answers):
 
 
 @pytest.mark.parametrize("show", TABS)
-async def test_what_models_and_users_wrote_is_never_obeyed(pages, answers, show):
+async def test_texts_of_models_and_users_are_escaped(pages, answers, show):
     long = HOSTILE + "x" * 1_000_000
     start = a_start(message=HOSTILE, reason="Odd", verdict="Fail")
     published = {"branch": HOSTILE, "commit": HOSTILE, "pullRequest": "javascript:alert(1)"}
@@ -630,7 +630,7 @@ async def test_the_newest_ten_starts_are_shown_with_a_link_to_all(pages, answers
     assert ('?starts=all">Show all 30 starts' in page) is is_offered
 
 
-async def test_the_timeline_leads_to_steps_and_into_long_waits(pages, answers):
+async def test_the_timeline_links_to_steps_and_to_parts_of_long_waits(pages, answers):
     a_failed_job(answers)
     page = (await pages.get(PAGE)).text
     wait, *_ = re.findall(r'class="break" href="([^"]*)" aria-label="Zoom to 3d 10s of waiting"', page)
@@ -652,7 +652,7 @@ async def test_the_page_of_five_thousand_steps_is_small(pages, answers):
     assert 'show=steps&amp;start=1" aria-label="Steps of start 1, model calls"' in page.text
 
 
-def test_the_timeline_of_twice_the_steps_is_twice_the_work():
+def test_the_work_for_the_timeline_is_linear_in_the_number_of_steps():
     def drawn(count):
         spans = [a_span(n, n * 2.0, n * 2.0 + 1.5, kind="model" if n % 2 else "tool") for n in range(1, count + 1)]
         end = 2 * count + 10
@@ -666,7 +666,7 @@ def test_the_timeline_of_twice_the_steps_is_twice_the_work():
     ("query", "title"),
     [("", "triage-7 (failed)"), ("?show=logs", "Logs of triage-7"), ("?show=steps&step=2", "Step 2 of triage-7")],
 )
-async def test_the_tabs_of_a_browser_tell_pages_of_one_job_apart(pages, answers, query, title):
+async def test_pages_of_a_job_have_different_titles(pages, answers, query, title):
     a_failed_job(answers)
 
     page = await pages.get(f"{PAGE}{query}")
@@ -674,14 +674,14 @@ async def test_the_tabs_of_a_browser_tell_pages_of_one_job_apart(pages, answers,
     assert f"<title>{title} · AgentJobs</title>" in page.text
 
 
-async def test_a_time_is_also_told_exactly_for_those_who_have_no_mouse(pages, answers):
+async def test_exact_times_are_available_without_a_mouse(pages, answers):
     a_failed_job(answers)
 
     assert "Created 2026-11-20 12:00:00 UTC" in text_of(await pages.get(PAGE))
 
 
 @pytest.mark.parametrize(("lines", "said"), [(3, ">Download the log"), (500, "The last 274 lines.")])
-async def test_a_log_says_that_it_is_cut_only_where_it_is(pages, answers, lines, said):
+async def test_only_a_truncated_log_says_that_it_is_truncated(pages, answers, lines, said):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = httpx.Response(200, text="x\n" * lines)
 

@@ -27,7 +27,7 @@ def asked_of(answers):
     return next(request.url.params for request in answers.asked if request.url.path == "/v1/agentjobs")
 
 
-async def test_a_job_is_shown_with_what_became_of_it(pages, listed):
+async def test_a_job_is_listed_with_its_outcome(pages, listed):
     listed(failed(2))
 
     page = await pages.get("/jobs")
@@ -38,7 +38,7 @@ async def test_a_job_is_shown_with_what_became_of_it(pages, listed):
     assert 'href="/reasons/OOMKilled"' in page.text
 
 
-async def test_the_list_asks_rest_for_what_its_url_says(pages, answers, listed):
+async def test_the_list_requests_the_filters_of_its_url(pages, answers, listed):
     await pages.get("/jobs?namespace=team-a&phase=Failed&phase=Cancelled&queue=a,b&minCost=1&order=cost&cursor=xyz")
 
     asked = asked_of(answers)
@@ -47,7 +47,7 @@ async def test_the_list_asks_rest_for_what_its_url_says(pages, answers, listed):
     assert asked.get_list("namespace") == ["team-a"]
 
 
-async def test_the_form_leads_to_an_address_that_can_be_kept(pages, listed):
+async def test_the_form_redirects_to_an_address_that_can_be_bookmarked(pages, listed):
     answer = await pages.get("/jobs?form=1&namespace=team-a&text=&in.queue=a%2C+b&within=7d")
 
     assert answer.status_code == 303
@@ -63,7 +63,7 @@ async def test_the_next_page_keeps_the_filter(pages, listed):
     assert 'href="/jobs?phase=Failed">First page' in page.text
 
 
-async def test_a_wrong_value_is_said_at_its_field_and_rest_is_not_asked(pages, answers, listed):
+async def test_an_invalid_value_is_reported_at_its_field_and_causes_no_request(pages, answers, listed):
     page = await pages.get("/jobs?minCost=abc&queue=default")
 
     assert page.status_code == 200
@@ -71,7 +71,7 @@ async def test_a_wrong_value_is_said_at_its_field_and_rest_is_not_asked(pages, a
     assert "/v1/agentjobs" not in [request.url.path for request in answers.asked]
 
 
-async def test_an_unknown_parameter_is_named_and_rest_is_not_asked(pages, answers, listed):
+async def test_an_unknown_parameter_is_named_and_causes_no_request(pages, answers, listed):
     page = await pages.get("/jobs?fase=Failed&queue=default&cursor=c1")
 
     assert "no filter <code>fase</code>" in page.text
@@ -80,7 +80,7 @@ async def test_an_unknown_parameter_is_named_and_rest_is_not_asked(pages, answer
     assert "/v1/agentjobs" not in [request.url.path for request in answers.asked]
 
 
-async def test_what_rest_says_against_a_question_is_shown_in_the_page(pages, answers, listed):
+async def test_a_refusal_by_rest_is_shown_on_the_page(pages, answers, listed):
     answers["/v1/agentjobs"] = refusal(400, "BadRequest", "cursor: this is no cursor of this list")
 
     page = await pages.get("/jobs?phase=Failed&cursor=stolen")
@@ -90,7 +90,7 @@ async def test_what_rest_says_against_a_question_is_shown_in_the_page(pages, ans
     assert 'href="/jobs?phase=Failed">First page' in page.text
 
 
-async def test_an_empty_list_says_which_filter_to_take_away(pages, listed):
+async def test_an_empty_list_suggests_filters_to_remove(pages, listed):
     page = await pages.get("/jobs?phase=Failed&queue=none")
 
     assert "No job matches" in page.text
@@ -98,7 +98,7 @@ async def test_an_empty_list_says_which_filter_to_take_away(pages, listed):
     assert "history.retention" in page.text
 
 
-async def test_rights_that_are_gone_are_said(pages, answers, listed):
+async def test_lost_permissions_are_reported(pages, answers, listed):
     answers["/v1/agentjobs"] = refusal(403, "Forbidden", "You may not list AgentJobs in team-a.")
 
     page = await pages.get("/jobs?namespace=team-a")
@@ -107,7 +107,7 @@ async def test_rights_that_are_gone_are_said(pages, answers, listed):
     assert "You may not list AgentJobs in team-a." in page.text
 
 
-async def test_a_page_asks_for_as_many_jobs_as_it_has_room_for(pages, answers, listed):
+async def test_a_page_requests_as_many_jobs_as_it_shows(pages, answers, listed):
     await pages.get("/jobs")
 
     assert asked_of(answers)["limit"] == str(LISTED)
@@ -130,7 +130,7 @@ async def test_lines_of_a_page_are_not_indented(pages, listed):
     assert not re.search(r"^[ \t]", (await pages.get("/jobs")).text, re.MULTILINE)
 
 
-async def test_hostile_texts_are_data(pages, listed):
+async def test_hostile_texts_are_escaped(pages, listed):
     texts = dict.fromkeys(("reason", "message", "queue", "template", "model", "outcome", "namespace"), HOSTILE)
     listed(a_job(phase="Failed", **texts))
 
@@ -147,18 +147,18 @@ async def test_the_list_is_live_for_its_namespaces(pages, listed):
     assert 'sse-connect="/v1/changes?namespace=a&amp;namespace=b"' in page.text
 
 
-def test_views_name_phases_that_there_are():
+def test_views_use_known_phases():
     assert {value for _, words in VIEWS for name, value in words if name == "phase"} <= set(PHASES)
 
 
-def test_what_has_not_started_took_no_time_and_what_runs_takes_it_still(listed):
+def test_a_job_without_a_start_has_no_duration_and_a_running_job_has_the_current_one(listed):
     now = a_job().created
     queued, runs = a_job(phase="Queued", now=now), a_job(phase="Running", age=timedelta(hours=2), now=now)
 
     assert [row.took for row in rows([queued, runs], now)] == [None, timedelta(hours=2)]
 
 
-def test_a_job_is_named_in_forms_by_its_uid():
+def test_forms_contain_the_uid_of_a_job():
     job = a_job("x")
 
     assert rows([job], job.created)[0].token == f"team-a/x/{uid_of('x')}"
@@ -172,7 +172,7 @@ def test_a_job_is_named_in_forms_by_its_uid():
         ("?phase=Failed&text=refund", "Jobs: Failed, refund"),
     ],
 )
-async def test_the_tabs_of_a_browser_tell_lists_apart(pages, listed, query, title):
+async def test_lists_have_different_titles(pages, listed, query, title):
     page = await pages.get(f"/jobs{query}")
 
     assert f"<title>{title} · AgentJobs</title>" in page.text

@@ -22,7 +22,7 @@ LATER, BEFORE = NOON + timedelta(minutes=5), NOON - timedelta(minutes=5)
     ],
     ids=["minute", "day", "at-once", "other"],
 )
-def test_limits_are_told_in_words(limit, words, models):
+def test_limits_are_described_in_words(limit, words, models):
     (provider,) = models_view(models_seen(a_provider(a_key(limits=[limit]))), NOON).providers
 
     (shown,) = provider.keys[0].limits
@@ -30,7 +30,7 @@ def test_limits_are_told_in_words(limit, words, models):
 
 
 @pytest.mark.parametrize(("left", "tone"), [(60, "run"), (5, "warn"), (0, "bad")])
-def test_what_is_left_is_a_bar_with_its_number(left, tone):
+def test_remaining_capacity_is_a_bar_with_its_number(left, tone):
     limit = a_limit("g/k * requests", "requests", 60, left=left)
 
     fill = models_view(models_seen(a_provider(a_key(limits=[limit]))), NOON).providers[0].keys[0].limits[0].left
@@ -54,7 +54,7 @@ def test_a_key_says_whether_calls_use_it(closed, word):
     assert len(view.troubles) == (word == "Closed")
 
 
-def test_what_keeps_jobs_from_asking_is_told_until_when():
+def test_exhausted_models_are_shown_with_reason_and_end():
     exhausted = [
         ExhaustedModel(model="gpt-9", reason="insufficient_quota", until=NOON + timedelta(days=1)),
         ExhaustedModel(model="old", reason="over", until=BEFORE),
@@ -68,7 +68,7 @@ def test_what_keeps_jobs_from_asking_is_told_until_when():
     ]
 
 
-def test_aliases_stand_with_what_answers_in_their_place():
+def test_aliases_are_shown_with_their_models():
     falls = [ModelFallback(model="a", to=["b", "c"], after="30s"), ModelFallback(model="z", to=["a"], after="1m")]
 
     view = models_view(models_seen(aliases={"fast": "a"}, fallbacks=falls), NOON)
@@ -79,7 +79,7 @@ def test_aliases_stand_with_what_answers_in_their_place():
     ]
 
 
-def test_prices_of_large_inputs_stand_below_their_model():
+def test_prices_of_large_inputs_are_shown_below_their_model():
     rates = {"input": "1", "output": "2", "cached_input": "0.1", "cache_writes": "1.25", "thinking": "2"}
     price = ModelPrice(models=["a", "b*"], tiers=[PriceTier(above=200000, **rates)], **rates)
 
@@ -90,5 +90,5 @@ def test_prices_of_large_inputs_stand_below_their_model():
 
 
 @pytest.mark.parametrize(("allowed", "said"), [(None, ""), ([], "no model"), (["a", "b*"], "a, b*")])
-def test_what_a_namespace_may_ask_is_told(allowed, said):
+def test_the_models_that_a_namespace_can_use_are_shown(allowed, said):
     assert models_view(models_seen(allowed_models=allowed), NOON).allowed == said

@@ -8,22 +8,22 @@ def known(*items, everywhere=True):
     return Namespaces(items=list(items), everywhere=everywhere)
 
 
-def test_a_namespace_that_is_named_twice_or_is_empty_is_chosen_once_or_not():
+def test_a_repeated_namespace_is_selected_once_and_an_empty_one_is_ignored():
     assert chosen_namespaces([("namespace", "b"), ("namespace", ""), ("namespace", "b"), ("queue", "c")]) == ("b",)
 
 
-def test_the_choice_keeps_what_else_the_url_says_but_for_the_place_in_the_list():
+def test_selecting_namespaces_keeps_all_parameters_of_the_url_except_the_cursor():
     found = picker(known("a", "b"), [("phase", "Failed"), ("namespace", "a"), ("cursor", "xyz"), ("phase", "Running")])
 
     assert found.kept == (("phase", "Failed"), ("phase", "Running"))
     assert found.chosen == ("a",)
 
 
-def test_who_may_not_read_all_is_told_so():
+def test_a_user_who_cannot_read_all_namespaces_is_told_so():
     assert picker(known("a", everywhere=False), []).told == "All that you may read"
 
 
-def test_of_many_namespaces_those_chosen_are_offered_first_and_the_rest_is_counted():
+def test_selected_namespaces_are_first_and_the_rest_of_many_is_counted():
     found = picker(known(*(f"n{number:03}" for number in range(100))), [("namespace", "n099")])
 
     assert found.offered[:2] == ("n099", "n000")

@@ -30,7 +30,7 @@ class _Everywhere(dict):
     ],
     ids=["database", "no-gateway", "busy", "nonsense"],
 )
-async def test_a_page_says_what_is_away_and_tries_again(answers, pages, path, answer, status, said):
+async def test_a_page_names_the_unavailable_service_and_reloads(answers, pages, path, answer, status, said):
     answers.by_path = _Everywhere(answer)
 
     page = await pages.get(path)
@@ -40,7 +40,7 @@ async def test_a_page_says_what_is_away_and_tries_again(answers, pages, path, an
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_who_is_no_longer_known_signs_in_and_comes_back(answers, pages, path):
+async def test_a_user_whose_session_ended_signs_in_and_returns_to_the_page(answers, pages, path):
     answers.by_path = _Everywhere(refusal(401, "Unauthorized"))
 
     page = await pages.get(path)
@@ -49,7 +49,7 @@ async def test_who_is_no_longer_known_signs_in_and_comes_back(answers, pages, pa
 
 
 @pytest.mark.parametrize("path", ACTIONS)
-async def test_an_action_on_what_is_gone_says_so(answers, pages, path):
+async def test_an_action_on_a_deleted_object_says_so(answers, pages, path):
     answers.by_path = _Everywhere(refusal(404, "NotFound", "There is no such object."))
 
     page = await pages.post(path, data=SIGNED)
@@ -58,7 +58,7 @@ async def test_an_action_on_what_is_gone_says_so(answers, pages, path):
 
 
 @pytest.mark.parametrize("path", PAGES + ACTIONS)
-async def test_nobody_sees_or_does_anything_without_signing_in(answers, strangers, path):
+async def test_pages_and_actions_require_a_sign_in(answers, strangers, path):
     page = await strangers.request("POST" if path in ACTIONS else "GET", path, data=SIGNED if path in ACTIONS else None)
 
     assert page.status_code == 303

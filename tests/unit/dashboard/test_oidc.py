@@ -78,7 +78,7 @@ def reason(caplog):
     return [one.reason for one in caplog.records if one.message == "signin.refused"][-1]
 
 
-async def test_who_comes_back_is_signed_in_and_impersonated(sign_in, provider, answers):
+async def test_a_user_who_returns_from_the_provider_is_signed_in_and_impersonated(sign_in, provider, answers):
     provider.claims = {"groups": ["dev", "ops"]}
     browser = sign_in()
 
@@ -91,7 +91,7 @@ async def test_who_comes_back_is_signed_in_and_impersonated(sign_in, provider, a
     assert asked.get_list("impersonate-group") == ["idp:dev", "idp:ops"]
 
 
-async def test_the_id_token_can_be_what_the_api_server_gets(sign_in, provider, answers):
+async def test_the_id_token_can_be_sent_to_the_api_server(sign_in, provider, answers):
     browser = sign_in(replace(CLIENT, keeps_token=True))
 
     await through(browser, provider)
@@ -110,7 +110,7 @@ async def test_a_session_that_keeps_the_id_token_ends_with_it(sign_in, provider,
     assert (await browser.get("/reasons/Failed")).status_code == 303
 
 
-async def test_an_impersonated_session_lasts_longer_than_the_id_token(sign_in, provider, clock):
+async def test_an_impersonated_session_can_last_longer_than_the_id_token(sign_in, provider, clock):
     browser = sign_in()
     await through(browser, provider)
     clock.at += timedelta(hours=7)
@@ -134,7 +134,7 @@ async def test_an_impersonated_session_lasts_longer_than_the_id_token(sign_in, p
         pytest.param({"sub": None}, "MissingClaim:sub", id="of-nobody"),
     ],
 )
-async def test_a_token_that_says_something_wrong_signs_nobody_in(sign_in, provider, caplog, claims, why):
+async def test_a_token_with_a_wrong_claim_is_refused(sign_in, provider, caplog, claims, why):
     provider.claims = claims
 
     back = await through(sign_in(), provider)
@@ -143,7 +143,7 @@ async def test_a_token_that_says_something_wrong_signs_nobody_in(sign_in, provid
     assert reason(caplog) == why
 
 
-async def test_clocks_may_differ_by_a_minute(sign_in, provider, clock):
+async def test_clocks_can_differ_by_a_minute(sign_in, provider, clock):
     provider.claims = {"exp": clock.seconds() - 50, "iat": clock.seconds() + 50}
 
     assert (await through(sign_in(), provider)).status_code == 200
@@ -158,14 +158,14 @@ async def test_clocks_may_differ_by_a_minute(sign_in, provider, clock):
         pytest.param("RS256", lambda: a_key("unknown"), id="a-key-that-nobody-tells"),
     ],
 )
-async def test_a_token_that_the_provider_has_not_signed_signs_nobody_in(sign_in, provider, algorithm, key):
+async def test_a_token_with_an_invalid_signature_is_refused(sign_in, provider, algorithm, key):
     provider.published = [provider.key]
     provider.algorithm, provider.key = algorithm, key() if key else provider.key
 
     assert (await through(sign_in(), provider)).status_code == 403
 
 
-async def test_a_new_key_of_the_provider_is_asked_for(sign_in, provider, clock):
+async def test_a_new_key_of_the_provider_is_fetched(sign_in, provider, clock):
     browser = sign_in()
     await through(browser, provider)
     provider.key, provider.algorithm = an_elliptic_key(), "ES256"
@@ -176,7 +176,7 @@ async def test_a_new_key_of_the_provider_is_asked_for(sign_in, provider, clock):
     assert provider.asked.count("/keys") == 2
 
 
-async def test_keys_that_nobody_knows_do_not_make_us_ask_each_time(sign_in, provider):
+async def test_unknown_keys_do_not_cause_a_request_each_time(sign_in, provider):
     browser = sign_in()
     provider.published, provider.key = [provider.key], a_key("unknown")
 
@@ -186,7 +186,7 @@ async def test_keys_that_nobody_knows_do_not_make_us_ask_each_time(sign_in, prov
     assert provider.asked.count("/keys") == 1
 
 
-async def test_what_the_provider_says_of_itself_is_remembered(sign_in, provider):
+async def test_the_providers_metadata_are_cached(sign_in, provider):
     browser = sign_in()
 
     await through(browser, provider)
@@ -196,7 +196,7 @@ async def test_what_the_provider_says_of_itself_is_remembered(sign_in, provider)
 
 
 @pytest.mark.parametrize("at", ["beginning", "end"])
-async def test_while_the_provider_is_away_the_page_says_so(sign_in, provider, at):
+async def test_an_unavailable_provider_is_reported(sign_in, provider, at):
     browser = sign_in()
     if at == "end":
         await through(browser, provider)
@@ -210,13 +210,13 @@ async def test_while_the_provider_is_away_the_page_says_so(sign_in, provider, at
     assert (page.status_code, "Example Login cannot be reached now" in page.text) == (503, True)
 
 
-async def test_a_provider_that_says_it_is_another_is_not_used(sign_in, provider):
+async def test_a_provider_with_another_issuer_is_refused(sign_in, provider):
     provider.issuer = "http://evil"
 
     assert (await sign_in().get("/sign-in/oidc")).status_code == 503
 
 
-async def test_who_cancels_at_the_provider_is_back_at_the_choice(sign_in, provider, caplog):
+async def test_cancelling_at_the_provider_returns_to_the_sign_in_page(sign_in, provider, caplog):
     provider.error = "access_denied"
 
     back = await through(sign_in(), provider)
@@ -225,7 +225,7 @@ async def test_who_cancels_at_the_provider_is_back_at_the_choice(sign_in, provid
     assert reason(caplog) == "access_denied"
 
 
-async def test_an_error_of_other_words_is_not_logged_as_it_came(sign_in, provider, caplog):
+async def test_an_unknown_error_code_is_not_logged_literally(sign_in, provider, caplog):
     provider.error = "a\nb"
 
     await through(sign_in(), provider)
@@ -233,7 +233,7 @@ async def test_an_error_of_other_words_is_not_logged_as_it_came(sign_in, provide
     assert reason(caplog) == "Refused"
 
 
-async def test_people_sign_in_by_several_tabs_at_once(sign_in, provider):
+async def test_a_user_can_sign_in_in_several_tabs(sign_in, provider):
     browser = sign_in()
     leaving = [await browser.get("/sign-in/oidc", params={"to": f"/reasons/{number}"}) for number in range(4)]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
@@ -247,7 +247,7 @@ async def test_people_sign_in_by_several_tabs_at_once(sign_in, provider):
     assert not [name for name in browser.cookies if "state" in name]
 
 
-async def test_what_nobody_left_with_ends_no_other_tabs_way(sign_in, provider):
+async def test_an_unknown_state_does_not_end_the_sign_in_of_another_tab(sign_in, provider):
     browser = sign_in()
     leaving = await browser.get("/sign-in/oidc")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
@@ -258,7 +258,7 @@ async def test_what_nobody_left_with_ends_no_other_tabs_way(sign_in, provider):
 
 
 @pytest.mark.parametrize("change", ["state", "cookie", "iss", "late", "twice"])
-async def test_only_who_left_comes_back_and_once(sign_in, provider, clock, change):
+async def test_a_callback_is_accepted_once_and_only_from_the_browser_that_began(sign_in, provider, clock, change):
     browser = sign_in()
     leaving = await browser.get("/sign-in/oidc")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(provider.app())) as http:
@@ -286,20 +286,20 @@ async def test_only_who_left_comes_back_and_once(sign_in, provider, clock, chang
         pytest.param({"sub": ["ada"]}, "InvalidClaim:sub", id="a-list"),
     ],
 )
-async def test_a_name_that_cannot_be_one_signs_nobody_in(sign_in, provider, caplog, claims, why):
+async def test_an_invalid_username_is_refused(sign_in, provider, caplog, claims, why):
     provider.claims = claims
 
     assert (await through(sign_in(), provider)).status_code == 403
     assert reason(caplog) == why
 
 
-async def test_without_a_prefix_nobody_is_one_of_the_systems(sign_in, provider):
+async def test_without_a_prefix_system_users_are_refused(sign_in, provider):
     provider.claims = {"sub": "system:admin"}
 
     assert (await through(sign_in(replace(CLIENT, username_prefix="")), provider)).status_code == 403
 
 
-async def test_without_a_prefix_no_group_is_one_of_the_systems(sign_in, provider, answers):
+async def test_without_a_prefix_system_groups_are_left_out(sign_in, provider, answers):
     provider.claims = {"groups": ["system:masters", "SYSTEM:x", "dev", 7, "a\nb"]}
     browser = sign_in(replace(CLIENT, groups_prefix=""))
 
@@ -309,13 +309,13 @@ async def test_without_a_prefix_no_group_is_one_of_the_systems(sign_in, provider
 
 
 @pytest.mark.parametrize(("verified", "status"), [(False, 403), ("true", 403), (True, 200), (None, 200)])
-async def test_an_address_that_is_not_verified_names_nobody(sign_in, provider, verified, status):
+async def test_an_email_address_must_be_verified(sign_in, provider, verified, status):
     provider.claims = {"email": "ada@example.com", "email_verified": verified}
 
     assert (await through(sign_in(replace(CLIENT, username_claim="email")), provider)).status_code == status
 
 
-async def test_without_the_right_to_impersonate_nobody_is_signed_in(sign_in, provider, answers):
+async def test_sign_in_requires_the_permission_to_impersonate(sign_in, provider, answers):
     answers["/v1/me"] = refusal(403, "Forbidden", "The dashboard may not impersonate users.")
     browser = sign_in()
 
@@ -325,7 +325,7 @@ async def test_without_the_right_to_impersonate_nobody_is_signed_in(sign_in, pro
     assert (await browser.get("/reasons/Failed")).status_code == 303
 
 
-async def test_after_the_provider_no_address_leads_elsewhere(sign_in, provider):
+async def test_after_the_sign_in_the_redirect_stays_on_this_host(sign_in, provider):
     back = await through(sign_in(), provider, to="//evil.example")
 
     assert 'content="0;url=/"' in back.text
@@ -338,7 +338,7 @@ async def sign_out(browser):
 
 
 @pytest.mark.parametrize("keeps_token", [False, True])
-async def test_signing_out_signs_out_at_the_provider_too(sign_in, provider, keeps_token):
+async def test_a_sign_out_also_ends_the_session_at_the_provider(sign_in, provider, keeps_token):
     browser = sign_in(replace(CLIENT, keeps_token=keeps_token))
     await through(browser, provider)
 
@@ -363,7 +363,7 @@ async def test_signing_out_signs_out_at_the_provider_too(sign_in, provider, keep
         pytest.param("/end-session", True, id="away"),
     ],
 )
-async def test_a_provider_without_an_end_of_sessions_ends_ours_alone(sign_in, provider, clock, end_session, away):
+async def test_without_an_end_session_endpoint_only_our_session_ends(sign_in, provider, clock, end_session, away):
     provider.end_session = end_session
     browser = sign_in()
     await through(browser, provider)
@@ -376,7 +376,7 @@ async def test_a_provider_without_an_end_of_sessions_ends_ours_alone(sign_in, pr
     assert (await browser.get("/reasons")).status_code == 303
 
 
-async def test_cookies_have_an_id_token_once(sign_in, provider):
+async def test_cookies_contain_an_id_token_once(sign_in, provider):
     provider.claims = {"text": "x" * 1500}
     browser = sign_in(replace(CLIENT, keeps_token=True))
     await through(browser, provider)
@@ -384,7 +384,7 @@ async def test_cookies_have_an_id_token_once(sign_in, provider):
     assert sum(len(value) for value in browser.cookies.values()) < 4500
 
 
-async def test_a_long_id_token_is_not_sent_to_sign_out(sign_in, provider):
+async def test_a_long_id_token_is_not_sent_in_a_sign_out(sign_in, provider):
     provider.claims = {"groups": [f"group-{number:04}" for number in range(250)]}
     browser = sign_in()
     await through(browser, provider)

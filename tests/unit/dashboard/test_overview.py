@@ -31,7 +31,7 @@ def no_activity():
     return Activity(since=NOW, until=NOW, seconds=60, slices=[], failures=[])
 
 
-def test_jobs_that_wait_for_the_same_are_one_row_with_the_oldest():
+def test_jobs_that_wait_for_the_same_reason_are_one_row_with_the_oldest():
     first = next(one for one in waiting(counts(NOW), ["team-a"]) if one.reason == "WaitingForSlot")
 
     assert (first.jobs, first.queues) == (160, ("default", "reports"))
@@ -39,7 +39,7 @@ def test_jobs_that_wait_for_the_same_are_one_row_with_the_oldest():
     assert first.address == "/jobs?namespace=team-a&phase=Queued&reason=WaitingForSlot&order=oldest"
 
 
-def test_what_most_wait_for_comes_first_and_running_jobs_wait_for_nothing():
+def test_the_most_frequent_wait_is_first_and_running_jobs_are_not_waiting():
     rows = waiting(counts(NOW), [])
 
     assert [row.jobs for row in rows] == sorted((row.jobs for row in rows), reverse=True)
@@ -56,14 +56,14 @@ def test_suspended_jobs_are_not_counted_as_waiting():
 @pytest.mark.parametrize(
     ("succeeded", "failed_", "share"), [(0, 0, ""), (1, 1, "50%"), (5, 0, "100%"), (9999, 1, "99.9%"), (0, 3, "0%")]
 )
-def test_nearly_all_is_not_all(succeeded, failed_, share):
+def test_a_share_of_nearly_all_is_not_shown_as_100_percent(succeeded, failed_, share):
     begin = ActivitySlice(begin=NOW, succeeded=succeeded, failed=failed_)
     happened = no_activity().model_copy(update={"slices": [begin]})
 
     assert totals(OpenCounts(items=[]), happened).success == share
 
 
-def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
+def test_wait_messages_are_shown_without_code_marks():
     items = [
         OpenJobs(namespace="a", queue="q", phase="Pending", reason=reason, jobs=1, since=NOW)
         for words in vars(conditions).values()
@@ -78,7 +78,7 @@ def test_what_jobs_wait_for_is_told_without_the_marks_of_code():
 
 
 @pytest.mark.parametrize("reason", sorted({*HOLDS, *SUSPENSIONS} - PASSING))
-def test_what_jobs_wait_for_is_told_in_the_words_of_their_own_pages(reason):
+def test_wait_messages_equal_those_of_the_jobs_pages(reason):
     phase, cause = ("Queued", HOLDS[reason]) if reason in HOLDS else ("Suspended", SUSPENSIONS[reason])
     jobs = OpenJobs(namespace="a", queue="q", phase=phase, reason=reason, jobs=1, since=NOW)
 
@@ -88,7 +88,7 @@ def test_what_jobs_wait_for_is_told_in_the_words_of_their_own_pages(reason):
     assert "{queue}" not in found.meaning
 
 
-def test_who_looks_twice_within_a_slice_asks_the_same():
+def test_two_views_within_a_slice_make_the_same_request():
     spans = [window(SPANS["24h"], NOW), window(SPANS["24h"], NOW + timedelta(minutes=20))]
 
     assert spans[0] == spans[1]
@@ -96,14 +96,14 @@ def test_who_looks_twice_within_a_slice_asks_the_same():
 
 
 @pytest.mark.parametrize("word", SPANS)
-def test_the_time_asked_for_fills_whole_slices(word):
+def test_the_requested_time_range_consists_of_whole_slices(word):
     since, until = window(SPANS[word], NOW)
     shown = slices(since, until)
 
     assert (shown.first, shown.end) == (since, until)
 
 
-def test_the_costliest_are_told_apart_and_the_rest_is_one():
+def test_the_most_expensive_series_are_separate_and_the_rest_is_one():
     keys = [f"queue-{number}" for number in range(8)]
     point = {"begin": NOW, "calls": 1, "input_tokens": 10, "output_tokens": 1, "cost_usd": Decimal(1)}
     items = [UsagePoint(key=key, **point) for key in keys]
@@ -134,7 +134,7 @@ async def test_the_page_shows_what_failed_with_its_message(pages, answers):
     assert len(page.content) <= 60_000
 
 
-async def test_the_page_asks_for_the_range_and_the_namespaces_of_its_url(pages, answers):
+async def test_the_page_requests_the_range_and_the_namespaces_of_its_url(pages, answers):
     answer_busily(answers)
 
     await pages.get("/?range=7d&namespace=team-a&namespace=team-b&by=model")
@@ -154,7 +154,7 @@ async def test_the_page_is_live_for_the_namespaces_of_its_url(pages, answers):
     assert 'sse-connect="/v1/changes?namespace=team-b"' in page.text
 
 
-async def test_links_to_other_ranges_keep_what_else_was_chosen(pages, answers):
+async def test_links_to_other_ranges_keep_the_other_parameters(pages, answers):
     answer_busily(answers)
 
     page = await pages.get("/?namespace=team-a&by=model")
@@ -162,7 +162,7 @@ async def test_links_to_other_ranges_keep_what_else_was_chosen(pages, answers):
     assert 'href="/?namespace=team-a&amp;by=model&amp;range=7d"' in page.text
 
 
-async def test_an_unknown_range_is_said_and_the_usual_one_shown(pages, answers):
+async def test_an_unknown_range_is_reported_and_the_default_is_shown(pages, answers):
     answer_busily(answers)
 
     page = await pages.get("/?range=<b>2y</b>")
@@ -172,7 +172,7 @@ async def test_an_unknown_range_is_said_and_the_usual_one_shown(pages, answers):
     assert "failed in 24h" in page.text
 
 
-async def test_without_any_job_the_page_says_how_to_make_one(pages, answers):
+async def test_without_jobs_the_page_explains_how_to_create_one(pages, answers):
     answer_with_nothing(answers)
 
     page = await pages.get("/")
@@ -181,7 +181,7 @@ async def test_without_any_job_the_page_says_how_to_make_one(pages, answers):
     assert "kubectl apply" in page.text
 
 
-async def test_the_first_job_is_the_example_that_the_suite_runs():
+async def test_the_first_job_on_the_page_is_a_tested_example():
     example = Path(__file__).parents[3] / "examples/hello.yaml"
 
     assert list(yaml.safe_load_all((FOLDER / "templates/first_job.yaml").read_text())) == list(
@@ -189,7 +189,7 @@ async def test_the_first_job_is_the_example_that_the_suite_runs():
     )
 
 
-async def test_an_installation_with_old_jobs_alone_is_not_a_new_one(pages, answers):
+async def test_an_installation_with_only_old_jobs_is_not_shown_as_new(pages, answers):
     answer_with_nothing(answers)
     answers["/v1/agentjobs"] = a_page(failed(age=timedelta(days=80)))
 
@@ -199,7 +199,7 @@ async def test_an_installation_with_old_jobs_alone_is_not_a_new_one(pages, answe
     assert "No job waits." in page.text
 
 
-async def test_a_namespace_without_jobs_leads_back_to_all(pages, answers):
+async def test_the_page_of_a_namespace_without_jobs_links_to_all_namespaces(pages, answers):
     answer_with_nothing(answers, namespaces=["team-a"])
 
     page = await pages.get("/?namespace=team-a")
@@ -207,7 +207,7 @@ async def test_a_namespace_without_jobs_leads_back_to_all(pages, answers):
     assert "No jobs here yet" in page.text
 
 
-async def test_hostile_texts_are_data(pages, answers):
+async def test_hostile_texts_are_escaped(pages, answers):
     answer_busily(answers)
     answers["/v1/agentjobs"] = a_page(failed(message=HOSTILE, reason=HOSTILE, queue=HOSTILE, namespace=HOSTILE))
     answers["/v1/counts"] = OpenCounts(
@@ -220,7 +220,7 @@ async def test_hostile_texts_are_data(pages, answers):
     assert "x" * 400 not in re.sub(r"(href|value)=\S*", "", page.text)
 
 
-async def test_a_database_that_is_away_is_said(pages, answers):
+async def test_an_unavailable_database_is_reported(pages, answers):
     answer_busily(answers)
     answers["/v1/counts"] = refusal(503, "Unavailable", "The database cannot be reached.")
 

@@ -23,7 +23,7 @@ def _objects(answers):
 
 
 @pytest.mark.parametrize("path", sorted({*PAGES} - {"/queues/shop/agents/drain", "/models", "/installation"}))
-async def test_a_page_of_objects_or_actions_follows_changes_and_is_polled(pages, path):
+async def test_a_page_of_objects_or_actions_is_updated_by_changes_and_by_polling(pages, path):
     page = (await pages.get(path)).text
 
     assert 'sse-connect="/v1/changes' in page

@@ -44,7 +44,7 @@ def came_from(answers, account):
     return browser
 
 
-async def test_who_has_signed_in_at_a_trusted_proxy_is_impersonated(came_from, answers):
+async def test_a_user_signed_in_at_a_trusted_proxy_is_impersonated(came_from, answers):
     told = {"X-Forwarded-User": "ada", "X-Forwarded-Groups": "dev, ops"}
 
     page = await came_from(PROXY).get(PAGE, headers=told)
@@ -76,7 +76,7 @@ async def test_who_has_signed_in_at_a_trusted_proxy_is_impersonated(came_from, a
         pytest.param(PROXY, [("X-Forwarded-User", b"\xff\xfe")], id="no-text"),
     ],
 )
-async def test_nobody_else_is_believed(came_from, answers, address, headers):
+async def test_headers_from_other_addresses_are_ignored(came_from, answers, address, headers):
     page = await came_from(address).get(PAGE, headers=headers)
     await came_from(address).get("/v1/me", headers=headers)
 
@@ -84,7 +84,7 @@ async def test_nobody_else_is_believed(came_from, answers, address, headers):
     assert "impersonate-user" not in answers.asked[-1].headers
 
 
-async def test_groups_of_the_system_are_left_out(came_from, answers):
+async def test_system_groups_are_left_out(came_from, answers):
     told = {"X-Forwarded-User": "ada", "X-Forwarded-Groups": "system:masters,dev"}
 
     await came_from(PROXY).get("/v1/me", headers=told)
@@ -92,14 +92,14 @@ async def test_groups_of_the_system_are_left_out(came_from, answers):
     assert answers.asked[-1].headers.get_list("impersonate-group") == ["dev"]
 
 
-async def test_a_name_of_any_alphabet_is_handed_on(came_from, answers):
+async def test_a_username_of_any_alphabet_is_passed_on(came_from, answers):
     await came_from(PROXY).get("/v1/me", headers=[("X-Forwarded-User", "Zoë".encode())])
 
     found = dict(answers.asked[-1].headers.raw)
     assert found[b"impersonate-user"] == "Zoë".encode()
 
 
-async def test_forms_of_who_comes_through_a_proxy_carry_a_token_too(came_from):
+async def test_forms_require_a_token_behind_a_proxy_too(came_from):
     told = {"X-Forwarded-User": "ada", "Sec-Fetch-Site": "same-origin"}
     browser = came_from(PROXY)
 
@@ -122,7 +122,7 @@ async def test_forms_of_who_comes_through_a_proxy_carry_a_token_too(came_from):
         ("fd00::1", "2001:db8::7", "2001:db8::7"),
     ],
 )
-def test_an_attempt_counts_for_the_address_behind_the_trusted_proxies(peer, forwarded, address):
+def test_a_sign_in_attempt_counts_for_the_address_behind_the_trusted_proxies(peer, forwarded, address):
     from fastapi import Request
 
     proxies = Proxies(("10.0.0.0/8", "fd00::/8"), user_header=None, groups_header=None)
@@ -131,7 +131,7 @@ def test_an_attempt_counts_for_the_address_behind_the_trusted_proxies(peer, forw
     assert proxies.address(Request({"type": "http", "client": (peer, 1), "headers": headers})) == address
 
 
-def test_addresses_of_one_subscriber_count_together():
+def test_ipv6_addresses_of_a_subscriber_count_together():
     attempts = Attempts(lambda: 0.0)
     for number in range(MOST):
         attempts.take(f"2001:db8:1:2::{number:x}")
@@ -143,7 +143,7 @@ def test_addresses_of_one_subscriber_count_together():
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "60")
 
 
-def test_the_token_of_the_process_follows_its_file(tmp_path, caplog):
+def test_the_token_of_the_process_is_read_again_when_its_file_changes(tmp_path, caplog):
     now = [0.0]
     file = tmp_path / "token"
     file.write_text("first")
@@ -160,13 +160,13 @@ def test_the_token_of_the_process_follows_its_file(tmp_path, caplog):
     assert "account-token.unreadable" in caplog.messages
 
 
-def test_without_a_token_nobody_can_be_impersonated(tmp_path):
+def test_impersonation_requires_the_token_of_the_process(tmp_path):
     with pytest.raises(Misconfigured, match="needed to impersonate people"):
         Account(tmp_path / "none")
 
 
 @pytest.mark.parametrize(("peer", "address"), [(PROXY, "1.1.1.1"), (STRANGER, STRANGER)])
-async def test_rest_hears_from_where_a_request_really_comes(account, peer, address):
+async def test_rest_gets_the_clients_address(account, peer, address):
     """It bounds unknown tokens by address: those of one attacker must not count for all behind the proxy."""
     heard = []
 

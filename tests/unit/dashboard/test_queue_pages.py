@@ -28,7 +28,7 @@ async def test_queues_of_all_readable_namespaces_are_listed(answers, pages):
     assert 'href="/jobs?namespace=shop&amp;queue=agents&amp;phase=Queued"' in page.text
 
 
-async def test_a_queue_of_a_namespace_that_never_had_a_job_is_listed_by_one_request(answers, pages):
+async def test_a_queue_of_a_namespace_without_jobs_is_listed_with_one_request(answers, pages):
     serve_queues(answers)
     answers["/v1/queues"] = QueueList(items=[a_queue("new", namespace="empty")])
 
@@ -39,7 +39,7 @@ async def test_a_queue_of_a_namespace_that_never_had_a_job_is_listed_by_one_requ
     assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 1
 
 
-async def test_queues_of_a_namespace_whose_jobs_one_may_not_list_are_not_called_empty(answers, pages):
+async def test_queues_whose_jobs_the_user_cannot_list_are_not_shown_as_empty(answers, pages):
     serve_queues(answers)
     answers["/v1/queues"] = QueueList(items=[a_queue("new", namespace="secret")])
 
@@ -60,7 +60,7 @@ async def test_a_list_of_all_namespaces_that_is_cut_off_says_so(answers, pages):
     assert 'href="/queues/shop/scheduled"' not in page.text
 
 
-async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages):
+async def test_more_than_fifty_namespaces_are_truncated_with_a_note(answers, pages):
     names = [f"n{number:03}" for number in range(60)]
     answers["/v1/namespaces"] = {"items": names, "everywhere": True}
     answers["/v1/counts"] = OpenCounts(items=[])
@@ -72,7 +72,7 @@ async def test_more_namespaces_than_fifty_are_cut_and_it_says_so(answers, pages)
     assert len([one for one in answers.asked if one.url.path.endswith("/queues")]) == 1 + 50
 
 
-async def test_without_namespaces_no_jobs_are_missed(answers, pages):
+async def test_without_readable_namespaces_no_counts_are_missing(answers, pages):
     answers["/v1/namespaces"] = {"items": [], "everywhere": True}
     answers["/v1/counts"] = OpenCounts(items=[])
 
@@ -82,7 +82,7 @@ async def test_without_namespaces_no_jobs_are_missed(answers, pages):
     assert "Not all jobs can be counted" not in page.text
 
 
-async def test_a_namespace_taken_away_meanwhile_is_left_out(answers, pages):
+async def test_a_namespace_that_became_unreadable_is_left_out(answers, pages):
     serve_queues(answers, a_queue())
     answers["/v1/namespaces"] = {"items": ["gone", "shop"], "everywhere": False}
     answers["/v1/namespaces/gone/queues"] = refusal(403, "Forbidden")
@@ -109,7 +109,7 @@ async def test_waiting_jobs_are_listed_in_the_order_of_their_starts(answers, pag
     assert "In the order of starts: by priority" in page
 
 
-async def test_a_queue_tells_who_holds_slots_who_waits_and_what_failed(answers, pages):
+async def test_a_queue_shows_running_waiting_and_failed_jobs(answers, pages):
     runs, waits = a_job("runs", phase="Running", reason=""), a_job("waits", reason="WaitingForRate")
     serve_queue(answers, a_queue(), runs, waits, a_job("broke", phase="Failed", reason="AgentError"))
 
@@ -133,7 +133,7 @@ async def test_jobs_of_a_queue_are_listed_oldest_first(answers, pages, phase):
 
 
 @pytest.mark.parametrize("action", ["pause", "drain", "resume"])
-async def test_an_action_is_sent_once_and_the_page_says_what_came_of_it(answers, pages, action):
+async def test_an_action_is_sent_once_and_its_result_is_shown(answers, pages, action):
     serve_queue(answers, a_queue())
     answers["POST", f"{REST}/{action}"] = done(action)
 
@@ -144,7 +144,7 @@ async def test_an_action_is_sent_once_and_the_page_says_what_came_of_it(answers,
     assert len([one for one in answers.asked if one.method == "POST"]) == 1
 
 
-async def test_the_limit_is_changed_to_what_was_typed(answers, pages):
+async def test_the_limit_is_changed_to_the_entered_value(answers, pages):
     answers["POST", f"{REST}/scale"] = done("scale")
 
     page = await pages.post(f"{PAGE}/scale", data=SIGNED | {"max": "20"})
@@ -154,7 +154,7 @@ async def test_the_limit_is_changed_to_what_was_typed(answers, pages):
 
 
 @pytest.mark.parametrize("typed", ["-1", "100001", "many", "", "٣", "1e3"])
-async def test_a_limit_that_is_none_is_refused_at_its_field(answers, pages, typed):
+async def test_an_invalid_limit_is_refused_at_its_field(answers, pages, typed):
     serve_queue(answers, a_queue())
 
     page = await pages.post(f"{PAGE}/scale", data=SIGNED | {"max": typed})
@@ -165,7 +165,7 @@ async def test_a_limit_that_is_none_is_refused_at_its_field(answers, pages, type
     assert not [one for one in answers.asked if one.method == "POST"]
 
 
-async def test_a_refused_action_is_told_on_the_page(answers, pages):
+async def test_a_refused_action_is_reported_on_the_page(answers, pages):
     serve_queue(answers, a_queue())
     answers["POST", f"{REST}/pause"] = refusal(403, "Forbidden", "You may not patch agentqueues.")
 
@@ -174,7 +174,7 @@ async def test_a_refused_action_is_told_on_the_page(answers, pages):
     assert (page.status_code, "You may not patch agentqueues." in page.text) == (403, True)
 
 
-async def test_drain_asks_first_and_says_how_many_stop(answers, pages):
+async def test_a_drain_requires_a_confirmation_with_the_number_of_jobs(answers, pages):
     serve_queue(answers, a_queue(spec=False, phases={"Running": 3}))
 
     page = (await pages.get(f"{PAGE}/drain")).text
@@ -184,7 +184,7 @@ async def test_drain_asks_first_and_says_how_many_stop(answers, pages):
     assert f'method="post" action="{PAGE}/drain"' in page
 
 
-async def test_a_text_of_the_address_is_no_notice(answers, pages):
+async def test_a_text_in_the_address_is_not_shown_as_a_notice(answers, pages):
     serve_queue(answers, a_queue())
 
     page = await pages.get(PAGE, params={"done": "Your password is needed"})
@@ -193,7 +193,7 @@ async def test_a_text_of_the_address_is_no_notice(answers, pages):
     assert "notice ok" not in page.text
 
 
-async def test_hostile_texts_are_shown_as_text(answers, pages):
+async def test_hostile_texts_are_escaped(answers, pages):
     said = [condition("Open", "False", "BudgetExceeded", HOSTILE)]
     serve_queue(answers, a_queue(conditions=said), a_job("x", message=HOSTILE * 1000, partition_key=HOSTILE))
 
@@ -206,7 +206,7 @@ async def test_hostile_texts_are_shown_as_text(answers, pages):
     assert len(page) < 60_000
 
 
-async def test_a_list_says_what_it_leaves_out(answers, pages):
+async def test_an_incomplete_list_says_so(answers, pages):
     serve_queues(answers, a_queue())
     answers["/v1/namespaces/shop/queues"] = QueueList(items=[a_queue()], truncated=True)
     answers["/v1/counts"] = OpenCounts(items=[], more=True)
@@ -217,7 +217,7 @@ async def test_a_list_says_what_it_leaves_out(answers, pages):
     assert "Not all jobs can be counted" in page
 
 
-async def test_while_jobs_cannot_be_counted_the_queues_are_shown(answers, pages):
+async def test_queues_are_shown_even_if_jobs_cannot_be_counted(answers, pages):
     serve_queues(answers, a_queue("slow"))
     answers["/v1/counts"] = refusal(503, "Unavailable")
 
@@ -241,7 +241,7 @@ async def test_jobs_of_all_namespaces_are_counted_by_one_request(answers, pages)
     }
 
 
-async def test_who_changes_a_queue_of_the_installation_is_told_of_its_object(answers, pages):
+async def test_changing_a_queue_of_the_installation_reports_its_new_object(answers, pages):
     serve_queue(answers, a_queue(spec=False))
     answers["POST", f"{REST}/pause"] = done("pause").model_copy(update={"message": "Its AgentQueue was made."})
 
@@ -264,7 +264,7 @@ async def test_a_long_list_has_numbered_pages_that_keep_the_namespace(answers, p
 
 
 @pytest.mark.parametrize(("asked", "shown"), [("0", "1 to 40"), ("x", "1 to 40"), ("9", "41 to 52"), ("-1", "1 to 40")])
-async def test_a_page_that_does_not_exist_is_the_nearest(answers, pages, asked, shown):
+async def test_a_page_number_that_does_not_exist_shows_the_nearest_page(answers, pages, asked, shown):
     serve_queues(answers, *(a_queue(f"queue-{number:03}") for number in range(50)))
 
     assert f"{shown} of 52" in (await pages.get(f"/queues?page={asked}")).text

@@ -51,20 +51,20 @@ LIMITED = [condition("Open", "True", "Open"), condition("Limited", "True", "Rate
         pytest.param(a_queue(conditions=[]), "Not seen", "", id="no-operator"),
     ],
 )
-def test_the_state_is_told_in_a_word_with_its_reason(queue, word, reason):
+def test_the_state_is_a_word_with_its_reason(queue, word, reason):
     view = queue_view(queue)
 
     assert (view.state.word, view.state.reason) == (word, reason)
     assert view.state.text.endswith(".")
 
 
-def test_slots_are_a_part_of_the_limit():
+def test_slots_are_shown_as_a_share_of_the_limit():
     view = queue_view(a_queue(spec={"concurrency": {"max": 4}}, phases={"Running": 3}))
 
     assert (view.slots.percent, view.slots.text, view.most) == (75, "3 of 4", 4)
 
 
-def test_of_a_queue_without_object_the_limit_is_not_guessed():
+def test_the_limit_of_a_queue_without_an_object_is_not_guessed():
     view = queue_view(a_queue(spec=False, phases={"Running": 3}))
 
     assert (view.most, view.slots.text, view.limits) == (None, "3 in use", [])
@@ -85,13 +85,13 @@ def test_of_a_queue_without_object_the_limit_is_not_guessed():
     ],
     ids=["slots", "rate", "backlog", "order", "defaults", "kueue"],
 )
-def test_limits_are_told_in_words(spec, words):
+def test_limits_are_described_in_words(spec, words):
     told = " ".join(queue_view(a_queue(spec=spec)).limits)
 
     assert [one for one in words if one not in told] == []
 
 
-def test_a_budget_tells_what_is_spent_and_what_happens_then():
+def test_a_budget_has_its_spending_and_the_effect_of_reaching_it():
     spec = {
         "budgets": [{"name": "day", "period": "Daily", "maxCostUSD": "20", "onExceeded": "Fail", "action": "Suspend"}]
     }
@@ -108,7 +108,7 @@ def test_a_budget_tells_what_is_spent_and_what_happens_then():
     assert budget.resets == NOON + timedelta(hours=12)
 
 
-def test_what_is_left_of_model_limits_stands_beside_each():
+def test_model_limits_have_their_remaining_capacity():
     spec = {"modelLimits": [{"models": ["gemini-*", "gpt-*"], "requestsPerMinute": 60, "maxConcurrentCalls": 2}]}
     left = [{"models": "gemini-*,gpt-*", "limit": "requestsPerMinute", "max": 60, "left": 0}]
 
@@ -118,7 +118,7 @@ def test_what_is_left_of_model_limits_stands_beside_each():
     assert (at_once.words, at_once.left) == ("2 calls at the same time", None)
 
 
-def test_a_spec_that_cannot_be_read_is_shown_as_illegal():
+def test_an_unreadable_spec_is_shown_as_invalid():
     wrong = [condition("Open", "False", "InvalidSpec", "spec.strategy: no")]
 
     view = queue_view(a_queue(spec={"strategy": "no"}, conditions=wrong))
@@ -126,7 +126,7 @@ def test_a_spec_that_cannot_be_read_is_shown_as_illegal():
     assert (view.illegal, view.limits, view.budgets) == ("spec.strategy: no", [], [])
 
 
-def test_the_oldest_comes_from_counts_where_no_status_tells_it():
+def test_without_a_status_the_oldest_job_comes_from_counts():
     waits = OpenJobs(namespace="shop", queue="agents", phase="Queued", reason="x", jobs=1, since=NOON)
     others = waits.model_copy(update={"queue": "other", "since": NOON - timedelta(days=1)})
 
@@ -139,7 +139,7 @@ def open_jobs(queue, jobs, *, namespace="shop", phase="Queued"):
     return OpenJobs(namespace=namespace, queue=queue, phase=phase, reason="", jobs=jobs, since=NOON)
 
 
-def test_queues_without_an_object_are_listed_with_their_jobs_and_those_that_were_seen_keep_their_counts():
+def test_queues_without_an_object_are_listed_with_jobs_and_others_keep_their_counts():
     counts = OpenCounts(items=[open_jobs("agents", 9), open_jobs("slow", 3), open_jobs("slow", 1, phase="Running")])
 
     found = {
@@ -156,7 +156,7 @@ def test_queues_without_an_object_are_listed_with_their_jobs_and_those_that_were
     }
 
 
-def test_a_queue_that_no_operator_has_seen_is_counted_by_history():
+def test_counts_of_a_queue_without_a_status_come_from_history():
     counts = OpenCounts(items=[open_jobs("new", 4), open_jobs("slow", 1)])
 
     found = with_counts([a_queue("new", observedGeneration=0)], counts, complete=[])
@@ -164,7 +164,7 @@ def test_a_queue_that_no_operator_has_seen_is_counted_by_history():
     assert [(one.name, one.phases) for one in found] == [("new", {"Queued": 4})]
 
 
-def test_counts_that_are_cut_off_count_nothing():
+def test_truncated_counts_are_not_used():
     found = with_counts([], OpenCounts(items=[open_jobs("slow", 3)], more=True), complete=["shop"])
 
     assert [one.name for one in found] == ["agents", "scheduled"]

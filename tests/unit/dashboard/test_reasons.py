@@ -20,7 +20,7 @@ async def test_an_unknown_reason_is_not_found(pages):
     assert "<script>alert" not in page.text
 
 
-async def test_who_is_not_signed_in_is_asked_to_and_comes_back(strangers):
+async def test_a_user_who_is_not_signed_in_signs_in_and_returns_to_the_page(strangers):
     page = await strangers.get("/reasons/Failed")
 
     assert page.status_code == 303
@@ -32,7 +32,7 @@ async def test_every_class_of_errors_and_every_verdict_is_explained(pages, word)
     assert (await pages.get(f"/reasons/{word}")).status_code == 200
 
 
-async def test_a_reason_with_a_cure_tells_it(pages):
+async def test_a_reason_with_a_solution_shows_it(pages):
     page = await pages.get("/reasons/OOMKilled")
 
     assert "what to do" in page.text

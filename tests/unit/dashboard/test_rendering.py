@@ -23,12 +23,12 @@ from agentjobs.dashboard.texts import ago, lasting
         (3900, "1h 5m"),
     ],
 )
-def test_a_duration_has_the_unit_that_tells_something(seconds, told):
+def test_a_duration_has_a_suitable_unit(seconds, told):
     assert lasting(seconds) == told
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(7.1, "7s ago"), (-1, "0s ago"), (90061, "1d 1h ago")])
-def test_how_long_ago_has_no_tenths_as_the_script_that_goes_on_has_none(seconds, told):
+def test_relative_times_have_no_tenths_like_those_of_the_script(seconds, told):
     assert ago(timedelta(seconds=seconds)) == told
 
 
@@ -44,5 +44,5 @@ def test_how_long_ago_has_no_tenths_as_the_script_that_goes_on_has_none(seconds,
         ("1234.5", "$1,234.50"),
     ],
 )
-def test_costs_of_a_column_are_written_alike(cost, told):
+def test_costs_of_a_column_have_the_same_format(cost, told):
     assert dollars(None if cost is None else Decimal(cost)) == told

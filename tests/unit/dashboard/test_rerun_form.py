@@ -39,7 +39,7 @@ def wrong(form):
     ],
     ids=["plain", "template", "unreadable-template", "config-map", "long-message"],
 )
-def test_the_form_has_the_old_values_and_what_is_not_edited_is_not_sent(old, values):
+def test_the_form_has_the_old_values_and_sends_only_edited_ones(old, values):
     form = rerun_form(old, "hello", ONCE)
 
     assert {field.name: field.value for field in form.fields} == values
@@ -58,7 +58,7 @@ def test_the_form_has_the_old_values_and_what_is_not_edited_is_not_sent(old, val
     ],
     ids=["message", "model-and-attempts", "parameter", "unreadable-template", "config-map", "no-such-fields"],
 )
-def test_what_is_edited_is_sent(old, typed, changed):
+def test_edited_values_are_sent(old, typed, changed):
     body = dict(sent(old, **typed).body)
 
     assert body.pop("name").startswith("hello-")
@@ -77,23 +77,23 @@ def test_what_is_edited_is_sent(old, typed, changed):
     ],
     ids=["empty", "long", "no-model", "other-digits", "too-many", "not-in-the-list"],
 )
-def test_what_is_wrong_is_told_at_its_field(old, typed):
+def test_a_problem_is_reported_at_its_field(old, typed):
     assert wrong(sent(old, **typed)) == list(typed)
 
 
-def test_a_job_that_lacks_the_message_that_its_template_needs_has_a_field_for_it():
+def test_a_job_without_the_message_that_its_template_requires_has_a_field_for_it():
     needs = template_view(a_template(parameters=[REPOSITORY], input={}))
 
     assert sent(Old(OF_TEMPLATE, needs), message="hi").body["message"] == "hi"
 
 
-def test_the_same_form_is_one_job_and_another_value_another():
+def test_the_same_form_names_the_same_job_and_another_value_names_another():
     names = [sent(Old(SPEC), **typed).body["name"] for typed in ({"model": "n"}, {"model": "n"}, {"model": "o"})]
 
     assert (names[0] == names[1], names[1] == names[2]) == (True, False)
 
 
-async def test_an_ended_job_leads_to_the_filled_form_and_the_form_to_the_new_job(pages, answers):
+async def test_an_ended_job_links_to_the_filled_form_and_the_form_redirects_to_the_new_job(pages, answers):
     a_failed_job(answers)
     made = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": "rerun", "made": "triage-8"}
     for end in ("", "/object"):
@@ -108,7 +108,7 @@ async def test_an_ended_job_leads_to_the_filled_form_and_the_form_to_the_new_job
     assert json.loads(answers.asked[-1].content)["message"] == "Try <b>again</b>."
 
 
-async def test_a_refusal_keeps_what_was_typed(pages, answers):
+async def test_a_refusal_keeps_the_entered_values(pages, answers):
     a_failed_job(answers)
     answers[f"{BASE}/triage-7/rerun"] = refusal(400, "BadRequest", "spec.input.message: <b> cannot be set")
     page = await pages.post(PAGE, data={**SIGNED, "once": ONCE, "message": "</textarea>" + HOSTILE})
@@ -118,7 +118,7 @@ async def test_a_refusal_keeps_what_was_typed(pages, answers):
     assert f'value="{ONCE}"' in page.text
 
 
-async def test_a_job_that_is_gone_is_filled_from_history(pages, answers):
+async def test_the_form_of_a_deleted_job_is_filled_from_history(pages, answers):
     answered(answers, a_story(a_start(), phase="Failed"))
     answers[f"{BASE}/triage-7/spec"] = RecordedSpec(
         uid=UID, name="triage-7", spec={"input": {"message": "$(x)"}, "session": {"appName": "a"}}
@@ -128,7 +128,7 @@ async def test_a_job_that_is_gone_is_filled_from_history(pages, answers):
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])
-async def test_without_the_spec_there_is_no_form(pages, answers, status):
+async def test_without_a_spec_there_is_no_form(pages, answers, status):
     answered(answers, a_story(a_start(), phase="Failed"))
     answers[f"{BASE}/triage-7/spec"] = refusal(status, "Refused", "no")
     page = await pages.get(PAGE)

@@ -31,7 +31,7 @@ async def test_schedules_are_listed_with_state_and_next_time(answers, pages):
     assert "30 6 * * 1-5" in page.text
 
 
-async def test_without_schedules_the_page_has_one_to_create(answers, pages):
+async def test_without_schedules_the_page_has_an_example_to_create(answers, pages):
     answers["/v1/namespaces"] = SHOP
     answers["/v1/namespaces/shop/schedules"] = ScheduleList(items=[])
 
@@ -52,7 +52,7 @@ async def test_a_schedule_shows_its_jobs_and_links_its_days(answers, pages):
     assert "Only jobs since" in page
 
 
-async def test_a_trigger_leads_to_the_page_that_names_the_job(answers, pages):
+async def test_a_trigger_redirects_to_a_page_that_names_the_job(answers, pages):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/trigger"] = done("trigger", made="brief-now-1")
 
@@ -63,7 +63,7 @@ async def test_a_trigger_leads_to_the_page_that_names_the_job(answers, pages):
     assert '<a href="/jobs/shop/brief-now-1">' in page.text
 
 
-async def test_each_form_asks_for_a_job_of_its_own(answers, pages):
+async def test_each_form_requests_its_own_job(answers, pages):
     serve_schedule(answers, a_schedule())
 
     values = [re.search('name="once" value="([0-9a-f]{16})"', (await pages.get(PAGE)).text)[1] for _ in range(2)]
@@ -72,7 +72,7 @@ async def test_each_form_asks_for_a_job_of_its_own(answers, pages):
 
 
 @pytest.mark.parametrize("action", ["suspend", "resume"])
-async def test_an_action_is_sent_and_told(answers, pages, action):
+async def test_an_action_is_sent_and_reported(answers, pages, action):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/{action}"] = done(action)
 
@@ -81,7 +81,7 @@ async def test_an_action_is_sent_and_told(answers, pages, action):
     assert f"The schedule is {'suspended' if action == 'suspend' else 'resumed'}" in page.text
 
 
-async def test_a_refused_action_is_told_on_the_page(answers, pages):
+async def test_a_refused_action_is_reported_on_the_page(answers, pages):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/suspend"] = refusal(403, "Forbidden", "You may not patch agentschedules.")
 
@@ -97,7 +97,7 @@ async def test_an_unknown_action_is_not_passed_on(answers, pages):
 
 
 @pytest.mark.parametrize("made", ["<b>x</b>", "a" * 64, "../models"])
-async def test_a_name_of_the_address_that_is_none_is_not_shown(answers, pages, made):
+async def test_an_invalid_name_in_the_address_is_not_shown(answers, pages, made):
     serve_schedule(answers, a_schedule())
 
     page = await pages.get(PAGE, params={"done": "trigger", "made": made})
@@ -106,7 +106,7 @@ async def test_a_name_of_the_address_that_is_none_is_not_shown(answers, pages, m
     assert "Its job is" not in page.text
 
 
-async def test_hostile_texts_are_shown_as_text(answers, pages):
+async def test_hostile_texts_are_escaped(answers, pages):
     said = [condition("Active", "False", "InvalidSpec", HOSTILE)]
     schedule = a_schedule(conditions=said, schedule=HOSTILE, timeZone=HOSTILE, jitter=HOSTILE)
     serve_schedule(answers, schedule, a_job("x", message=HOSTILE))

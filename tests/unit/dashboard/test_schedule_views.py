@@ -27,7 +27,7 @@ def stopped(reason, message=""):
         pytest.param(a_schedule(conditions=[]), "Not seen", "dim", id="no-operator"),
     ],
 )
-def test_the_state_is_told_in_a_word(schedule, word, tone):
+def test_the_state_is_a_word(schedule, word, tone):
     state = schedule_view(schedule).state
 
     assert (state.word, state.tone) == (word, tone)
@@ -44,11 +44,11 @@ def test_the_state_is_told_in_a_word(schedule, word, tone):
     ],
     ids=["active", "suspended", "failures", "invalid"],
 )
-def test_resume_is_offered_where_it_helps(schedule, resumable):
+def test_resume_is_offered_only_if_it_has_an_effect(schedule, resumable):
     assert schedule_view(schedule).suspended is resumable
 
 
-def test_what_holds_up_a_start_is_told_beside_the_state():
+def test_the_reason_of_a_delayed_start_is_shown_next_to_the_state():
     conditions = [
         condition("Active", "True", "Scheduled"),
         condition("Blocked", "True", "JobRunning", "brief-1 runs"),
@@ -61,7 +61,7 @@ def test_what_holds_up_a_start_is_told_beside_the_state():
     assert view.trouble is None
 
 
-def test_next_times_are_those_of_the_zone_and_utc():
+def test_next_times_are_shown_in_the_time_zone_and_in_utc():
     at = datetime(2026, 11, 26, 5, 30, tzinfo=UTC)
 
     (time,) = schedule_view(a_schedule(following=[at])).next
@@ -69,7 +69,7 @@ def test_next_times_are_those_of_the_zone_and_utc():
     assert (time.local, time.at) == ("Thu 2026-11-26 06:30 CET", at)
 
 
-def test_policies_are_told_in_words():
+def test_policies_are_described_in_words():
     spec = {"concurrencyPolicy": "Replace", "catchUp": {"policy": "All"}, "jitter": "5m", "maxConsecutiveFailures": 3}
 
     told = " ".join(schedule_view(a_schedule(**spec)).policies)
@@ -79,7 +79,7 @@ def test_policies_are_told_in_words():
 
 
 @pytest.mark.parametrize("spec", [{"schedule": 7, "timeZone": None}, {"jobTemplate": "no"}, {"catchUp": []}])
-def test_a_spec_of_wrong_types_is_shown_all_the_same(spec):
+def test_a_spec_with_wrong_types_is_shown(spec):
     view = schedule_view(a_schedule(**spec))
 
     assert view.zone in ("UTC", "Europe/Berlin")
@@ -102,7 +102,7 @@ def test_a_schedule_of_each_minute_is_counted_and_not_listed():
     assert (weeks[1][0].times, len(weeks[1][0].shown)) == (1440, 2)
 
 
-def test_a_day_on_which_clocks_change_has_its_own_length():
+def test_a_day_of_a_clock_change_has_23_or_25_hours():
     spring = datetime(2026, 3, 25, 12, tzinfo=UTC)
 
     sunday = ahead(a_schedule(schedule="0 * * * *", following=[spring]), spring)[0][6]
@@ -113,11 +113,11 @@ def test_a_day_on_which_clocks_change_has_its_own_length():
 @pytest.mark.parametrize(
     "schedule", [a_schedule(), a_schedule(schedule="no", following=[NOON])], ids=["stopped", "illegal"]
 )
-def test_what_makes_no_jobs_has_no_calendar_of_what_comes(schedule):
+def test_a_schedule_that_creates_no_jobs_has_no_future_calendar(schedule):
     assert ahead(schedule, NOON) == []
 
 
-def test_past_days_tell_how_their_jobs_ended_by_the_clock_of_the_zone():
+def test_past_days_show_outcomes_of_jobs_by_the_schedules_time_zone():
     late = datetime(2026, 11, 23, 23, 30, tzinfo=UTC)  # half past midnight on Tuesday in Berlin
     made = [a_job("a", phase="Succeeded", created=late), a_job("b", phase="Failed", created=late)]
 

@@ -26,7 +26,7 @@ async def whole():
 
 
 @pytest.mark.parametrize("path", ["/reasons/Failed", "/nothing", "/sign-in", "/static/style.css"])
-async def test_every_answer_has_the_headers_that_protect_it(pages, path):
+async def test_every_answer_has_security_headers(pages, path):
     headers = (await pages.get(path)).headers
 
     assert headers["content-security-policy"] == CONTENT_POLICY
@@ -36,14 +36,14 @@ async def test_every_answer_has_the_headers_that_protect_it(pages, path):
     assert "strict-transport-security" not in headers
 
 
-async def test_over_tls_browsers_are_told_to_stay_there():
+async def test_answers_over_tls_have_strict_transport_security():
     app = application(Answers())
     app.secure = True
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://pages") as http:
         assert "max-age=" in (await http.get("/sign-in")).headers["strict-transport-security"]
 
 
-def test_no_script_of_a_pages_own_text_and_nothing_from_elsewhere():
+def test_pages_have_no_inline_scripts_and_load_nothing_from_other_sites():
     assert "unsafe" not in CONTENT_POLICY
     assert "http" not in CONTENT_POLICY
     assert CONTENT_POLICY.startswith("default-src 'none'")
@@ -59,11 +59,11 @@ def test_no_script_of_a_pages_own_text_and_nothing_from_elsewhere():
         ("/static/vendor/htmx-2.0.11.min.js", "public, max-age=31536000, immutable"),
     ],
 )
-async def test_pages_are_kept_by_nobody_and_files_for_ever(pages, path, caching):
+async def test_pages_are_not_cached_and_files_are_cached_permanently(pages, path, caching):
     assert (await pages.get(path)).headers["cache-control"] == caching
 
 
-async def test_a_page_names_its_files_by_what_is_in_them(pages):
+async def test_addresses_of_files_contain_a_hash_of_the_content(pages):
     page = await pages.get("/reasons")
 
     assert "/static/style.css?" in page.text
@@ -79,7 +79,7 @@ async def test_a_page_names_its_files_by_what_is_in_them(pages):
         pytest.param({"Sec-Fetch-Site": "same-site", "Origin": "http://other.pages"}, id="a-neighbour"),
     ],
 )
-async def test_a_form_of_another_site_is_refused_though_it_has_the_token(pages, headers):
+async def test_a_form_of_another_site_is_refused_even_with_the_token(pages, headers):
     answer = await pages.post("/sign-out", data={"csrf": ADA.csrf}, headers=headers)
 
     assert (answer.status_code, "not sent by a page of this dashboard" in answer.text) == (403, True)
@@ -92,13 +92,13 @@ async def test_a_form_without_the_sessions_token_is_refused(pages, sent):
     assert (answer.status_code, "another session" in answer.text) == (403, True)
 
 
-async def test_a_script_may_send_the_token_in_a_header(pages):
+async def test_a_script_can_send_the_token_in_a_header(pages):
     answer = await pages.post("/sign-out", headers={"X-CSRF-Token": ADA.csrf, "Sec-Fetch-Site": "same-origin"})
 
     assert answer.status_code == 303
 
 
-async def test_the_token_looks_different_each_time_and_is_the_same():
+async def test_the_token_is_masked_differently_each_time():
     first, second = csrf.masked(b"0123456789abcdef"), csrf.masked(b"0123456789abcdef")
 
     assert first != second
@@ -106,7 +106,7 @@ async def test_the_token_looks_different_each_time_and_is_the_same():
     assert not csrf.is_same(first, csrf.masked(b"0123456789abcdeg"))
 
 
-async def test_a_form_of_more_than_its_bounds_is_refused_before_it_is_kept(pages):
+async def test_a_form_above_the_limits_is_refused_before_it_is_read_completely(pages):
     answer = await pages.post("/sign-out", content=b"x" * 300_000, headers={"Origin": ORIGIN})
 
     assert (answer.status_code, "larger than" in answer.text) == (413, True)
@@ -119,7 +119,7 @@ async def test_a_form_of_more_than_its_bounds_is_refused_before_it_is_kept(pages
         pytest.param(b"csrf=csrf-of-ada&name=%ff", 400, "UTF-8", id="not-text"),
     ],
 )
-async def test_a_form_that_cannot_be_read_says_why(pages, content, status, said):
+async def test_an_unreadable_form_is_refused_with_the_reason(pages, content, status, said):
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
 
     answer = await pages.post("/bulk", content=content, headers={"Origin": ORIGIN, **kind})
@@ -128,12 +128,12 @@ async def test_a_form_that_cannot_be_read_says_why(pages, content, status, said)
 
 
 @pytest.mark.parametrize(("host", "status"), [("pages", 200), ("pages:99", 200), ("PAGES", 200), ("rebound.evil", 421)])
-async def test_only_names_of_ours_are_answered(whole, host, status):
+async def test_only_known_host_names_are_answered(whole, host, status):
     assert (await whole.get("/sign-in", headers={"Host": host})).status_code == status
     assert (await whole.get("/v1/me", headers={"Host": host})).status_code == (404 if status == 200 else 421)
 
 
-async def test_health_is_answered_under_any_name(whole):
+async def test_health_is_answered_for_any_host_name(whole):
     answers = await whole.get("/healthz", headers={"Host": "10.1.2.3:8445"})
 
     assert answers.status_code == 404  # of this test's REST, which the request reached
@@ -145,7 +145,7 @@ async def test_pages_are_compressed(whole):
     assert page.headers["content-encoding"] == "gzip"
 
 
-async def test_a_page_that_crashes_says_so_and_not_why(monkeypatch):
+async def test_an_internal_error_is_reported_without_details(monkeypatch):
     async with client(Answers()) as http:
         monkeypatch.setattr("agentjobs.dashboard.pages.reasons.MEANINGS", None)
         http._transport.raise_app_exceptions = False
@@ -159,7 +159,7 @@ async def test_a_page_that_crashes_says_so_and_not_why(monkeypatch):
     ("status", "headers", "again"),
     [(503, {}, "5"), (429, {"Retry-After": "17"}, "17"), (502, {}, "5"), (404, {}, None), (403, {}, None)],
 )
-async def test_what_may_pass_is_asked_for_again_without_javascript(status, headers, again):
+async def test_a_temporary_error_page_reloads_without_javascript(status, headers, again):
     app = application(Answers())
 
     @app.pages.get("/failing")
@@ -182,7 +182,7 @@ async def test_an_address_that_pages_would_repeat_too_often_is_refused(pages):
 @pytest.mark.parametrize(
     ("path", "location"), [("/jobs/?a=b", "/jobs?a=b"), ("/jobs///", "/jobs"), ("//evil.example/", "/"), ("//", "/")]
 )
-async def test_a_slash_at_the_end_leads_to_the_page_and_never_to_another_scheme_or_host(pages, path, location):
+async def test_a_trailing_slash_redirects_to_the_page_on_the_same_scheme_and_host(pages, path, location):
     answer = await pages.get(f"{ORIGIN}{path}")
 
     assert (answer.status_code, answer.headers["location"]) == (307, location)
@@ -197,7 +197,7 @@ async def test_a_slash_at_the_end_leads_to_the_page_and_never_to_another_scheme_
         pytest.param("10.0.0.7:8443", "/jobs", 421, id="another-name"),
     ],
 )
-async def test_metrics_are_not_served_under_the_names_of_people(host, path, status):
+async def test_metrics_are_not_served_under_the_public_host_names(host, path, status):
     answers = Answers()
     answers["/metrics"] = answers["/healthz"] = {"ok": True}
     transport = httpx.ASGITransport(site(answers, hosts={"pages"}))

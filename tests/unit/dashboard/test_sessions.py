@@ -43,7 +43,7 @@ def ada(token="t" * 900):
     return Session(name="ada", way="token", until=NOW + HOUR, token=token)
 
 
-def test_a_session_comes_back_as_it_began():
+def test_a_session_is_read_as_it_was_stored():
     made, session = sessions(), ada()
 
     cookies, _ = begun(made, session)
@@ -51,7 +51,7 @@ def test_a_session_comes_back_as_it_began():
     assert made.of(asking(cookies), NOW) == session
 
 
-def test_a_long_token_takes_several_cookies_and_comes_back_whole():
+def test_a_long_token_is_stored_in_several_cookies_and_read_completely():
     made, session = sessions(), ada(os.urandom(3500).hex())
 
     cookies, _ = begun(made, session)
@@ -60,14 +60,14 @@ def test_a_long_token_takes_several_cookies_and_comes_back_whole():
     assert made.of(asking(cookies), NOW) == session
 
 
-def test_a_token_too_long_for_cookies_is_refused_with_a_cure():
+def test_a_token_too_long_for_cookies_is_refused_with_a_solution():
     with pytest.raises(Problem, match="shorter token") as refused:
         begun(sessions(), ada("t" * 12_000))
 
     assert (refused.value.status, refused.value.reason) == (413, "SessionTooLarge")
 
 
-def test_a_session_that_fits_only_without_its_hint_begins_without_it():
+def test_a_session_that_fits_only_without_the_id_token_hint_has_none():
     made, session = sessions(), Session("ada", "oidc", NOW + HOUR, groups=("g" * 7000,), hint="h" * 3000)
 
     cookies, _ = begun(made, session)
@@ -76,13 +76,13 @@ def test_a_session_that_fits_only_without_its_hint_begins_without_it():
     assert (found.groups, found.hint) == (session.groups, None)
 
 
-def test_no_script_reads_the_cookie_and_no_other_site_sends_it():
+def test_the_cookie_is_http_only_and_same_site():
     _, (line,) = begun(sessions(), ada())
 
     assert {"HttpOnly", "SameSite=strict", "Path=/", "Max-Age=3600"} <= set(line.split("; "))
 
 
-def test_over_tls_the_cookie_is_for_this_host_and_tls_alone():
+def test_over_tls_the_cookie_is_secure_and_limited_to_this_host():
     _, (line,) = begun(sessions(secure=True), ada())
 
     assert line.startswith("__Host-agentjobs-session-0=")
@@ -90,7 +90,7 @@ def test_over_tls_the_cookie_is_for_this_host_and_tls_alone():
     assert "Domain" not in line
 
 
-def test_dashboards_at_two_ports_of_a_host_do_not_meet():
+def test_dashboards_on_two_ports_of_a_host_have_separate_sessions():
     made = sessions()
 
     cookies, _ = begun(made, ada(), host="localhost:1111")
@@ -110,14 +110,14 @@ def test_dashboards_at_two_ports_of_a_host_do_not_meet():
         pytest.param(lambda parts: dict.fromkeys(parts, ""), id="empty"),
     ],
 )
-def test_what_is_not_the_whole_session_is_nobody(change):
+def test_an_incomplete_or_changed_session_is_not_accepted(change):
     made = sessions()
     cookies, _ = begun(made, ada(os.urandom(3000).hex()))
 
     assert made.of(asking(change(cookies)), NOW) is None
 
 
-def test_parts_of_two_sessions_are_nobody():
+def test_parts_of_two_sessions_are_not_accepted():
     made = sessions()
     (one, _), (other, _) = begun(made, ada(os.urandom(3000).hex())), begun(made, ada(os.urandom(3000).hex()))
     first = next(iter(one))
@@ -125,7 +125,7 @@ def test_parts_of_two_sessions_are_nobody():
     assert made.of(asking(other | {first: one[first]}), NOW) is None
 
 
-def test_what_was_sealed_for_something_else_is_no_session():
+def test_data_encrypted_for_another_purpose_are_not_a_session():
     made = sessions()
     sealed = made.seal.seal("state", module.msgspec.json.encode(ada()))
 
@@ -133,14 +133,14 @@ def test_what_was_sealed_for_something_else_is_no_session():
     assert made.seal.open("state", sealed) is not None
 
 
-def test_a_session_is_over_at_its_end():
+def test_a_session_ends_at_its_expiry():
     made = sessions()
     cookies, _ = begun(made, ada())
 
     assert made.of(asking(cookies), NOW + HOUR) is None
 
 
-def test_a_new_key_in_front_seals_and_the_old_one_still_opens(tmp_path):
+def test_the_first_key_encrypts_and_older_ones_still_decrypt(tmp_path):
     old, _ = begun(sessions(KEYS[0], folder=tmp_path), ada())
     made = sessions(KEYS[1], KEYS[0], folder=tmp_path)
     new, _ = begun(made, ada())
@@ -149,7 +149,7 @@ def test_a_new_key_in_front_seals_and_the_old_one_still_opens(tmp_path):
     assert sessions(KEYS[1], folder=tmp_path).of(asking(new), NOW) is not None
 
 
-def test_a_key_that_is_gone_ends_its_sessions_while_the_process_runs(tmp_path):
+def test_removing_a_key_ends_its_sessions_while_the_process_runs(tmp_path):
     made = sessions(KEYS[0], folder=tmp_path)
     cookies, _ = begun(made, ada())
     (tmp_path / "keys").write_text(KEYS[1])
@@ -158,7 +158,7 @@ def test_a_key_that_is_gone_ends_its_sessions_while_the_process_runs(tmp_path):
     assert made.of(asking(cookies), NOW) is None
 
 
-def test_half_a_file_of_keys_ends_nothing(tmp_path, caplog):
+def test_a_partly_written_key_file_ends_no_session(tmp_path, caplog):
     made = sessions(KEYS[0], folder=tmp_path)
     cookies, _ = begun(made, ada())
     (tmp_path / "keys").write_text("short")
@@ -169,14 +169,14 @@ def test_half_a_file_of_keys_ends_nothing(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("text", ["", "short", "\n".join(["k" * 40] * 11)])
-def test_keys_that_protect_nothing_are_refused_at_the_start(tmp_path, text):
+def test_weak_keys_are_refused_at_the_start(tmp_path, text):
     (tmp_path / "keys").write_text(text)
 
     with pytest.raises(Misconfigured, match="openssl rand"):
         Seal(tmp_path / "keys")
 
 
-def test_signing_out_forgets_every_part():
+def test_a_sign_out_deletes_all_cookies_of_the_session():
     made = sessions()
     cookies, _ = begun(made, ada(os.urandom(3000).hex()))
     response = Response()
@@ -188,5 +188,5 @@ def test_signing_out_forgets_every_part():
     assert all("Max-Age=0" in line for line in ended)
 
 
-def test_what_is_shown_of_a_session_is_never_its_token():
+def test_the_representation_of_a_session_does_not_contain_its_token():
     assert "ttt" not in repr(ada())

@@ -49,7 +49,7 @@ async def signed_in(browser, token="good", to="/reasons/Failed"):
     return await browser.post("/sign-in/token", data={"token": token, "to": to}, headers={"Origin": ORIGIN})
 
 
-async def test_a_token_that_the_api_server_knows_signs_in_and_leads_to_the_page_asked_for(browser):
+async def test_a_valid_token_signs_in_and_redirects_to_the_requested_page(browser):
     answer = await signed_in(browser)
 
     page = await browser.get(answer.headers["location"])
@@ -57,7 +57,7 @@ async def test_a_token_that_the_api_server_knows_signs_in_and_leads_to_the_page_
     assert (page.status_code, "ada" in page.text) == (200, True)
 
 
-async def test_a_token_that_it_does_not_know_is_refused_where_it_was_typed(browser, caplog):
+async def test_an_invalid_token_is_refused_on_the_sign_in_page(browser, caplog):
     answer = await signed_in(browser, token="wrong-and-secret")
 
     assert answer.status_code == 401
@@ -66,11 +66,11 @@ async def test_a_token_that_it_does_not_know_is_refused_where_it_was_typed(brows
 
 
 @pytest.mark.parametrize("token", ["", "two words", "ü", "x" * 20_000], ids=["none", "spaces", "no-ascii", "long"])
-async def test_what_cannot_be_a_token_is_refused_like_a_wrong_one(browser, token):
+async def test_a_malformed_token_is_refused_like_an_invalid_one(browser, token):
     assert (await signed_in(browser, token=token)).status_code == 401
 
 
-async def test_while_the_api_server_is_away_signing_in_says_so(browser, answers):
+async def test_an_unavailable_api_server_is_reported_at_sign_in(browser, answers):
     answers["/v1/me"] = refusal(503, "Unavailable", "The API server does not answer.")
 
     answer = await signed_in(browser)
@@ -78,7 +78,7 @@ async def test_while_the_api_server_is_away_signing_in_says_so(browser, answers)
     assert (answer.status_code, "does not answer" in answer.text) == (503, True)
 
 
-async def test_attempts_are_logged_with_way_address_and_user(browser, caplog):
+async def test_attempts_are_logged_with_method_address_and_user(browser, caplog):
     caplog.set_level("INFO", "agentjobs.dashboard")
 
     await signed_in(browser)
@@ -89,7 +89,7 @@ async def test_attempts_are_logged_with_way_address_and_user(browser, caplog):
     assert (refused.message, refused.reason, refused.address) == ("signin.refused", "Unauthorized", "192.0.2.7")
 
 
-async def test_the_eleventh_wrong_token_within_a_minute_waits(browser, clock):
+async def test_the_eleventh_invalid_token_within_a_minute_is_rate_limited(browser, clock):
     for _ in range(10):
         await signed_in(browser, token="wrong")
 
@@ -100,7 +100,7 @@ async def test_the_eleventh_wrong_token_within_a_minute_waits(browser, clock):
     assert (await signed_in(browser)).status_code == 303
 
 
-async def test_tokens_that_are_right_use_up_no_attempts(browser):
+async def test_valid_tokens_use_up_no_attempts(browser):
     answers = [(await signed_in(browser)).status_code for _ in range(12)]
 
     assert answers == [303] * 12
@@ -126,7 +126,7 @@ async def test_a_session_ends_after_eight_hours(browser, clock):
     assert (await browser.get("/reasons/Failed")).status_code == 303
 
 
-async def test_signing_out_takes_the_session_away(browser):
+async def test_a_sign_out_ends_the_session(browser):
     await signed_in(browser)
     token = csrf_of(await browser.get("/reasons/Failed"))
 
@@ -149,7 +149,7 @@ async def test_a_link_signs_in_once(browser, ways):
     assert (again.status_code, "has been used" in again.text, "kubectl config view" in again.text) == (403, True, True)
 
 
-async def test_a_link_opened_again_where_it_has_signed_in_leads_to_the_overview(browser, ways):
+async def test_a_used_link_opened_in_the_same_browser_redirects_to_the_overview(browser, ways):
     secret = ways.links.make("good", NOW)
 
     await browser.get(f"/sign-in/link/{secret}")
@@ -158,14 +158,14 @@ async def test_a_link_opened_again_where_it_has_signed_in_leads_to_the_overview(
     assert (again.status_code, 'content="0;url=/"' in again.text) == (200, True)
 
 
-async def test_a_link_is_worth_nothing_after_ten_minutes(browser, ways, clock):
+async def test_a_link_expires_after_ten_minutes(browser, ways, clock):
     secret = ways.links.make("good", NOW)
     clock.at += timedelta(minutes=10)
 
     assert (await browser.get(f"/sign-in/link/{secret}")).status_code == 403
 
 
-async def test_a_link_that_is_only_prefetched_stays(browser, ways):
+async def test_prefetching_a_link_does_not_use_it_up(browser, ways):
     secret = ways.links.make("good", NOW)
 
     await browser.get(f"/sign-in/link/{secret}", headers={"Sec-Purpose": "prefetch"})
@@ -173,7 +173,7 @@ async def test_a_link_that_is_only_prefetched_stays(browser, ways):
     assert (await browser.get(f"/sign-in/link/{secret}")).status_code == 200
 
 
-def test_a_link_lies_where_only_its_user_can_read_it(tmp_path):
+def test_the_file_of_a_link_is_readable_only_by_its_user(tmp_path):
     Links(tmp_path / "links").make("token", NOW)
 
     (file,) = (tmp_path / "links").iterdir()
@@ -181,7 +181,7 @@ def test_a_link_lies_where_only_its_user_can_read_it(tmp_path):
 
 
 @pytest.mark.parametrize("secret", ["..%2F..%2Fkeys", "x" * 5000, "%00"])
-async def test_no_secret_names_another_file(browser, secret):
+async def test_the_secret_of_a_link_cannot_be_a_path(browser, secret):
     assert (await browser.get(f"/sign-in/link/{secret}")).status_code in (403, 404)
 
 
@@ -192,21 +192,21 @@ async def test_no_secret_names_another_file(browser, secret):
         *("/a\r\nSet-Cookie: x=1", "/\t/evil.example", "/" + "a" * 3000, "/sign-in?to=/sign-in", "/sign-out", "", None),
     ],
 )
-def test_after_signing_in_no_address_leads_elsewhere(wanted):
+def test_the_redirect_after_the_sign_in_stays_on_this_host(wanted):
     assert own_path(wanted) == "/"
 
 
-def test_after_signing_in_one_comes_to_the_page_asked_for():
+def test_the_sign_in_redirects_to_the_requested_page():
     assert own_path("/jobs?namespace=a&q=x%20y") == "/jobs?namespace=a&q=x%20y"
 
 
-async def test_a_link_from_another_site_does_not_ask_to_sign_in_again(browser):
+async def test_a_link_from_another_site_requires_no_new_sign_in(browser):
     page = await browser.get("/reasons/Failed?x=1", headers={"Sec-Fetch-Site": "cross-site"})
 
     assert (page.status_code, 'content="0;url=/reasons/Failed?x=1"' in page.text) == (200, True)
 
 
-async def test_an_open_page_whose_session_has_ended_goes_to_sign_in_whole(browser):
+async def test_an_open_page_whose_session_ended_is_replaced_by_the_sign_in_page(browser):
     headers = {"HX-Request": "true", "HX-Current-URL": "http://pages/reasons/Failed?a=b#c"}
 
     answer = await browser.get("/reasons/Failed", headers=headers)
@@ -215,7 +215,7 @@ async def test_an_open_page_whose_session_has_ended_goes_to_sign_in_whole(browse
     assert answer.headers["hx-redirect"] == "/sign-in?to=%2Freasons%2FFailed%3Fa%3Db"
 
 
-async def test_reading_rest_takes_the_session_and_changing_does_not(browser, answers):
+async def test_the_session_is_accepted_for_reading_rest_and_not_for_changes(browser, answers):
     answers["/v1/changes"] = {"ok": True}
     answers["/v1/namespaces/a/agentjobs/b/cancel"] = {"ok": True}
     await signed_in(browser)
@@ -230,7 +230,7 @@ async def test_reading_rest_takes_the_session_and_changing_does_not(browser, ans
 
 
 @pytest.mark.parametrize("told", ["Basic Zm9vOmJhcg==", "Bearer of-a-proxy"])
-async def test_what_a_browser_shows_a_proxy_on_the_way_is_no_token_for_rest(browser, answers, told):
+async def test_credentials_of_a_browser_for_a_proxy_are_not_used_as_a_token_for_rest(browser, answers, told):
     answers["/v1/changes"] = {"ok": True}
     await signed_in(browser)
 
@@ -239,7 +239,7 @@ async def test_what_a_browser_shows_a_proxy_on_the_way_is_no_token_for_rest(brow
     assert answers.asked[-1].headers["authorization"] == "Bearer good"
 
 
-async def test_a_program_that_shows_a_token_is_who_that_says(browser, answers):
+async def test_a_program_with_a_token_is_authenticated_by_it(browser, answers):
     answers["/v1/changes"] = {"ok": True}
     await signed_in(browser)
 

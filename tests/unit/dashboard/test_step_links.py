@@ -27,7 +27,7 @@ def a_tool(n, key, request, began=4.0, name="search"):
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=4))
-def test_a_digest_of_arguments_is_the_runners(args):
+def test_a_digest_of_arguments_equals_that_of_the_runner(args):
     assert digest(args) == of_tool_call(args)["args"]
 
 
@@ -47,7 +47,7 @@ def test_a_call_and_its_step_are_found_among_others(key, request_):
     assert step_of(entry, 1, [*others, content.step]) == content.step
 
 
-def test_a_step_is_no_later_call_than_it_began():
+def test_a_step_is_not_linked_to_a_call_after_its_beginning():
     step = a_tool(2, f"|x#1/1 search {digest(HEAT)}", {"args": digest(HEAT)}, 4.0)
 
     assert call_of(step, [asking(9, ("search", "c9", HEAT), seconds=50.0)]) is None
@@ -61,7 +61,7 @@ def test_each_of_two_equal_calls_in_an_entry_has_its_own_step():
     assert step_of(entry, 1, steps[:1]) is None
 
 
-def test_of_equal_calls_the_nearest_in_time_is_found():
+def test_the_nearest_in_time_of_equal_calls_is_found():
     early, late = asking(1, ("search", "c1", HEAT), seconds=3.0), asking(9, ("search", "c1", HEAT), seconds=50.0)
     steps = [
         a_tool(n, f"|x#{n}/1 search {digest(HEAT)}", {"args": digest(HEAT)}, began)
@@ -72,7 +72,7 @@ def test_of_equal_calls_the_nearest_in_time_is_found():
     assert [step_of(one, 0, [each.step for each in steps]).n for one in (early, late)] == [2, 7]
 
 
-def test_a_models_step_leads_to_its_answer():
+def test_a_models_step_links_to_its_answer():
     entries = [
         asking(1, seconds=3.0),
         an_entry(2, "tool", {}, seconds=5.0),
@@ -86,7 +86,7 @@ def test_a_models_step_leads_to_its_answer():
 
 
 @pytest.mark.parametrize("calls", [None, "x", [1, None], [{}], [{"name": "search", "callId": "", "args": 3}]])
-def test_a_call_that_is_not_there_is_not_found(calls):
+def test_a_missing_call_is_not_found(calls):
     entry = an_entry(1, "model", {"toolCalls": calls})
     content = a_tool(1, "triage:1", {"id": ""})
 

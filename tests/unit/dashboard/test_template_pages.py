@@ -26,7 +26,7 @@ def orders(answers):
     return [json.loads(one.content) for one in answers.asked if one.method == "POST"]
 
 
-async def test_without_templates_the_page_has_one_to_create(answers, pages):
+async def test_without_templates_the_page_has_an_example_to_create(answers, pages):
     answers["/v1/namespaces"] = SHOP
     answers["/v1/namespaces/shop/templates"] = TemplateList(items=[])
 
@@ -37,7 +37,7 @@ async def test_without_templates_the_page_has_one_to_create(answers, pages):
     assert "No templates in shop" in page.text
 
 
-async def test_a_namespace_without_jobs_is_listed_where_all_may_be_and_can_be_named_where_not(answers, pages):
+async def test_a_namespace_without_jobs_is_listed_for_administrators_and_can_be_named_by_others(answers, pages):
     answers["/v1/namespaces"] = {"items": [], "everywhere": False}
     refused = (await pages.get("/templates")).text
     answers["/v1/templates"] = TemplateList(items=[a_template(namespace="empty")])
@@ -48,7 +48,7 @@ async def test_a_namespace_without_jobs_is_listed_where_all_may_be_and_can_be_na
     assert ("Enter one under Namespace" in refused, 'type="text" name="namespace"' in refused) == (True, True)
 
 
-async def test_templates_are_listed_with_what_they_run(answers, pages):
+async def test_templates_are_listed_with_their_agents(answers, pages):
     answers["/v1/namespaces"] = SHOP
     answers["/v1/namespaces/shop/templates"] = TemplateList(items=[a_template(parameters=[REPOSITORY])])
 
@@ -58,7 +58,7 @@ async def test_templates_are_listed_with_what_they_run(answers, pages):
     assert "The agent reviewer with gemini-flash-latest" in page
 
 
-async def test_a_template_shows_its_form_what_it_locks_and_its_jobs(answers, pages):
+async def test_a_template_shows_its_form_its_locked_fields_and_its_jobs(answers, pages):
     serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH], locked=["isolation"]), a_job("review-1"))
 
     page = (await pages.get(PAGE)).text
@@ -69,7 +69,7 @@ async def test_a_template_shows_its_form_what_it_locks_and_its_jobs(answers, pag
     assert ">review-1<" in page
 
 
-async def test_a_run_makes_a_job_and_leads_to_it_once(answers, pages):
+async def test_a_run_creates_a_job_once_and_redirects_to_it(answers, pages):
     serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH]))
     answers[RUN] = made
     sent = {"once": ONCE, "p.repository": "shop", "p.depth": "thorough"}
@@ -83,7 +83,7 @@ async def test_a_run_makes_a_job_and_leads_to_it_once(answers, pages):
     assert first.headers["location"] == again.headers["location"] == f"/jobs/shop/{one['name']}"
 
 
-async def test_what_is_wrong_is_told_at_its_field_and_no_job_is_asked_for(answers, pages):
+async def test_a_problem_is_reported_at_its_field_and_no_job_is_requested(answers, pages):
     serve_template(answers, a_template(parameters=[REPOSITORY, DEPTH]))
 
     page = await pages.post(f"{PAGE}/run", data=SIGNED | {"once": ONCE, "p.repository": "", "p.depth": "thorough"})
@@ -94,7 +94,7 @@ async def test_what_is_wrong_is_told_at_its_field_and_no_job_is_asked_for(answer
 
 
 @pytest.mark.parametrize("status", [403, 409, 422, 503])
-async def test_a_refusal_keeps_what_was_typed(answers, pages, status):
+async def test_a_refusal_keeps_the_entered_values(answers, pages, status):
     serve_template(answers, a_template(parameters=[REPOSITORY]))
     answers[RUN] = refusal(status, "Refused", "It cannot be <b>so</b>.")
 
@@ -105,7 +105,7 @@ async def test_a_refusal_keeps_what_was_typed(answers, pages, status):
     assert f'value="{ONCE}"' in page.text
 
 
-async def test_a_template_that_is_not_legal_has_no_form(answers, pages):
+async def test_an_invalid_template_has_no_form(answers, pages):
     serve_template(answers, a_template(conditions=[condition("Valid", "False", "InvalidSpec", "spec.queue: no")]))
 
     page = (await pages.get(PAGE)).text
@@ -114,7 +114,7 @@ async def test_a_template_that_is_not_legal_has_no_form(answers, pages):
     assert 'action="/templates/shop/review/run"' not in page
 
 
-async def test_hostile_texts_are_shown_as_text(answers, pages):
+async def test_hostile_texts_are_escaped(answers, pages):
     evil = {"name": "p", "description": HOSTILE, "default": f'"{HOSTILE}', "enum": [f'"{HOSTILE}', "</textarea>"]}
     text = {"name": "q", "default": "</textarea>" + HOSTILE * 50}
     serve_template(answers, a_template(parameters=[evil, text], description=HOSTILE, input={"message": HOSTILE}))

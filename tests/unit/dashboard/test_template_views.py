@@ -31,7 +31,7 @@ def a_form(sent, *parameters, **spec):
     ],
     ids=["inline", "team", "module", "claude", "container", "open", "wrong-type"],
 )
-def test_what_runs_is_told_in_words(spec, words):
+def test_the_agent_is_described_in_words(spec, words):
     assert template_view(a_template(**spec)).runs == words
 
 
@@ -46,7 +46,7 @@ def test_what_runs_is_told_in_words(spec, words):
         pytest.param(a_template(parameters="no"), "Valid", False, id="unreadable"),
     ],
 )
-def test_a_template_that_is_not_legal_cannot_be_run(template, word, usable):
+def test_an_invalid_template_cannot_be_run(template, word, usable):
     view = template_view(template)
 
     assert (view.state.word, view.usable) == (word, usable)
@@ -67,13 +67,13 @@ def test_each_parameter_is_a_field_of_its_kind_with_its_default():
     ]
 
 
-def test_what_is_left_as_it_is_is_left_to_the_template():
+def test_unchanged_fields_are_left_to_the_template():
     form = a_form({"p.repository": "shop", "p.depth": "quick", "p.unknown": "x"}, REPOSITORY, DEPTH)
 
     assert (form.parameters, form.wrong, form.message) == ({"repository": "shop"}, False, None)
 
 
-def test_a_default_that_was_emptied_is_given_as_empty():
+def test_an_emptied_default_is_sent_as_empty():
     form = a_form({"p.n": ""}, {"name": "n", "default": "3"})
 
     assert form.parameters == {"n": ""}
@@ -89,7 +89,7 @@ def test_a_default_that_was_emptied_is_given_as_empty():
     ],
     ids=["empty", "absent", "too-long", "not-in-enum"],
 )
-def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(sent, place, said):
+def test_a_problem_is_reported_at_its_field_and_entered_values_are_kept(sent, place, said):
     form = a_form(sent, REPOSITORY, DEPTH)
 
     assert said in form.fields[place].wrong
@@ -98,17 +98,17 @@ def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(sent, place,
 
 
 @pytest.mark.parametrize("message", ["", "  ", "x" * (MAX_MESSAGE + 1)])
-def test_a_message_is_asked_for_where_the_template_has_none(message):
+def test_a_message_is_requested_if_the_template_has_none(message):
     form = a_form({"message": message}, input={})
 
     assert (form.fields[-1].label, form.wrong, form.fields[-1].value) == ("Message", True, message)
 
 
-def test_lines_are_sent_as_they_were_typed():
+def test_lines_are_sent_unchanged():
     assert a_form({"message": "one\r\ntwo"}, input={}).message == "one\ntwo"
 
 
-def test_the_same_form_sent_twice_names_the_same_job_and_another_text_another():
+def test_the_same_form_names_the_same_job_and_another_text_names_another():
     first, again = (a_form({"p.repository": "shop"}, REPOSITORY).job for _ in range(2))
 
     assert first == again
@@ -117,14 +117,14 @@ def test_the_same_form_sent_twice_names_the_same_job_and_another_text_another():
 
 
 @pytest.mark.parametrize("name", ["r", "a.b-" + "c" * 59, "a" * 40 + ".b"])
-def test_a_job_has_a_legal_name_whatever_the_template_is_called(name):
+def test_a_job_has_a_valid_name_for_any_template_name(name):
     job = filled_form(template_view(a_template(name)), {"once": ONCE}, ONCE).job
 
     assert re.fullmatch(DNS_LABEL, job)
     assert len(job) <= MAX_JOB_NAME
 
 
-def test_what_else_matters_of_a_template_is_told_in_words():
+def test_other_settings_of_a_template_are_described_in_words():
     git = {"url": "https://git.example.com/shop.git", "ref": "main"}
     spec = {
         "budget": {"maxCostUSD": "2.5", "maxLLMCalls": 20},

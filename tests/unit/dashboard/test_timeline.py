@@ -35,7 +35,7 @@ def stories(draw):
 
 
 @given(stories())
-def test_blocks_of_a_row_never_overlap_and_lie_in_the_picture(drawn):
+def test_blocks_of_a_row_do_not_overlap_and_are_inside_the_picture(drawn):
     found = timeline(*drawn, NOW)
 
     for row in found.rows if found else ():
@@ -45,7 +45,7 @@ def test_blocks_of_a_row_never_overlap_and_lie_in_the_picture(drawn):
 
 
 @given(stories())
-def test_stays_of_a_row_follow_one_another_and_every_start_is_there(drawn):
+def test_intervals_of_a_row_do_not_overlap_and_every_start_is_shown(drawn):
     story, spans = drawn
     found = timeline(story, spans, NOW)
 
@@ -61,7 +61,7 @@ def test_stays_of_a_row_follow_one_another_and_every_start_is_there(drawn):
     st.lists(st.floats(0, 9 * DAY), max_size=20),
     st.lists(st.floats(-10, 10 * DAY), min_size=2, max_size=30).map(sorted),
 )
-def test_places_on_the_axis_rise_with_time_and_stay_on_it(work, edges, times):
+def test_positions_on_the_axis_increase_with_time_and_are_inside_it(work, edges, times):
     axis = axis_of(0, 9 * DAY, work, edges)
 
     places = [axis.place(time) for time in times]
@@ -70,7 +70,7 @@ def test_places_on_the_axis_rise_with_time_and_stay_on_it(work, edges, times):
     assert (axis.place(0), round(axis.place(9 * DAY), 9)) == (0, 1)
 
 
-def test_work_around_a_wait_of_days_takes_most_of_the_picture():
+def test_work_takes_most_of_the_picture_even_with_a_wait_of_days():
     story = a_story(
         a_start(1, 0, 30, claimed=at(0)),
         a_start(2, 30 + 3 * DAY, 40 + 3 * DAY, claimed=at(30 + 3 * DAY)),
@@ -94,7 +94,7 @@ def test_five_thousand_steps_make_a_small_picture():
     assert {one.kind for one in found.rows[0].blocks} >= {Kind.MODEL, Kind.TOOL}
 
 
-def test_a_block_leads_to_its_step():
+def test_a_block_links_to_its_step():
     spans = [a_span(7, 10, 20), a_span(8, 20, 40, kind="tool"), a_span(9, 22, 30), a_span(1, 0, 40, start=2)]
     first, second = timeline(a_story(a_start(1, 1, 60), a_start(2, 61, 90)), spans, NOW).rows
 
@@ -104,7 +104,7 @@ def test_a_block_leads_to_its_step():
     assert {step for _, step, _ in second.shapes()} == {None}
 
 
-def test_of_many_steps_those_of_a_part_are_linked():
+def test_many_steps_are_linked_only_in_a_part_of_the_timeline():
     spans = [a_span(n, n * 2.0, n * 2.0 + 1.5) for n in range(1, 101)]
     story = a_story(a_start(1, 0, 210), finished=at(210))
 
@@ -114,7 +114,7 @@ def test_of_many_steps_those_of_a_part_are_linked():
     assert (linked(), linked(since=at(20), until=at(23))) == (set(), {10, 11})
 
 
-def test_what_happens_at_the_same_time_is_shown_once():
+def test_simultaneous_events_are_shown_once():
     spans = [a_span(1, 10, 20), a_span(2, 12, 30, kind="tool"), a_span(3, 13, 25, kind="tool")]
     (row,) = timeline(a_story(a_start(1, 1, 60)), spans, NOW).rows
 
@@ -126,14 +126,14 @@ def test_what_happens_at_the_same_time_is_shown_once():
     ]
 
 
-def test_a_call_under_way_lasts_until_now():
+def test_a_call_in_progress_lasts_until_now():
     story = a_story(a_start(1, 1, None), phase="Running", finished=None)
     (row,) = timeline(story, [a_span(1, 5, None, kind="tool")], at(100)).rows
 
     assert (row.stays[-1].kind, row.stays[-1].until) == (Kind.TOOL, at(100).timestamp())
 
 
-def test_a_part_of_the_time_is_drawn_alone():
+def test_a_part_of_the_timeline_can_be_drawn():
     story = a_story(a_start(1, 0, 60), a_start(2, 60, 120), finished=at(120))
     found = timeline(story, [], NOW, since=at(70), until=at(80))
 
@@ -141,7 +141,7 @@ def test_a_part_of_the_time_is_drawn_alone():
     assert (found.since, found.until) == (at(70), at(80))
 
 
-def test_of_many_starts_the_newest_are_drawn_and_the_others_counted():
+def test_the_newest_of_many_starts_are_drawn_and_the_others_counted():
     starts = [a_start(n, n * 10.0, n * 10.0 + 5, claimed=at(n * 10.0)) for n in range(1, 101)]
     found = timeline(a_story(*starts, finished=at(1005)), [], NOW)
 
@@ -150,21 +150,21 @@ def test_of_many_starts_the_newest_are_drawn_and_the_others_counted():
     assert found.hidden == 100 - MAX_ROWS
 
 
-def test_as_many_starts_are_drawn_as_are_asked_for():
+def test_the_requested_number_of_starts_is_drawn():
     starts = [a_start(n, n * 10.0, n * 10.0 + 5, claimed=at(n * 10.0)) for n in range(1, 21)]
     found = timeline(a_story(*starts, finished=at(205)), [], NOW, most=5)
 
     assert ([row.start for row in found.rows], found.hidden) == ([16, 17, 18, 19, 20], 15)
 
 
-def test_a_path_has_numbers_alone():
+def test_a_path_contains_only_numbers():
     (row,) = timeline(a_story(a_start(1, 1, 60)), [a_span(1, 5, 10)], NOW).rows
 
     assert all(re.fullmatch(r"(M\d+ \d+h\d+v16h-\d+z)+", data) for _, _, data in row.shapes())
     assert min(int(one) for _, _, data in row.shapes() for one in re.findall(r"M(\d+)", data)) >= LEFT
 
 
-def test_the_axis_tells_round_times_since_its_beginning():
+def test_the_axis_has_round_times_since_its_beginning():
     found = timeline(a_story(a_start(1, 0, 95, claimed=at(0)), finished=at(95)), [], NOW)
 
     assert [(one.text, one.x) for one in found.scale] == [
@@ -178,7 +178,7 @@ def test_the_axis_tells_round_times_since_its_beginning():
 
 
 @given(stories())
-def test_what_is_written_on_the_axis_has_room(drawn):
+def test_labels_of_the_axis_do_not_overlap(drawn):
     found = timeline(*drawn, NOW)
 
     written = sorted(one.x for one in (*found.ticks, *found.scale)) if found else []

@@ -29,7 +29,7 @@ KINDS = ["started", "resumed", "model", "tool", "text", "error", "warning", "rep
         ("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": "401"}, "Ended: Fail, ModelAuth"),
     ],
 )
-def test_each_kind_of_entry_says_what_it_is(kind, data, said):
+def test_each_kind_of_entry_is_labelled(kind, data, said):
     (turn,) = conversation([an_entry(1, kind, data)])
 
     assert turn.said == said
@@ -44,14 +44,14 @@ def test_a_call_has_its_arguments_in_brief_and_in_full():
     assert call.arguments.text == '{\n  "query": "heat pumps",\n  "limit": 3\n}'
 
 
-def test_a_large_result_is_cut_and_says_so():
+def test_a_large_result_is_truncated_and_says_so():
     (turn,) = conversation([an_entry(1, "tool", {"name": "read", "result": "x" * 60_000})])
 
     assert len(turn.result.text) == 4_000
     assert turn.left_out == 56_000
 
 
-def test_a_page_of_long_texts_is_cut_to_what_a_page_holds():
+def test_a_page_of_long_texts_is_truncated_to_the_limit_of_a_page():
     entries = [an_entry(n, "text", {"text": "![" * 8_000}) for n in range(100)]
     entries += [an_entry(n, "model", {"toolCalls": [{"name": "a", "args": {"b": "c" * 900}}] * 50}) for n in range(100)]
     turns = conversation(entries)
@@ -92,14 +92,14 @@ FIELDS = [
 
 
 @given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
-def test_any_entry_can_be_told(kind, data):
+def test_any_entry_can_be_shown(kind, data):
     (turn,) = conversation([an_entry(1, kind, data)])
 
     texts = [turn.said, turn.who, *(call.name + call.brief for call in turn.calls)]
     assert all("\n" not in text and "\u202e" not in text and len(text) < 500 for text in texts)
 
 
-def test_our_log_lines_are_sentences_and_others_stay():
+def test_our_log_lines_become_sentences_and_others_are_unchanged():
     told = '{"time": "2026-11-29T12:00:03Z", "level": "warning", "event": "step.tool", "author": "a", "tool": "search"}'
     ours, theirs = log_lines(f"{told}\nplain \x1b[31mred\n")
 
@@ -107,7 +107,7 @@ def test_our_log_lines_are_sentences_and_others_stay():
     assert (theirs.number, theirs.text, theirs.level) == (2, "plain \ufffd[31mred", "")
 
 
-def test_a_line_has_the_same_address_whenever_it_is_shown():
+def test_a_line_always_has_the_same_anchor():
     lines = [f"2026-11-{day}T23:59:59.5Z {text}" for day, text in ((19, "a"), (20, "b"), (20, "c"), (20, "b"))]
     before, after = list(log_lines("\n".join(lines))), list(log_lines("\n".join(lines[1:])))
 
@@ -117,7 +117,7 @@ def test_a_line_has_the_same_address_whenever_it_is_shown():
 
 
 @pytest.mark.parametrize("written", ["2026-11-20T13:00:03+01:00", "2026-11-20T12:00:03.000000000Z"])
-def test_a_line_of_agentjobs_tells_its_time_once(written):
+def test_a_line_of_agentjobs_shows_its_time_once(written):
     told = '{"time": "2026-11-20T12:00:03Z", "level": "info", "event": "step.tool", "author": "a", "tool": "search"}'
     (line,) = log_lines(f"{written} {told}\n")
 
@@ -125,13 +125,13 @@ def test_a_line_of_agentjobs_tells_its_time_once(written):
 
 
 @pytest.mark.parametrize("text", ["a", "2026-11-20T12:00:03Z", "2026-13-20T12:00:03Z a", "0001-01-01T00:00:00+14:00 a"])
-def test_a_line_without_a_time_has_no_address(text):
+def test_a_line_without_a_time_has_no_anchor(text):
     (line,) = log_lines(text)
 
     assert (line.text, line.time, line.address) == (text, "", "")
 
 
-def test_a_line_of_a_megabyte_is_cut():
+def test_a_line_of_a_megabyte_is_truncated():
     (line,) = log_lines("x" * 1_000_000)
 
     assert (len(line.text), line.left_out) == (MAX_LINE, 1_000_000 - MAX_LINE)
@@ -152,7 +152,7 @@ def test_a_line_left_out_keeps_its_number():
         ("step.error", '"author": "a"', "error"),
     ],
 )
-def test_the_line_of_a_failure_stands_out_in_the_log(event, more, level):
+def test_the_line_of_a_failure_is_highlighted_in_the_log(event, more, level):
     (line,) = log_lines(f'{{"time": "2026-11-29T12:00:03Z", "level": "info", "event": "{event}", {more}}}\n')
 
     assert line.level == level

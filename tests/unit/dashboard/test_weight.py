@@ -14,7 +14,7 @@ BUDGET = {"name": "day", "period": "Daily", "maxCostUSD": "20"}
 
 
 @pytest.mark.parametrize("kind", ["queues", "schedules", "templates"])
-async def test_a_list_of_a_hundred_is_light(answers, pages, kind):
+async def test_a_list_of_a_hundred_jobs_is_small(answers, pages, kind):
     names = [f"an-object-of-many-{number:03}" for number in range(100)]
     phases = {"Running": 4, "Queued": 1234, "Retrying": 3}
     serve_queues(answers, *(a_queue(name, spec={"budgets": [BUDGET]}, phases=phases) for name in names))
@@ -28,7 +28,7 @@ async def test_a_list_of_a_hundred_is_light(answers, pages, kind):
     assert page.text.count("an-object-of-many-") >= 40
 
 
-async def test_a_job_of_forty_starts_and_five_thousand_steps_is_light(answers, pages):
+async def test_the_page_of_a_job_with_forty_starts_and_five_thousand_steps_is_small(answers, pages):
     starts = [
         a_start(n, 500.0 * n, 500.0 * n + 490, verdict="Retry", reason="ToolError", message="it failed again " * 12)
         for n in range(1, 41)
