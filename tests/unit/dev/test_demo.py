@@ -32,13 +32,13 @@ def test_every_difference_is_named():
 
 
 @pytest.mark.parametrize(("expected", "ended"), [("Suspended", True), ("Succeeded", False)])
-def test_a_suspended_example_is_at_its_end_when_its_file_says_so(expected, ended):
+def test_a_suspended_example_has_ended_if_its_file_says_so(expected, ended):
     example = Example("budget", {**EXPECTED, "phase": expected}, job("Suspended", "BudgetExceeded"))
 
     assert example.ended == ended
 
 
-def test_a_job_between_two_attempts_has_the_reason_of_the_wait():
+def test_a_job_between_two_attempts_shows_the_reason_of_the_wait():
     waiting = {"status": {"phase": "Retrying", "reason": "WaitingForBackoff"}}
 
     assert Example("flaky", EXPECTED, waiting).outcome()["reason"] == "WaitingForBackoff"
@@ -89,7 +89,7 @@ def test_the_next_commands_work_in_a_new_terminal(tmp_path, examples):
     assert (tmp_path / file).is_file()
 
 
-def test_an_example_that_never_began_is_a_mistake():
+def test_an_example_that_never_started_is_an_error():
     assert Example("hello", EXPECTED).mistakes()
 
 

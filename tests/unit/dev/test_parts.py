@@ -26,7 +26,7 @@ def part(folder, status):
     return Part("operator", command, env=dict(os.environ), folder=folder, restarts=True)
 
 
-async def test_a_part_that_asks_for_a_new_process_gets_one(tmp_path):
+async def test_a_process_that_requests_a_restart_is_restarted(tmp_path):
     asking = part(tmp_path, 0)
     asking.start()
     watch = asyncio.create_task(asking.watch())
@@ -42,7 +42,7 @@ async def test_a_part_that_asks_for_a_new_process_gets_one(tmp_path):
     await asking.end()
 
 
-async def test_a_part_that_fails_gets_none(tmp_path):
+async def test_a_process_that_fails_is_not_restarted(tmp_path):
     failing = part(tmp_path, 3)
     failing.start()
 

@@ -29,7 +29,7 @@ def kubeconfig(tmp_path):
     return write
 
 
-def test_the_current_context_of_the_usual_file_is_not_written_to_unless_named(kubeconfig, tmp_path):
+def test_the_current_context_of_the_default_kubeconfig_is_used_only_if_it_is_named(kubeconfig, tmp_path):
     file = kubeconfig()
     home = {"HOME": str(tmp_path)}
 
@@ -52,13 +52,13 @@ def test_an_unsupported_kubeconfig_is_refused(kubeconfig, key):
     ("namespace", "runs"),
     [("dev-1", True), ("dev-1-more", True), ("kube-system", False), ("dev-10", False), ("default", False)],
 )
-def test_our_node_runs_pods_of_our_namespaces_alone(namespace, runs):
+def test_our_node_runs_only_pods_of_our_namespaces(namespace, runs):
     mine = PLACE.node_options["mine"]
 
     assert mine({"metadata": {"namespace": namespace}}) is runs
 
 
-def test_our_pods_go_to_our_node_and_others_do_not():
+def test_only_our_pods_are_scheduled_on_our_node():
     (taint,) = PLACE.node_options["taints"]
     tolerations = json.loads(PLACE.settings["AGENTJOBS_RUNNER_TOLERATIONS"])
 
@@ -67,11 +67,11 @@ def test_our_pods_go_to_our_node_and_others_do_not():
     assert PLACE.settings["AGENTJOBS_NAMESPACES"] == "dev-1"
 
 
-def test_a_server_of_ones_own_needs_none_of_it():
+def test_an_own_api_server_needs_no_placement_settings():
     assert (Place().placement, Place().settings, Place().node_options) == ({}, {}, {})
 
 
-def test_kubeconfig_is_a_back_end_and_minikube_is_none():
+def test_kubeconfig_is_a_known_back_end_and_minikube_is_not():
     assert backend({"AGENTJOBS_DEV_APISERVER": "kubeconfig"}) == "kubeconfig"
     with pytest.raises(UsageError, match="embedded, envtest, kubeconfig"):
         backend({}, wanted="minikube")

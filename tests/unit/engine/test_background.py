@@ -24,7 +24,7 @@ async def fails(error, after=1.0):
     ],
     ids=["a defect", "a return", "an error of ours"],
 )
-async def test_a_task_that_ends_by_itself_is_told_with_its_reason(work, told, caplog):
+async def test_a_task_that_ends_by_itself_is_reported_with_its_reason(work, told, caplog):
     deaths = []
     async with Background(deaths.append) as background:
         background.start(work(), "writer")
@@ -34,7 +34,7 @@ async def test_a_task_that_ends_by_itself_is_told_with_its_reason(work, told, ca
     assert [(record.msg, record.task) for record in caplog.records] == [("background.died", "writer")]
 
 
-async def test_what_may_return_may_not_fail():
+async def test_a_task_that_is_allowed_to_return_must_not_fail():
     deaths = []
     async with Background(deaths.append) as background:
         background.start(asyncio.sleep(1), "good", may_return=True)
@@ -44,7 +44,7 @@ async def test_what_may_return_may_not_fail():
     assert [str(error) for error in deaths] == ["background task bad ended: KeyError: 'x'"]
 
 
-async def test_at_the_end_all_are_cancelled_awaited_and_nothing_is_told():
+async def test_at_the_end_all_tasks_are_cancelled_and_awaited_and_nothing_is_reported():
     deaths, cleaned = [], []
 
     async def tidy():

@@ -37,7 +37,7 @@ def version(cache: Cache[Value], name: str) -> int | None:
     return None if value is None else value[1]
 
 
-def test_newer_news_replace_older(cache, obj):
+def test_a_newer_version_replaces_an_older_one(cache, obj):
     assert cache.apply("ADDED", obj("a", 1))
     assert cache.apply("MODIFIED", obj("a", 2))
 
@@ -45,7 +45,7 @@ def test_newer_news_replace_older(cache, obj):
 
 
 @pytest.mark.parametrize("stale", [1, 2])
-def test_stale_and_repeated_news_change_nothing(cache, obj, stale):
+def test_outdated_and_repeated_events_change_nothing(cache, obj, stale):
     cache.apply(None, obj("a", 2))
 
     assert not cache.apply("MODIFIED", obj("a", stale))
@@ -53,14 +53,14 @@ def test_stale_and_repeated_news_change_nothing(cache, obj, stale):
     assert version(cache, "a") == 2
 
 
-def test_only_the_answers_to_writes_are_remembered_by_version(cache, obj):
+def test_only_versions_of_answers_to_writes_are_remembered(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     cache.apply(None, obj("a", 2))
 
     assert [number for number in (1, 2, 3) if cache.was_answered(str(number))] == [2]
 
 
-def test_an_answer_is_forgotten_with_its_object(cache, obj):
+def test_the_version_of_an_answer_is_forgotten_with_its_object(cache, obj):
     """An object whose label was removed and restored is deleted and added for a watch that selects it by the label."""
     cache.apply("ADDED", obj("a", 1))
     cache.apply(None, obj("a", 12))
@@ -76,7 +76,7 @@ def test_versions_are_compared_as_numbers(cache, obj):
     assert cache.apply("MODIFIED", obj("a", 10))
 
 
-def test_the_answer_to_an_own_write_outlives_the_event_before_it(cache, obj):
+def test_an_event_older_than_the_answer_to_a_write_is_ignored(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     cache.apply(None, obj("a", 5))
 
@@ -85,7 +85,7 @@ def test_the_answer_to_an_own_write_outlives_the_event_before_it(cache, obj):
     assert version(cache, "a") == 5
 
 
-def test_a_deleted_object_does_not_come_back(cache, obj):
+def test_a_late_event_does_not_restore_a_deleted_object(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     assert cache.apply("DELETED", obj("a", 3))
 
@@ -95,7 +95,7 @@ def test_a_deleted_object_does_not_come_back(cache, obj):
     assert len(cache) == 0
 
 
-def test_an_object_that_only_left_what_is_watched_can_come_back(cache, obj):
+def test_an_object_that_only_left_the_watched_selection_can_return(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     cache.apply("DELETED", obj("a", 3))
     cache.apply("DELETED", obj("a", 2))
@@ -104,13 +104,13 @@ def test_an_object_that_only_left_what_is_watched_can_come_back(cache, obj):
     assert cache.apply("ADDED", obj("a", 4))
 
 
-def test_a_deletion_seen_before_the_object_holds(cache, obj):
+def test_a_deletion_received_before_the_object_is_kept(cache, obj):
     assert not cache.apply("DELETED", obj("a", 3))
 
     assert not cache.apply("ADDED", obj("a", 1))
 
 
-def test_a_name_goes_over_to_its_next_bearer(cache, obj):
+def test_a_new_object_replaces_the_previous_one_of_its_name(cache, obj):
     cache.apply("ADDED", obj("a", 1, uid="old"))
 
     assert cache.apply("ADDED", obj("a", 7, uid="new"))
@@ -118,7 +118,7 @@ def test_a_name_goes_over_to_its_next_bearer(cache, obj):
     assert cache.get(("ns", "a")) == ("new", 7, "")
 
 
-def test_an_object_that_takes_the_name_of_another_is_two_changes(cache, obj):
+def test_replacing_an_object_by_another_of_its_name_is_two_changes(cache, obj):
     old, new = obj("a", 1, uid="old"), obj("a", 7, uid="new")
     first, then = cache.apply("ADDED", old), cache.apply("ADDED", new)
 
@@ -126,7 +126,7 @@ def test_an_object_that_takes_the_name_of_another_is_two_changes(cache, obj):
     assert then == [(("ns", "a"), value_of(old), None), (("ns", "a"), None, value_of(new))]
 
 
-def test_a_deletion_first_tells_the_last_state_that_no_event_has_brought(cache, obj):
+def test_a_deletion_with_a_newer_state_is_an_update_and_a_deletion(cache, obj):
     known, last = value_of(obj("a", 1)), value_of(obj("a", 3, job="x"))
     cache.apply("ADDED", obj("a", 1))
 
@@ -140,7 +140,7 @@ def test_a_deletion_without_a_newer_state_is_one_change(cache, obj):
 
 
 @pytest.mark.parametrize("event", ["MODIFIED", "DELETED"])
-def test_late_news_of_the_former_bearer_change_nothing(cache, obj, event):
+def test_late_events_of_the_previous_object_of_a_name_change_nothing(cache, obj, event):
     cache.apply("ADDED", obj("a", 7, uid="new"))
 
     assert not cache.apply(event, obj("a", 5, uid="old"))
@@ -173,7 +173,7 @@ def test_an_unknown_index_is_an_error(cache):
         cache.by("jbo", "x")
 
 
-def test_a_list_drops_what_it_does_not_have(cache, obj):
+def test_a_list_removes_objects_that_it_does_not_contain(cache, obj):
     cache.apply("ADDED", obj("gone", 1))
     cache.apply("ADDED", obj("stays", 2))
 
@@ -183,7 +183,7 @@ def test_a_list_drops_what_it_does_not_have(cache, obj):
     assert set(cache.keys()) == {("ns", "stays"), ("ns", "new")}
 
 
-def test_a_list_keeps_what_was_made_after_it(cache, obj):
+def test_a_list_keeps_objects_created_after_it(cache, obj):
     cache.apply(None, obj("new", 6))
 
     assert take(cache, [], "5") == set()
@@ -191,7 +191,7 @@ def test_a_list_keeps_what_was_made_after_it(cache, obj):
     assert version(cache, "new") == 6
 
 
-def test_a_list_does_not_bring_back_what_was_deleted_after_it(cache, obj):
+def test_a_list_does_not_restore_objects_deleted_after_it(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     cache.apply("DELETED", obj("a", 6))
 
@@ -200,7 +200,7 @@ def test_a_list_does_not_bring_back_what_was_deleted_after_it(cache, obj):
     assert len(cache) == 0
 
 
-def test_what_a_list_had_before_newer_news_does_not_undo_them(cache, obj):
+def test_an_item_of_a_list_does_not_undo_a_newer_event(cache, obj):
     cache.apply("ADDED", obj("gone", 1))
     listing = cache.listing()
     for name, number in (("gone", 2), ("moved", 3), ("still", 4)):
@@ -213,7 +213,7 @@ def test_what_a_list_had_before_newer_news_does_not_undo_them(cache, obj):
     assert [version(cache, name) for name in ("gone", "moved", "still")] == [None, 7, 4]
 
 
-def test_a_list_that_ends_after_a_newer_one_has_begun_drops_nothing_that_the_newer_has(cache, obj):
+def test_an_older_list_that_ends_later_removes_nothing_that_the_newer_list_has(cache, obj):
     cache.apply("ADDED", obj("a", 1))
     older, newer = cache.listing(), cache.listing()
     older.take(obj("a", 1))
@@ -224,7 +224,7 @@ def test_a_list_that_ends_after_a_newer_one_has_begun_drops_nothing_that_the_new
     assert version(cache, "a") == 1
 
 
-def test_another_value_of_the_same_state_takes_its_place_in_the_index_too(cache, obj):
+def test_another_value_of_the_same_version_replaces_it_in_the_index_too(cache, obj):
     cache.apply("ADDED", obj("a", 1, job="x"))
 
     cache.revise(("ns", "a"), ("uid-a", 1, "y"))
@@ -233,7 +233,7 @@ def test_another_value_of_the_same_state_takes_its_place_in_the_index_too(cache,
     assert not cache.apply("MODIFIED", obj("a", 1))
 
 
-def test_of_a_listed_object_that_is_known_nothing_is_parsed_again(obj):
+def test_a_known_object_in_a_list_is_not_parsed_again(obj):
     parsed = []
     cache = Cache(lambda body: parsed.append(body) or body)
     cache.apply("ADDED", obj("a", 1))
@@ -244,14 +244,14 @@ def test_of_a_listed_object_that_is_known_nothing_is_parsed_again(obj):
     assert len(cache) == 1
 
 
-def test_after_a_list_older_news_of_unknown_objects_are_stale(cache, obj):
+def test_after_a_list_older_events_of_unknown_objects_are_ignored(cache, obj):
     take(cache, [], "5")
 
     assert not cache.apply("ADDED", obj("a", 4))
     assert cache.apply("ADDED", obj("a", 6))
 
 
-def test_a_list_of_one_namespace_leaves_the_others_alone(cache, obj):
+def test_a_list_of_one_namespace_does_not_affect_others(cache, obj):
     cache.apply("ADDED", obj("a", 1, namespace="other"))
     cache.apply("ADDED", obj("b", 2, namespace="mine"))
 
@@ -259,7 +259,7 @@ def test_a_list_of_one_namespace_leaves_the_others_alone(cache, obj):
     assert cache.apply("ADDED", obj("c", 3, namespace="other"))
 
 
-def test_old_tombstones_make_room(obj):
+def test_old_tombstones_are_removed(obj):
     cache = Cache(value_of, tombstones=2)
     for name in "abc":
         cache.apply("DELETED", obj(name, 3))
@@ -269,7 +269,7 @@ def test_old_tombstones_make_room(obj):
 
 
 @pytest.mark.parametrize("metadata", [{}, {"name": "a", "uid": "u"}, {"name": "a", "uid": "u", "resourceVersion": "x"}])
-def test_an_object_without_identity_is_refused_in_words(cache, metadata):
+def test_an_object_without_uid_or_version_is_refused_with_a_message(cache, metadata):
     with pytest.raises(ValueError, match="needs name, uid and an integer resourceVersion"):
         cache.apply("ADDED", {"kind": "Thing", "metadata": metadata})
 
@@ -302,7 +302,7 @@ def histories(draw: st.DrawFn, obj: Any) -> tuple[list[Change], dict[str, dict[s
 
 
 @given(data=st.data())
-def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, data):
+def test_any_order_of_events_and_lists_converges_to_the_servers_state(obj, data):
     events, alive, last = data.draw(histories(obj))
     news = data.draw(st.lists(st.sampled_from(events), max_size=40)) if events else []
     late = data.draw(st.lists(st.sampled_from(events), max_size=10)) if events else []
@@ -323,7 +323,7 @@ def test_any_order_with_repeats_losses_and_lists_converges_to_the_truth(obj, dat
 
 
 @given(data=st.data())
-def test_a_list_in_the_middle_loses_nothing_that_came_after(obj, data):
+def test_a_list_does_not_undo_later_events(obj, data):
     events, alive, last = data.draw(histories(obj))
     at = data.draw(st.integers(min_value=0, max_value=last))
     then: dict[str, dict[str, Any]] = {}

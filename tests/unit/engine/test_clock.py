@@ -19,7 +19,7 @@ pytestmark = pytest.mark.looptime
         pytest.param(-5.0, 1, id="back"),
     ],
 )
-async def test_a_jump_of_the_clock_is_told_once(jump, told):
+async def test_a_jump_of_the_clock_is_reported_once(jump, told):
     loop, moved, offset = asyncio.get_running_loop(), [], [0.0]
     watching = asyncio.create_task(watch_clock(lambda: moved.append(loop.time()), wall=lambda: loop.time() + offset[0]))
 

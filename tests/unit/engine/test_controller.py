@@ -34,7 +34,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_a_key_is_never_worked_on_twice_at_once():
+async def test_a_key_is_never_reconciled_concurrently():
     at_work, most = 0, 0
 
     async def reconcile(_key: str) -> None:
@@ -53,7 +53,7 @@ async def test_a_key_is_never_worked_on_twice_at_once():
     assert most == 1
 
 
-async def test_different_keys_are_worked_on_side_by_side():
+async def test_different_keys_are_reconciled_concurrently():
     async def reconcile(_key: str) -> None:
         await asyncio.sleep(1)
 
@@ -82,7 +82,7 @@ async def test_thousands_of_idle_keys_do_not_delay_other_keys():
     assert len(times) == 3001
 
 
-async def test_idle_keys_have_their_turn_while_others_never_cease():
+async def test_idle_keys_are_reconciled_even_under_constant_load():
     done: list[str] = []
 
     async def reconcile(key: str) -> float | None:
@@ -99,7 +99,7 @@ async def test_idle_keys_have_their_turn_while_others_never_cease():
 
 
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "others"])
-async def test_a_thousand_keys_that_wait_for_nothing_leave_turns_to_the_rest_of_the_process(idle):
+async def test_a_thousand_keys_that_never_wait_do_not_block_the_event_loop(idle):
     looked, turns = 0, 0
 
     async def reconcile(_key: str) -> None:
@@ -116,7 +116,7 @@ async def test_a_thousand_keys_that_wait_for_nothing_leave_turns_to_the_rest_of_
     assert turns > 200
 
 
-async def test_a_key_comes_back_when_its_reconcile_says_so():
+async def test_a_key_is_reconciled_again_at_the_returned_time():
     times: list[float] = []
 
     async def reconcile(_key: str) -> float | None:
@@ -131,7 +131,7 @@ async def test_a_key_comes_back_when_its_reconcile_says_so():
 
 
 @pytest.mark.parametrize("error", [Conflict("x"), Unavailable("x"), Invalid("x"), RuntimeError("x")], ids=repr)
-async def test_any_error_brings_the_key_back_with_backoff(error):
+async def test_a_key_is_retried_with_backoff_after_any_error(error):
     times: list[float] = []
 
     async def reconcile(_key: str) -> None:
@@ -146,7 +146,7 @@ async def test_any_error_brings_the_key_back_with_backoff(error):
     assert [round(b - a, 3) for a, b in itertools.pairwise(times)] == [0.1, 0.2, 0.4]
 
 
-async def test_one_keys_error_does_not_hold_up_the_others():
+async def test_an_error_of_one_key_does_not_delay_others():
     seen: list[str] = []
 
     async def reconcile(key: str) -> None:
@@ -162,7 +162,7 @@ async def test_one_keys_error_does_not_hold_up_the_others():
         assert seen == ["a", "b"]
 
 
-async def test_success_forgets_former_failures():
+async def test_a_success_resets_the_backoff():
     outcomes = [Unavailable("1"), Unavailable("2"), None, Unavailable("3")]
     times: list[float] = []
 
@@ -195,7 +195,7 @@ async def test_too_many_requests_waits_as_long_as_the_server_says():
     assert times[1] - times[0] == pytest.approx(7.0)
 
 
-async def test_stop_lets_what_runs_finish_and_takes_nothing_new():
+async def test_stop_lets_running_reconciles_finish_and_begins_no_others():
     finished: list[str] = []
 
     async def reconcile(key: str) -> None:
@@ -211,7 +211,7 @@ async def test_stop_lets_what_runs_finish_and_takes_nothing_new():
     assert finished == ["a"]
 
 
-async def test_stop_does_not_wait_for_ever():
+async def test_stop_has_a_time_limit():
     async def reconcile(_key: str) -> None:
         await asyncio.sleep(3600)
 
@@ -239,7 +239,7 @@ async def test_cancelling_run_ends_the_workers():
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_each_reconcile_is_told_with_its_error():
+async def test_each_reconcile_is_reported_with_its_error():
     told: list[type[BaseException] | None] = []
 
     async def reconcile(key: str) -> None:

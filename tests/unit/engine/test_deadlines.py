@@ -15,7 +15,7 @@ def waiting(*seconds):
     return deadlines
 
 
-def test_what_is_due_is_taken_out_the_earliest_first():
+def test_due_keys_are_returned_with_the_earliest_first():
     deadlines = waiting(30, 10, 20)
 
     assert deadlines.due(START + timedelta(seconds=20)) == [("ns", "after-10"), ("ns", "after-20")]
@@ -23,14 +23,14 @@ def test_what_is_due_is_taken_out_the_earliest_first():
     assert len(deadlines) == 1
 
 
-def test_of_many_that_are_due_at_once_some_wait_for_the_next_tick():
+def test_many_keys_that_are_due_together_are_spread_over_ticks():
     deadlines = waiting(*range(5))
 
     assert len(deadlines.due(START + timedelta(hours=1), most=3)) == 3
     assert len(deadlines.due(START + timedelta(hours=1), most=3)) == 2
 
 
-async def test_a_clock_that_is_set_forward_lets_them_become_due():
+async def test_keys_become_due_when_the_clock_is_set_forward():
     deadlines, woken, moments = waiting(3600), [], iter([START, START + timedelta(hours=1)])
     task = asyncio.create_task(deadlines.run(woken.append, now=lambda: next(moments)))
 

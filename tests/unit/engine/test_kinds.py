@@ -46,7 +46,7 @@ async def test_a_change_wakes_the_object_if_its_kind_has_a_reconciler(informers,
     assert await waiting(informers) == [("Box", "a")]
 
 
-async def test_a_change_wakes_what_it_concerned_before_and_concerns_now(informers, obj):
+async def test_a_change_wakes_previously_and_currently_related_objects(informers, obj):
     informers.observe(STICKERS, "ADDED", obj("s", 1, job="x"))
     await waiting(informers)
     informers.observe(STICKERS, "MODIFIED", obj("s", 2, job="y"))
@@ -54,7 +54,7 @@ async def test_a_change_wakes_what_it_concerned_before_and_concerns_now(informer
     assert await waiting(informers) == [("Box", "x"), ("Box", "y")]
 
 
-async def test_stale_news_wake_nothing(informers, obj):
+async def test_outdated_events_wake_nothing(informers, obj):
     informers.observe(BOXES, "ADDED", obj("a", 2))
     await waiting(informers)
     informers.observe(BOXES, "MODIFIED", obj("a", 1))
@@ -62,7 +62,7 @@ async def test_stale_news_wake_nothing(informers, obj):
     assert await waiting(informers) == []
 
 
-async def test_subscribers_hear_of_changes_of_their_kind_before_a_key_waits(informers, obj):
+async def test_subscribers_get_changes_of_their_kind_before_a_key_is_queued(informers, obj):
     heard = []
     informers.subscribe(BOXES, lambda *change: heard.append((*change, len(informers.queue))))
     informers.observe(BOXES, "ADDED", obj("a", 1, job="x"))

@@ -20,7 +20,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_a_key_added_twice_is_taken_once(queue):
+async def test_a_key_added_twice_is_returned_once(queue):
     queue.add("a")
     queue.add("a")
 
@@ -29,14 +29,14 @@ async def test_a_key_added_twice_is_taken_once(queue):
     assert len(queue) == 0
 
 
-async def test_keys_come_in_the_order_they_were_added(queue):
+async def test_keys_are_returned_in_the_order_they_were_added(queue):
     for key in "cab":
         queue.add(key)
 
     assert [await queue.get() for _ in range(3)] == ["c", "a", "b"]
 
 
-async def test_a_busy_key_waits_for_its_done(queue):
+async def test_a_busy_key_is_not_returned_before_it_is_done(queue):
     queue.add("a")
     await queue.get()
     queue.add("a")
@@ -48,14 +48,14 @@ async def test_a_busy_key_waits_for_its_done(queue):
     assert await queue.get() == "a"
 
 
-async def test_done_without_news_brings_nothing_back(queue):
+async def test_done_without_another_add_queues_nothing(queue):
     queue.add("a")
     queue.done(await queue.get())
 
     assert queue.is_drained
 
 
-async def test_a_delayed_key_comes_in_time(queue):
+async def test_a_delayed_key_is_returned_after_its_delay(queue):
     begin = now()
     queue.add_after("a", 5)
 
@@ -65,7 +65,7 @@ async def test_a_delayed_key_comes_in_time(queue):
 
 
 @pytest.mark.parametrize("delays", [(5, 60), (60, 5)], ids=["earlier first", "later first"])
-async def test_of_two_delays_the_earlier_wins(queue, delays):
+async def test_the_earlier_of_two_delays_applies(queue, delays):
     begin = now()
     for delay in delays:
         queue.add_after("a", delay)
@@ -83,7 +83,7 @@ async def test_a_delay_does_not_keep_a_key_from_being_added_now(queue):
     assert await asyncio.wait_for(queue.get(), 1) == "a"
 
 
-async def test_a_key_that_is_taken_leaves_no_older_wish_to_look_again(queue):
+async def test_returning_a_key_clears_its_older_delay(queue):
     queue.add_after("a", 60)
     queue.add("a")
     queue.done(await queue.get())
@@ -95,13 +95,13 @@ async def test_a_key_that_is_taken_leaves_no_older_wish_to_look_again(queue):
     assert (len(queue), await queue.get()) == (1, "b")
 
 
-async def test_a_moment_in_the_past_is_now(queue):
+async def test_a_delay_in_the_past_is_no_delay(queue):
     queue.add_after("a", -3)
 
     assert await asyncio.wait_for(queue.get(), 1) == "a"
 
 
-async def test_backoff_doubles_up_to_its_limit_and_starts_anew_after_forget(queue):
+async def test_backoff_doubles_up_to_its_limit_and_restarts_after_forget(queue):
     waits = [queue.retry("a") for _ in range(12)]
     queue.forget("a")
 
@@ -114,11 +114,11 @@ async def test_backoff_is_spread_over_its_upper_half():
     assert WorkQueue[str](jitter=lambda: 0.0).retry("a") == 0.05
 
 
-async def test_a_server_may_ask_for_more_patience(queue):
+async def test_a_server_can_request_a_longer_delay(queue):
     assert queue.retry("a", at_least=7) == 7
 
 
-async def test_the_oldest_wait_is_that_of_the_head(queue):
+async def test_the_oldest_wait_is_that_of_the_first_key(queue):
     queue.add("a")
     await asyncio.sleep(3)
     queue.add("b")
@@ -144,7 +144,7 @@ async def test_a_cancelled_get_loses_no_key(queue):
     assert await asyncio.wait_for(queue.get(), 1) == "a"
 
 
-async def test_after_close_no_timer_fires(queue):
+async def test_no_timer_fires_after_close(queue):
     queue.add_after("a", 1)
     queue.close()
     await asyncio.sleep(2)
@@ -163,7 +163,7 @@ def lines(still) -> WorkQueue[str]:
     return WorkQueue(is_idle=still.__contains__)
 
 
-async def test_idle_keys_wait_in_a_queue_of_their_own(lines):
+async def test_idle_keys_wait_in_a_separate_queue(lines):
     for key in ("still", "a", "idle", "b"):
         lines.add(key)
 
@@ -171,7 +171,7 @@ async def test_idle_keys_wait_in_a_queue_of_their_own(lines):
     assert [await lines.get(low_priority=True) for _ in range(2)] == ["still", "idle"]
 
 
-async def test_a_key_that_is_idle_no_longer_changes_its_queue(lines, still):
+async def test_a_key_that_is_no_longer_idle_changes_its_queue(lines, still):
     lines.add("still")
     lines.add("idle")
     still.remove("still")
@@ -192,7 +192,7 @@ async def test_a_stale_entry_is_skipped(lines, still):
         await asyncio.wait_for(lines.get(low_priority=True), 5)
 
 
-async def test_a_key_that_becomes_idle_lets_the_others_go_first(lines, still):
+async def test_a_key_that_becomes_idle_waits_behind_others(lines, still):
     lines.add("a")
     lines.add("b")
     still.add("a")
@@ -202,7 +202,7 @@ async def test_a_key_that_becomes_idle_lets_the_others_go_first(lines, still):
     assert await lines.get(low_priority=True) == "a"
 
 
-async def test_a_busy_key_that_is_added_again_may_change_its_queue(lines, still):
+async def test_a_busy_key_that_is_added_again_can_change_its_queue(lines, still):
     lines.add("still")
     await lines.get(low_priority=True)
     lines.add("still")
@@ -219,7 +219,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-def test_whatever_changes_queues_every_added_key_is_taken_and_none_twice_at_once(steps):
+def test_any_changes_of_queues_return_every_added_key_and_none_concurrently(steps):
     asyncio.run(_check_lines(steps))
 
 
@@ -266,7 +266,7 @@ async def _check_lines(steps) -> None:
     assert len(queue) == 0
 
 
-async def test_a_worker_that_has_caught_up_is_not_called_for_what_it_knows(queue):
+async def test_adds_before_catch_up_do_not_queue_the_key_again(queue):
     queue.add("a")
     key = await queue.get()
     queue.add("a")
@@ -277,7 +277,7 @@ async def test_a_worker_that_has_caught_up_is_not_called_for_what_it_knows(queue
     assert queue.is_drained
 
 
-async def test_what_comes_after_a_worker_caught_up_calls_it_again(queue):
+async def test_adds_after_catch_up_queue_the_key_again(queue):
     queue.add("a")
     key = await queue.get()
     queue.catch_up("a")
@@ -288,7 +288,7 @@ async def test_what_comes_after_a_worker_caught_up_calls_it_again(queue):
     assert await queue.get() == "a"
 
 
-async def test_only_the_worker_of_a_key_catches_up(queue):
+async def test_catch_up_has_an_effect_only_on_a_busy_key(queue):
     queue.add("a")
 
     queue.catch_up("a")
