@@ -98,7 +98,7 @@ async def two_calls_and_their_ends(journal):
     await journal.void(["bad"])
 
 
-def test_the_next_start_finds_what_was_recorded_exactly(start):
+def test_the_next_start_reads_recorded_steps_exactly(start):
     asyncio.run(two_calls_and_their_ends(start(1)))
     later = start(2)
     later.open(adk="1", scheme="1", agent="aa")
@@ -109,7 +109,7 @@ def test_the_next_start_finds_what_was_recorded_exactly(start):
     assert later._recorder.entries == [("resumed", {"fromStep": 6, "replayed": 2})]
 
 
-def test_the_gateway_counts_what_the_runner_counts(start, history):
+def test_the_gateway_and_the_runner_count_the_same_sizes(start, history):
     journal = start(1)
     asyncio.run(two_calls_and_their_ends(journal))
 
@@ -128,14 +128,14 @@ def test_a_thousand_steps_are_read_in_pages(start):
     assert [later.ended(f"k{n}")["body"] for n in (0, 999)] == ["x" * 5000] * 2
 
 
-def test_a_step_of_the_largest_size_is_taken(start):
+def test_a_step_of_the_maximum_size_is_accepted(start):
     body = "x" * (contract.MAX_STEP_BYTES - 2)
     asyncio.run(start(1).record(a_step("k"), body))
 
     assert start(2).ended("k")["body"] == body
 
 
-def test_a_job_that_keeps_nothing_finds_nothing(start):
+def test_a_job_that_records_no_steps_finds_none(start):
     spec = {"steps": {"checkpoint": "None"}}
     asyncio.run(start(1, spec).record(a_step("k"), 1))
 

@@ -43,7 +43,7 @@ def asks(*sends):
     return outcome
 
 
-async def test_a_request_goes_to_the_api_server_as_it_is():
+async def test_a_request_reaches_the_api_server_unchanged():
     cluster = Server_({"ok": 1})
     send = Send("PATCH", PATH, {"spec": {}}, {"fieldManager": "me"})
 
@@ -52,7 +52,7 @@ async def test_a_request_goes_to_the_api_server_as_it_is():
     assert cluster.asked == [("PATCH", PATH, more)]
 
 
-async def test_a_request_to_the_gateway_is_answered_by_it():
+async def test_a_request_to_the_gateway_is_answered_in_process():
     async def recorded(send):
         return {"asked": send.path}
 
@@ -60,7 +60,7 @@ async def test_a_request_to_the_gateway_is_answered_by_it():
     assert await acting(recorded=recorded).run(asked) == {"asked": "/v1/x"}
 
 
-async def test_an_operation_may_go_on_after_a_refusal():
+async def test_an_operation_can_continue_after_a_refusal():
     def operation():
         try:
             yield Send("GET", PATH)
@@ -70,7 +70,7 @@ async def test_an_operation_may_go_on_after_a_refusal():
     assert await acting(errors.NotFound("no")).run(operation()) == "it is gone"
 
 
-async def test_time_is_the_loops():
+async def test_an_operation_uses_the_time_of_the_event_loop():
     def operation():
         before = yield Now()
         yield Sleep(0.01)
@@ -93,7 +93,7 @@ async def test_a_hanging_action_ends_in_time_with_an_unknown_outcome():
     assert (raised.value.status, raised.value.reason, ended) == (503, "Unavailable", [True])
 
 
-async def test_an_operation_that_waits_in_vain_says_so_itself():
+async def test_an_operation_that_waits_too_long_raises_its_own_error():
     def operation():
         yield Now()
         raise TimeoutError("no operator has created it")
@@ -125,7 +125,7 @@ def test_a_refusal_has_the_api_servers_status_and_reason(code, reason, status, t
     assert problem.headers.get("Retry-After") == {429: "7", 503: "2"}.get(status)
 
 
-def test_a_refusal_is_told_in_the_api_servers_words_and_cut():
+def test_a_refusal_has_the_api_servers_truncated_message():
     raw = json.dumps({"kind": "Status", "code": 422, "message": "spec.queue: " + "x" * 9000})
     message = refusal(error_of(422, raw, request="PATCH agentjobs docs/hello")).message
 
@@ -133,7 +133,7 @@ def test_a_refusal_is_told_in_the_api_servers_words_and_cut():
 
 
 @pytest.mark.parametrize("code", [500, 503])
-def test_where_a_server_is_away_is_not_told(code):
+def test_the_address_of_an_unavailable_server_is_not_shown(code):
     problem = refusal(error_of(code, b"dial tcp 10.0.0.1:6443: refused", request="GET agentjobs"))
 
     assert "10.0.0.1" not in problem.message

@@ -63,7 +63,7 @@ async def kept(actions):
     ("action", "field"), [("cancel", {"cancel": True}), ("suspend", {"suspend": True}), ("resume", {"suspend": False})]
 )
 @pytest.mark.parametrize("name", ["hello", UID], ids=["by-name", "by-uid"])
-async def test_an_order_is_given_to_a_job_and_kept(act, kube, actions, action, field, name):
+async def test_an_action_on_a_job_is_done_and_recorded(act, kube, actions, action, field, name):
     answer = await act(f"agentjobs/{name}/{action}")
 
     assert answer.json() == {
@@ -74,7 +74,7 @@ async def test_an_order_is_given_to_a_job_and_kept(act, kube, actions, action, f
     assert (one.user, one.kind, one.name, one.action, one.status) == ("ada", "AgentJob", "hello", action, 200)
 
 
-async def test_a_job_that_has_ended_is_left_as_it_is(act, kube):
+async def test_an_ended_job_is_not_changed(act, kube):
     kube.put("agentjobs", "hello", uid=UID, spec=SPEC, status={"phase": "Succeeded", "conditions": [FINISHED]})
 
     assert (await act("agentjobs/hello/cancel")).json()[
@@ -83,7 +83,7 @@ async def test_a_job_that_has_ended_is_left_as_it_is(act, kube):
     assert kube.done == []
 
 
-async def test_a_job_that_was_made_again_under_the_name_is_not_hit(act, kube, actions):
+async def test_an_action_does_not_affect_a_new_job_of_the_name(act, kube, actions):
     kube.put("agentjobs", "hello", uid=OTHER, spec=SPEC)
     answer = await act(f"agentjobs/{UID}/cancel")
 
@@ -91,7 +91,7 @@ async def test_a_job_that_was_made_again_under_the_name_is_not_hit(act, kube, ac
     assert await kept(actions) == [("ada", "hello", "cancel", 404)]
 
 
-async def test_a_job_that_is_made_again_between_look_and_order_is_not_hit(act, kube):
+async def test_an_action_does_not_affect_a_job_recreated_between_read_and_write(act, kube):
     def made_again(verb, plural, _name):
         if verb == "patch":
             kube.before = lambda *_: None
@@ -103,7 +103,7 @@ async def test_a_job_that_is_made_again_between_look_and_order_is_not_hit(act, k
     assert (answer.status_code, kube.spec("agentjobs", "hello"), kube.done) == (404, SPEC, [])
 
 
-async def test_a_job_that_is_deleted_between_look_and_order_is_not_found(act, kube):
+async def test_a_job_deleted_between_read_and_write_is_not_found(act, kube):
     def deleted(verb, _plural, _name):
         if verb == "patch":
             kube.objects.clear()
@@ -112,7 +112,7 @@ async def test_a_job_that_is_deleted_between_look_and_order_is_not_found(act, ku
     assert (await act("agentjobs/hello/cancel")).status_code == 404
 
 
-async def test_two_who_cancel_at_once_both_hear_that_it_is_done(act, kube, actions):
+async def test_two_simultaneous_cancels_both_succeed(act, kube, actions):
     kube.add_user("bob", "bob", may=EVERYTHING)
     answers = await asyncio.gather(
         act("agentjobs/hello/cancel"), act("agentjobs/hello/cancel", headers={"Authorization": "Bearer bob"})
@@ -122,7 +122,7 @@ async def test_two_who_cancel_at_once_both_hear_that_it_is_done(act, kube, actio
     assert {user for user, *_ in await kept(actions)} == {"ada", "bob"}
 
 
-async def test_a_rerun_makes_a_job_with_the_same_work(act, kube, actions):
+async def test_a_rerun_creates_a_job_with_the_same_work(act, kube, actions):
     answer = (await act("agentjobs/hello/rerun", {"name": "again"})).json()
 
     assert (answer["made"], answer["name"], kube.spec("agentjobs", "again")) == ("again", "hello", SPEC)
@@ -132,7 +132,7 @@ async def test_a_rerun_makes_a_job_with_the_same_work(act, kube, actions):
 CHANGES = {"message": "ho", "model": "other", "maxAttempts": 1}
 
 
-async def test_a_rerun_with_changes_makes_a_changed_job_once(act, kube):
+async def test_a_rerun_with_changes_creates_a_changed_job_once(act, kube):
     answers = [await act("agentjobs/hello/rerun", {"name": "again", **CHANGES}) for _ in range(2)]
     other = await act("agentjobs/hello/rerun", {"name": "again", **CHANGES, "maxAttempts": 2})
 
@@ -150,7 +150,7 @@ async def test_a_rerun_with_changes_makes_a_changed_job_once(act, kube):
     ],
     ids=["no-template", "no-model-name", "unknown-name"],
 )
-async def test_a_change_that_the_job_cannot_take_is_refused_with_field_and_value(act, kube, actions, body, names):
+async def test_an_unsupported_change_is_refused_with_field_and_value(act, kube, actions, body, names):
     answer = await act("agentjobs/hello/rerun", body)
 
     assert (answer.status_code, answer.json()["reason"], kube.done) == (400, "BadRequest", [])
@@ -159,7 +159,7 @@ async def test_a_change_that_the_job_cannot_take_is_refused_with_field_and_value
 
 
 @pytest.mark.parametrize("name", ["hello", UID], ids=["by-name", "by-uid"])
-async def test_a_job_that_is_gone_runs_again_from_history(act, kube, name):
+async def test_a_deleted_job_can_be_rerun_from_history(act, kube, name):
     del kube.objects["agentjobs", "docs", "hello"]
     answer = (await act(f"agentjobs/{name}/rerun")).json()
 
@@ -167,7 +167,7 @@ async def test_a_job_that_is_gone_runs_again_from_history(act, kube, name):
     assert kube.spec("agentjobs", answer["made"])["input"] == {"message": "hi"}
 
 
-async def test_the_recorded_work_takes_the_right_to_read_configmaps(act, kube, actions):
+async def test_a_rerun_from_history_requires_permission_to_read_configmaps(act, kube, actions):
     del kube.objects["agentjobs", "docs", "hello"]
     kube.rights["ada"] -= {("get configmaps", "docs", "")}
     answer = await act("agentjobs/hello/rerun")
@@ -176,7 +176,7 @@ async def test_the_recorded_work_takes_the_right_to_read_configmaps(act, kube, a
     assert await kept(actions) == [("ada", "hello", "rerun", 403)]
 
 
-async def test_a_name_that_is_taken_is_a_conflict(act, kube):
+async def test_a_name_in_use_is_a_conflict(act, kube):
     kube.put("agentjobs", "again", spec=SPEC | {"input": {"message": "other"}})
 
     answer = await act("agentjobs/hello/rerun", {"name": "again"})
@@ -193,7 +193,7 @@ async def test_a_name_that_is_taken_is_a_conflict(act, kube):
     ],
     ids=["pause", "drain", "resume", "scale"],
 )
-async def test_a_queue_is_steered(act, kube, actions, action, body, spec):
+async def test_a_queue_can_be_paused_resumed_and_scaled(act, kube, actions, action, body, spec):
     kube.put("agentqueues", "nightly")
     answer = await act(f"queues/nightly/{action}", body)
 
@@ -212,7 +212,7 @@ async def test_an_unknown_queue_is_not_created(act, kube):
     assert ((await act("queues/nightyl/pause")).status_code, kube.done) == (404, [])
 
 
-async def test_a_schedule_is_stopped_and_goes_on(act, kube):
+async def test_a_schedule_can_be_suspended_and_resumed(act, kube):
     kube.put("agentschedules", "brief", spec={"suspend": False})
 
     assert (await act("schedules/brief/suspend")).status_code == 200
@@ -221,7 +221,7 @@ async def test_a_schedule_is_stopped_and_goes_on(act, kube):
     assert kube.spec("agentschedules", "brief") == {"suspend": False}
 
 
-async def test_a_triggered_schedule_makes_a_job(act, kube):
+async def test_a_triggered_schedule_creates_a_job(act, kube):
     kube.put("agentschedules", "brief", status={})
 
     def an_operator_makes_it(verb, plural, name):
@@ -235,7 +235,7 @@ async def test_a_triggered_schedule_makes_a_job(act, kube):
     assert ("agentjobs", "docs", answer["made"]) in kube.objects
 
 
-async def test_a_trigger_is_done_though_no_operator_makes_its_job_yet(act, kube, monkeypatch):
+async def test_a_trigger_succeeds_before_an_operator_creates_its_job(act, kube, monkeypatch):
     monkeypatch.setattr("agentjobs.gateway.actions_api._TRIGGER_SECONDS", 0.0)
     kube.put("agentschedules", "brief", status={})
     answer = await act("schedules/brief/trigger")
@@ -244,7 +244,7 @@ async def test_a_trigger_is_done_though_no_operator_makes_its_job_yet(act, kube,
     assert "no operator has created it" in answer.json()["message"]
 
 
-async def test_the_same_value_asks_for_the_same_job(act, kube):
+async def test_the_same_trigger_value_requests_the_same_job(act, kube):
     kube.put("agentschedules", "brief", status={})
     kube.before = lambda verb, plural, name: kube.put(plural, name) if (verb, plural) == ("get", "agentjobs") else None
     answers = [await act("schedules/brief/trigger", {"value": "form-1"}) for _ in range(2)]
@@ -255,7 +255,7 @@ async def test_the_same_value_asks_for_the_same_job(act, kube):
 RUN = {"name": "one", "parameters": {"number": "7"}, "message": "Look.", "queue": "slow"}
 
 
-async def test_a_template_runs_and_runs_once_by_a_name(act, kube, actions):
+async def test_a_template_can_be_run_and_runs_once_per_name(act, kube, actions):
     answers = [await act("templates/triage/run", RUN) for _ in range(2)]
 
     assert [answer.json()["made"] for answer in answers] == ["one", "one"]
@@ -268,7 +268,7 @@ async def test_a_template_runs_and_runs_once_by_a_name(act, kube, actions):
     assert await kept(actions) == [("ada", "triage", "run", 200)] * 2
 
 
-async def test_another_work_under_the_name_is_a_conflict(act, kube):
+async def test_other_work_under_the_same_name_is_a_conflict(act, kube):
     await act("templates/triage/run", RUN)
     answer = await act("templates/triage/run", RUN | {"message": "Look elsewhere."})
 
@@ -279,7 +279,7 @@ async def test_another_work_under_the_name_is_a_conflict(act, kube):
     )
 
 
-async def test_a_template_runs_without_a_word_about_it(act, kube):
+async def test_a_template_can_be_run_without_a_body(act, kube):
     made = (await act("templates/triage.v2/run")).json()["made"]
 
     assert made.startswith("triage-v2-")
@@ -316,7 +316,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("path", ALL)
-async def test_who_may_only_read_does_nothing_and_that_is_kept(act, kube, actions, path):
+async def test_an_action_without_permission_is_refused_and_recorded(act, kube, actions, path):
     kube.put("agentschedules", "brief", status={})
     kube.rights["ada"] = {right for right in EVERYTHING if right[0].partition(" ")[0] in ("get", "list")}
     before = {key: dict(one["spec"]) for key, one in kube.objects.items()}
@@ -330,12 +330,12 @@ async def test_who_may_only_read_does_nothing_and_that_is_kept(act, kube, action
 
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nobodys"}], ids=["no-token", "unknown-token"])
-async def test_who_is_unknown_does_nothing(act, kube, actions, path, headers):
+async def test_an_action_of_an_unknown_user_is_refused(act, kube, actions, path, headers):
     assert (await act(path, headers=headers)).status_code == 401
     assert (kube.done, await kept(actions)) == ([], [])
 
 
-async def test_a_uid_tells_its_name_to_nobody_who_may_not_get_the_job(act, kube, actions):
+async def test_the_name_of_a_uid_is_not_shown_without_permission_to_get_the_job(act, kube, actions):
     kube.rights["ada"] = set()
     answer = await act(f"agentjobs/{UID}/cancel")
 
@@ -343,7 +343,7 @@ async def test_a_uid_tells_its_name_to_nobody_who_may_not_get_the_job(act, kube,
     assert [one.status for one in (await actions.actions(None, uid=UID)).items] == [403]
 
 
-async def test_a_right_that_was_just_taken_away_is_refused_by_the_api_server(act, kube, actions):
+async def test_an_action_with_a_just_revoked_permission_is_refused_by_the_api_server(act, kube, actions):
     def taken_away(verb, plural, name):
         if verb == "patch":
             raise refused(403, "Forbidden", f'{plural} "{name}" is forbidden: User "ada" cannot patch')
@@ -358,7 +358,7 @@ async def test_a_right_that_was_just_taken_away_is_refused_by_the_api_server(act
     assert await kept(actions) == [("ada", "hello", "cancel", 403)]
 
 
-async def test_who_acts_as_another_is_kept_with_them(act, kube, actions):
+async def test_an_action_with_impersonation_is_recorded_with_both_users(act, kube, actions):
     kube.add_user("board", "dashboard", may=set())
     kube.rights["dashboard"] = {("impersonate users", "", "ada"), ("impersonate groups", "", "")}
     headers = {"Authorization": "Bearer board", "Impersonate-User": "ada"}
@@ -368,7 +368,7 @@ async def test_who_acts_as_another_is_kept_with_them(act, kube, actions):
     assert (one.user, one.impersonated_by) == ("ada", "dashboard")
 
 
-async def test_a_rerun_from_history_is_as_who_is_acted_for(act, kube):
+async def test_a_rerun_from_history_uses_the_impersonated_users_permissions(act, kube):
     del kube.objects["agentjobs", "docs", "hello"]
     kube.add_user("board", "dashboard", may=set())
     kube.rights["dashboard"] = {("impersonate users", "", "ada"), ("impersonate groups", "", "")}
@@ -377,7 +377,7 @@ async def test_a_rerun_from_history_is_as_who_is_acted_for(act, kube):
     assert (await act("agentjobs/hello/rerun", headers=headers)).status_code == 200
 
 
-async def test_while_the_api_server_is_away_people_hear_so_and_not_where_it_is(act, kube, actions, monkeypatch):
+async def test_an_unavailable_api_server_is_reported_without_its_address(act, kube, actions, monkeypatch):
     monkeypatch.setattr("agentjobs.gateway.actions_api.PATIENCE_SECONDS", 0.0)
 
     def goes_away(*_):
@@ -391,7 +391,7 @@ async def test_while_the_api_server_is_away_people_hear_so_and_not_where_it_is(a
     assert await kept(actions) == [("ada", "hello", "cancel", 503)]
 
 
-async def test_while_history_is_away_an_action_counts_and_the_log_has_it(act, kube, actions, caplog):
+async def test_an_action_during_an_outage_of_history_succeeds_and_is_logged(act, kube, actions, caplog):
     async def away(_action):
         raise errors.Unavailable("history is away")
 
@@ -406,7 +406,7 @@ async def test_while_history_is_away_an_action_counts_and_the_log_has_it(act, ku
     assert kube.spec("agentjobs", "hello")["cancel"] is True
 
 
-async def test_who_is_refused_all_the_time_does_not_fill_the_database(act, kube, actions, caplog):
+async def test_repeated_refusals_of_a_user_do_not_fill_the_database(act, kube, actions, caplog):
     kube.rights["ada"] = set()
     times = int(REFUSALS) + 50
     with caplog.at_level(logging.INFO):
@@ -437,7 +437,7 @@ async def test_actions_are_readable_with_permission_to_list_jobs(http, act, kube
     assert (await http.get("/v1/actions", headers=as_eve)).json() == {"items": [], "cursor": None}
 
 
-async def test_what_was_done_to_one_job_is_found(http, act):
+async def test_actions_on_a_job_are_found(http, act):
     await act("agentjobs/hello/cancel")
     await act("queues/agents/pause")
     found = await http.get("/v1/actions", params={"uid": UID, "limit": 1, "namespace": "docs"}, headers=AS_ADA)
@@ -446,7 +446,7 @@ async def test_what_was_done_to_one_job_is_found(http, act):
 
 
 @pytest.mark.parametrize("action", ["cancel", "rerun"])
-async def test_who_has_a_name_of_another_alphabet_acts_too(act, kube, actions, action):
+async def test_a_user_with_a_name_of_another_alphabet_can_act(act, kube, actions, action):
     kube.add_user("board", "dashboard")
     kube.rights["dashboard"] = {("impersonate users", "", "zoë"), ("impersonate groups", "", "")}
     kube.rights["zoë"] = EVERYTHING

@@ -5,12 +5,12 @@ import pytest
 from agentjobs import errors
 
 
-async def test_ready_when_both_sides_answer(http):
+async def test_the_gateway_is_ready_when_database_and_api_server_answer(http):
     assert [(await http.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
 
 
 @pytest.mark.parametrize("away", ["database", "API server"])
-async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, database, clock, away, caplog):
+async def test_the_gateway_is_not_ready_without_a_server_and_names_it(http, kube, database, clock, away, caplog):
     if away == "database":
         database.problem = errors.Unavailable("connection refused")
     else:
@@ -29,14 +29,14 @@ async def test_not_ready_while_a_side_is_away_and_says_which(http, kube, databas
     assert (await http.get("/healthz")).status_code == 200
 
 
-async def test_readiness_is_asked_of_the_servers_at_most_every_two_seconds(http, kube):
+async def test_readiness_checks_the_servers_at_most_every_two_seconds(http, kube):
     for _ in range(20):
         await http.get("/readyz")
 
     assert kube.asked == ["TokenReview"]
 
 
-async def test_an_api_server_away_at_the_start_is_waited_for(http, kube, history, clock):
+async def test_the_gateway_waits_for_the_api_server_at_its_start(http, kube, history, clock):
     kube.add_runner("t", job="hello", start=1, uid="u1", pod_uid="p1")
     await history.accept()
     kube.away = True
@@ -47,7 +47,7 @@ async def test_an_api_server_away_at_the_start_is_waited_for(http, kube, history
     assert (first.status_code, first.json()["reason"], second.status_code) == (503, "Unavailable", 200)
 
 
-async def test_metrics_know_routes_and_no_callers_words(http, kube):
+async def test_metrics_have_routes_and_no_text_of_callers(http, kube):
     kube.add_user("t", "ada")
     await http.get("/v1/namespaces/secret-name/agentjobs", headers={"Authorization": "Bearer t"})
     await http.request("BREW", "/secret-path")
@@ -60,7 +60,7 @@ async def test_metrics_know_routes_and_no_callers_words(http, kube):
     assert "secret" not in text
 
 
-async def test_the_openapi_document_is_whole(http):
+async def test_the_openapi_document_is_complete(http):
     document = (await http.get("/openapi.json")).json()
 
     body = document["paths"]["/v1/attempt/result"]["put"]["requestBody"]["content"]["application/json"]["schema"]
@@ -70,7 +70,7 @@ async def test_the_openapi_document_is_whole(http):
     assert {word.rpartition("/")[2] for word in references} <= set(document["components"]["schemas"])
 
 
-async def test_the_openapi_document_says_what_each_operation_and_parameter_means(http):
+async def test_the_openapi_document_describes_each_operation_and_parameter(http):
     paths = (await http.get("/openapi.json")).json()["paths"]
     operations = {f"{verb} {path}": told for path, verbs in paths.items() for verb, told in verbs.items()}
     asked = [(label, one) for label, told in operations.items() for one in told.get("parameters", ())]

@@ -21,7 +21,7 @@ from agentjobs.problem import Problem
 from agentjobs.tokens import credentials_of
 
 
-async def test_a_pod_bound_token_is_the_start_its_pod_was_made_for(kube, authenticator):
+async def test_a_pod_bound_token_identifies_the_start_of_its_pod(kube, authenticator):
     kube.add_runner("t", namespace="docs", job="hello", start=3, uid="u1", pod_uid="p1")
 
     runner = await authenticator.runner("Bearer t")
@@ -67,7 +67,7 @@ async def test_an_unknown_token_and_one_for_another_audience_are_401(kube, authe
         pytest.param({"gone": True}, id="pod-gone"),
     ],
 )
-async def test_a_pod_that_is_no_runner_is_403(kube, authenticator, changes):
+async def test_a_pod_that_is_not_a_runner_is_403(kube, authenticator, changes):
     kube.add_runner("t", job="hello", start=1)
     kube.spoil("hello-1", **changes)
 
@@ -115,7 +115,7 @@ def token_until(end):
         ("x", CACHE_SECONDS),
     ],
 )
-async def test_a_runner_is_remembered_as_long_as_its_token_lives_and_not_for_ever(kube, clock, end, seconds):
+async def test_a_runner_is_cached_until_its_token_expires(kube, clock, end, seconds):
     authenticator, token = Authenticator(kube, clock=clock, now=lambda: NOW), token_until(end)
     kube.add_runner(token, job="hello", start=1)
     kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
@@ -130,7 +130,7 @@ async def test_a_runner_is_remembered_as_long_as_its_token_lives_and_not_for_eve
     assert (remembered, len(kube.asked)) == (2, 4)
 
 
-async def test_a_refusal_is_remembered_for_a_moment_only(kube, authenticator, clock):
+async def test_a_refusal_is_cached_only_briefly(kube, authenticator, clock):
     for _ in range(3):
         with pytest.raises(Problem):
             await authenticator.runner("Bearer t")
@@ -141,7 +141,7 @@ async def test_a_refusal_is_remembered_for_a_moment_only(kube, authenticator, cl
     assert len(kube.asked) == 3
 
 
-async def test_an_outage_is_not_remembered(kube, authenticator):
+async def test_an_outage_is_not_cached(kube, authenticator):
     kube.add_runner("t", job="hello", start=1)
     kube.away = True
     with pytest.raises(errors.Unavailable):
@@ -152,7 +152,7 @@ async def test_an_outage_is_not_remembered(kube, authenticator):
     assert (await authenticator.runner("Bearer t")).job == "hello"
 
 
-async def test_the_memory_is_bounded_and_holds_no_token(kube, clock):
+async def test_the_cache_is_bounded_and_contains_no_tokens(kube, clock):
     authenticator = Authenticator(kube, clock=clock)
     for number in range(9000):
         with pytest.raises(Problem):
@@ -162,7 +162,7 @@ async def test_the_memory_is_bounded_and_holds_no_token(kube, clock):
     assert "secret" not in str(authenticator._runners._entries)
 
 
-async def test_a_user_reads_what_a_review_allows(kube, authenticator):
+async def test_a_user_can_read_what_an_access_review_allows(kube, authenticator):
     kube.add_user("t", "ada", may={("list", "docs", "")})
 
     user = await authenticator.user("Bearer t", verb="list", namespace="docs")
@@ -173,7 +173,7 @@ async def test_a_user_reads_what_a_review_allows(kube, authenticator):
 @pytest.mark.parametrize(
     ("verb", "namespace", "name"), [("get", "docs", ""), ("list", "other", ""), ("list", "docs", "hello")]
 )
-async def test_a_user_may_nothing_else(kube, authenticator, verb, namespace, name):
+async def test_a_user_can_do_nothing_that_an_access_review_denies(kube, authenticator, verb, namespace, name):
     kube.add_user("t", "ada", may={("list", "docs", "")})
 
     with pytest.raises(Problem, match="'ada' may not") as refused:
@@ -182,7 +182,7 @@ async def test_a_user_may_nothing_else(kube, authenticator, verb, namespace, nam
     assert refused.value.status == 403
 
 
-async def test_a_runners_token_is_no_users(kube, authenticator):
+async def test_a_runners_token_is_refused_for_users(kube, authenticator):
     kube.add_runner("t", job="hello", start=1)
 
     with pytest.raises(Problem) as refused:
@@ -192,7 +192,9 @@ async def test_a_runners_token_is_no_users(kube, authenticator):
 
 
 @pytest.mark.parametrize("audience", ["agentjobs-gateway", ["x", "agentjobs-gateway"]])
-async def test_a_runners_token_is_no_users_where_the_api_server_has_our_audience_too(kube, authenticator, audience):
+async def test_a_runners_token_is_refused_for_users_even_if_the_api_server_has_our_audience(
+    kube, authenticator, audience
+):
     claims = base64.urlsafe_b64encode(json.dumps({"aud": audience}).encode()).decode().rstrip("=")
     kube.add_user(f"x.{claims}.x", "ada", may={("list", "docs", "")})
 
@@ -203,7 +205,7 @@ async def test_a_runners_token_is_no_users_where_the_api_server_has_our_audience
 
 
 @pytest.mark.parametrize(("left", "asked"), [(10, 2), (1000, 1)], ids=["ends-soon", "lives"])
-async def test_a_user_is_not_remembered_beyond_the_tokens_end(kube, clock, left, asked):
+async def test_a_user_is_not_cached_beyond_the_tokens_expiry(kube, clock, left, asked):
     authenticator, token = Authenticator(kube, clock=clock, now=lambda: NOW), token_until(NOW + left)
     kube.add_user(token, "ada")
     await authenticator.identify_user(f"Bearer {token}")
@@ -223,7 +225,7 @@ async def test_a_user_is_not_remembered_beyond_the_tokens_end(kube, clock, left,
         pytest.param({}, "10.9.9.9", id="not-reported-yet"),
     ],
 )
-async def test_a_runner_is_heard_from_its_pods_address(kube, authenticator, status, address):
+async def test_a_runner_is_accepted_only_from_its_pods_address(kube, authenticator, status, address):
     kube.add_runner("t", job="hello", start=1)
     kube.pods["default", "hello-1"]["status"] = status
 
@@ -231,7 +233,7 @@ async def test_a_runner_is_heard_from_its_pods_address(kube, authenticator, stat
 
 
 @pytest.mark.parametrize("address", ["10.1.0.8", "127.0.0.1", "", None, "nonsense"])
-async def test_a_stolen_token_is_403_elsewhere_also_while_its_owner_uses_it(kube, authenticator, address):
+async def test_a_stolen_token_is_403_from_another_address_even_while_its_owner_uses_it(kube, authenticator, address):
     kube.add_runner("t", job="hello", start=1)
     kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
     await authenticator.runner("Bearer t", "10.1.0.7")
@@ -244,7 +246,7 @@ async def test_a_stolen_token_is_403_elsewhere_also_while_its_owner_uses_it(kube
     assert (await authenticator.runner("Bearer t", "10.1.0.7")).pod == "hello-1"
 
 
-async def test_a_pods_address_counts_as_soon_as_it_is_known(kube, authenticator, clock):
+async def test_a_pods_address_is_checked_as_soon_as_it_is_known(kube, authenticator, clock):
     kube.add_runner("t", job="hello", start=1)
     await authenticator.runner("Bearer t", "10.9.9.9")
     kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
@@ -254,7 +256,7 @@ async def test_a_pods_address_counts_as_soon_as_it_is_known(kube, authenticator,
         await authenticator.runner("Bearer t", "10.9.9.9")
 
 
-async def test_addresses_need_not_be_checked(kube, clock):
+async def test_the_check_of_addresses_can_be_disabled(kube, clock):
     kube.add_runner("t", job="hello", start=1)
     kube.pods["default", "hello-1"]["status"] = {"podIP": "10.1.0.7"}
     lenient = Authenticator(kube, clock=clock, check_addresses=False)
@@ -278,7 +280,7 @@ def test_the_token_is_found_where_each_providers_client_puts_its_key(headers):
     assert credentials_of(headers, {}) == "t"
 
 
-def test_the_token_may_be_the_querys_key():
+def test_the_token_can_be_the_key_of_the_query():
     assert credentials_of({}, {"key": "t"}) == "t"
 
 
@@ -292,7 +294,7 @@ def test_the_token_may_be_the_querys_key():
         pytest.param({"x-api-key": "x" * 20_000}, {}, id="huge"),
     ],
 )
-def test_no_token_two_tokens_and_what_cannot_be_one_are_401(headers, query):
+def test_missing_repeated_and_malformed_tokens_are_401(headers, query):
     with pytest.raises(Problem) as refused:
         credentials_of(headers, query)
 
@@ -310,7 +312,7 @@ def test_no_token_two_tokens_and_what_cannot_be_one_are_401(headers, query):
         pytest.param({ANNOTATION_BUDGET: '{"maxLLMCalls": -1}'}, DEFAULT_BUDGET, id="no-use"),
     ],
 )
-async def test_the_budget_is_the_pods_and_what_says_none_gets_the_usual_one(kube, authenticator, annotations, budget):
+async def test_the_budget_comes_from_the_pod_or_is_the_default(kube, authenticator, annotations, budget):
     kube.add_runner("t", job="hello", start=1)
     kube.spoil("hello-1", annotations=annotations, labels={LABEL_JOB: "hello", LABEL_QUEUE: "nightly"})
 

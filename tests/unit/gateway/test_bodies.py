@@ -23,14 +23,14 @@ def read(value):
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-def test_an_event_comes_out_as_it_came():
+def test_an_event_is_parsed_unchanged():
     body = parse(EventsBody, json.dumps({"events": [EVENT]}).encode())
 
     assert read([event.to_contract() for event in body.events]) == [EVENT]
 
 
 @pytest.mark.parametrize("changes", [{}, {"ended": None, "body": None}, {"void": True}, {"body": "\0\u2028"}])
-def test_steps_come_out_as_they_came(changes):
+def test_steps_are_parsed_unchanged(changes):
     body = {"run": 1, "void": ["b"], "steps": [STEP | changes]}
 
     assert read(parse(StepsBody, json.dumps(body).encode()).to_contract()) == body
@@ -45,7 +45,7 @@ def test_a_nul_in_a_request_of_a_step_becomes_the_replacement_character():
 
 
 @pytest.mark.parametrize("document", [DOCUMENT, DOCUMENT | {"result": RESULT | {"cutFrom": 9_000_000}}])
-def test_a_result_document_comes_out_as_it_came(document):
+def test_a_result_document_is_parsed_unchanged(document):
     assert read(parse(ResultDocumentBody, json.dumps(document).encode()).to_contract()) == document
 
 
@@ -58,7 +58,7 @@ def test_keys_of_a_newer_runner_are_left_out():
     assert read(event.to_contract()) == EVENT | {"usage": {"llmCalls": 1}}
 
 
-def test_a_long_message_is_cut_to_the_contracts_length():
+def test_a_long_message_is_truncated_to_the_contracts_length():
     document = parse(ResultDocumentBody, json.dumps(DOCUMENT | {"message": "é" * 5000}).encode()).to_contract()
 
     assert len(document["message"].encode()) <= contract.MAX_MESSAGE_BYTES
@@ -103,7 +103,7 @@ def test_invalid_json_is_400(raw):
         ({"data": {"text": "x" * 70_000}}, "larger than 65536 bytes"),
     ],
 )
-def test_an_event_of_another_shape_is_422_and_says_where(changes, place):
+def test_an_event_of_another_shape_is_422_with_its_path(changes, place):
     with pytest.raises(Problem) as refused:
         parse(EventsBody, json.dumps({"events": [EVENT | changes]}).encode())
 
@@ -133,7 +133,7 @@ def test_an_event_of_another_shape_is_422_and_says_where(changes, place):
         ({"steps": [STEP | {"void": 1}]}, "steps.0.void"),
     ],
 )
-def test_steps_of_another_shape_are_422_and_say_where(changes, place):
+def test_steps_of_another_shape_are_422_with_their_path(changes, place):
     with pytest.raises(Problem) as refused:
         parse(StepsBody, json.dumps({"run": 1, "steps": [STEP]} | changes).encode())
 
@@ -158,7 +158,7 @@ def test_steps_of_another_shape_are_422_and_say_where(changes, place):
         ({"result": RESULT | {"text": 5}}, "text"),
     ],
 )
-def test_a_result_of_another_shape_is_422_and_says_where(changes, words):
+def test_a_result_of_another_shape_is_422_with_its_path(changes, words):
     with pytest.raises(Problem) as refused:
         parse(ResultDocumentBody, json.dumps(DOCUMENT | changes).encode())
 
@@ -166,7 +166,7 @@ def test_a_result_of_another_shape_is_422_and_says_where(changes, words):
     assert words in refused.value.message
 
 
-def test_a_refusal_repeats_no_value_and_stays_a_sentence():
+def test_a_refusal_repeats_no_value_and_is_one_sentence():
     events = [EVENT | {"kind": "SECRET", "seq": "SECRET"} for _ in range(1000)]
 
     with pytest.raises(Problem) as refused:
@@ -189,7 +189,7 @@ NEARLY = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("model", [EventsBody, ResultDocumentBody, HeartbeatBody, StepsBody])
 @given(raw=st.binary() | (JSON | NEARLY).map(lambda value: json.dumps(value).encode()))
-def test_any_body_is_taken_or_refused(model, raw):
+def test_any_body_is_accepted_or_refused(model, raw):
     with contextlib.suppress(Problem):
         parse(model, raw)
 

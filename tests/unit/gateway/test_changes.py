@@ -48,7 +48,7 @@ def told(listener, now=10.0):
     return listener.take(now) if listener.due_in(now) == 0 else None
 
 
-def test_a_change_is_told_with_its_place_and_wakes_the_stream(board, join):
+def test_a_change_is_reported_with_namespace_and_name_and_wakes_the_stream(board, join):
     listener = join()
     tell(board, A)
 
@@ -68,7 +68,7 @@ def test_a_change_is_told_with_its_place_and_wakes_the_stream(board, join):
         pytest.param(Interest(("shop",), "a"), [], id="of-that-name-elsewhere"),
     ],
 )
-def test_a_stream_hears_of_what_it_is_about_and_nothing_else(board, join, interest, hears):
+def test_a_stream_gets_only_the_changes_that_it_is_about(board, join, interest, hears):
     listener, heard = join(interest), []
     for number, job in enumerate((A, B, OTHER)):
         tell(board, job, now=number * 10.0)
@@ -86,7 +86,7 @@ def test_a_stream_hears_of_what_it_is_about_and_nothing_else(board, join, intere
     ],
 )
 @pytest.mark.parametrize("before", [None, ("docs", "shop")])
-def test_a_pending_event_does_not_name_a_job_of_a_namespace_that_is_lost(board, join, before, jobs, event):
+def test_a_pending_event_does_not_name_a_job_of_a_namespace_that_became_unreadable(board, join, before, jobs, event):
     listener = join(Interest(before))
     tell(board, *jobs)
 
@@ -95,7 +95,7 @@ def test_a_pending_event_does_not_name_a_job_of_a_namespace_that_is_lost(board, 
     assert told(listener) == event
 
 
-def test_a_pending_event_is_kept_when_no_namespace_is_lost(board, join):
+def test_a_pending_event_is_kept_if_no_namespace_became_unreadable(board, join):
     listener = join()
     tell(board, A, B)
 
@@ -104,7 +104,7 @@ def test_a_pending_event_is_kept_when_no_namespace_is_lost(board, join):
     assert told(listener).changes == 2
 
 
-def test_many_changes_are_one_event_of_the_newest_and_at_most_one_in_its_time(board, join):
+def test_many_changes_become_one_event_of_the_newest_per_interval(board, join):
     listener = join(every=5.0)
     tell(board, A, now=0.0)
     first = told(listener, 0.0)
@@ -115,14 +115,14 @@ def test_many_changes_are_one_event_of_the_newest_and_at_most_one_in_its_time(bo
     assert told(listener, 5.0) == Event("docs", "b", "u-b", ChangeKind.JOB, 4)
 
 
-def test_of_jobs_written_at_once_the_last_written_is_named(board, join):
+def test_the_last_of_jobs_written_together_is_named(board, join):
     listener = join()
     tell(board, B, A)  # as history has them: the newest first
 
     assert told(listener) == Event("docs", "b", "u-b", ChangeKind.JOB, 2)
 
 
-def test_steps_are_told_to_who_looks_at_the_job_alone(board, join):
+def test_steps_are_reported_only_to_streams_of_their_job(board, join):
     about, listing = join(Interest(("docs",), "a", "u-a", "a")), join()
     tell(board, **{"u-a": "1 1"})
     tell(board, **{"u-a": "1 2"})
@@ -131,7 +131,7 @@ def test_steps_are_told_to_who_looks_at_the_job_alone(board, join):
     assert board.watched == {"u-a"}
 
 
-def test_progress_that_stays_the_same_is_no_change(board, join):
+def test_unchanged_progress_is_not_a_change(board, join):
     listener = join(Interest(("docs",), "a", "u-a", "a"))
     for _ in range(3):
         tell(board, **{"u-a": "1 1"})
@@ -139,7 +139,7 @@ def test_progress_that_stays_the_same_is_no_change(board, join):
     assert told(listener) is None
 
 
-def test_a_job_that_history_does_not_know_yet_is_looked_at_once_it_does(board, join):
+def test_a_job_unknown_to_history_is_watched_when_history_has_it(board, join):
     listener = join(Interest(("docs",), "a"))
     before = board.watched
     tell(board, A)
@@ -147,21 +147,21 @@ def test_a_job_that_history_does_not_know_yet_is_looked_at_once_it_does(board, j
     assert (before, board.watched, told(listener).uid) == (frozenset(), {"u-a"}, "u-a")
 
 
-def test_a_name_follows_to_its_newest_job(board, join):
+def test_a_stream_by_name_follows_the_newest_job(board, join):
     listener = join(Interest(("docs",), "a", "old", "a"))
     tell(board, A)
 
     assert (told(listener).uid, board.watched) == ("u-a", {"u-a"})
 
 
-def test_a_job_by_uid_does_not_follow_its_name(board, join):
+def test_a_stream_by_uid_does_not_follow_the_name(board, join):
     listener = join(Interest(("docs",), "old", "old", "a"))
     tell(board, A)
 
     assert (told(listener), board.watched) == (None, {"old"})
 
 
-def test_a_row_says_more_than_its_steps(board, join):
+def test_a_change_of_a_job_has_precedence_over_its_steps(board, join):
     listener = join(Interest(("docs",), "a", "u-a", "a"))
     tell(board, **{"u-a": "1"})
     tell(board, A, **{"u-a": "2"})
@@ -169,7 +169,7 @@ def test_a_row_says_more_than_its_steps(board, join):
     assert told(listener) == Event("docs", "a", "u-a", ChangeKind.JOB, 2)
 
 
-def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, join):
+def test_a_stream_gets_one_event_for_an_outage_of_history_and_one_for_its_end(board, join):
     listener, late = join(), None
     board.publish_away()
     board.publish_away()
@@ -181,20 +181,20 @@ def test_while_history_is_away_a_stream_hears_so_once_and_of_its_return(board, j
     assert (told(listener).what, told(late).what) == (ChangeKind.ALL, ChangeKind.ALL)
 
 
-def test_a_new_stream_learns_that_history_is_unavailable(board, join):
+def test_a_new_stream_is_told_that_history_is_unavailable(board, join):
     board.publish_away()
 
     assert (join().due_in(0.0), join().take(0.0)) == (0.0, None)
 
 
-def test_more_changes_than_can_be_named_are_anything(board, join):
+def test_more_changes_than_can_be_named_reload_everything(board, join):
     listener = join(Interest(("far",)))
     tell(board, A, more=True)
 
     assert told(listener) == Event("", "", "", ChangeKind.ALL, 0)
 
 
-def test_the_first_answer_of_a_process_is_anything(board, join):
+def test_the_first_answer_of_a_process_reloads_everything(board, join):
     listener = join()
     board.publish(Changes("m"), now=0.0, first=True)
 
@@ -230,7 +230,7 @@ def test_a_stream_that_was_disconnected_too_long_reloads_everything(board, join)
     assert told(join(last=last)).what is ChangeKind.ALL
 
 
-def test_a_number_that_is_still_to_come_hears_of_what_comes(board, join):
+def test_a_stream_with_a_future_id_gets_the_next_changes(board, join):
     listener = join(last="boot-99")
     tell(board, A)
 
@@ -238,7 +238,7 @@ def test_a_number_that_is_still_to_come_hears_of_what_comes(board, join):
 
 
 @pytest.mark.parametrize(("seconds", "hears"), [(BEFORE_SECONDS - 1, True), (BEFORE_SECONDS + 1, False)])
-def test_a_new_stream_hears_of_what_changed_while_its_page_was_made(board, join, seconds, hears):
+def test_a_new_stream_gets_changes_made_while_its_page_was_rendered(board, join, seconds, hears):
     tell(board, A, now=0.0)
 
     assert (told(join(now=seconds), seconds) is not None) is hears
@@ -248,7 +248,7 @@ CHANGES = st.lists(st.lists(st.sampled_from([A, B, OTHER]), max_size=3), max_siz
 
 
 @given(CHANGES, st.lists(st.booleans(), min_size=30, max_size=30), st.sampled_from([None, ("docs",), ("shop",), ()]))
-def test_however_often_a_stream_breaks_off_it_hears_of_every_change_of_its_own_and_of_no_other(rounds, breaks, scope):
+def test_a_repeatedly_interrupted_stream_gets_all_of_its_changes_and_no_others(rounds, breaks, scope):
     """It is read only now and then; each event stands for as many changes as there were since the last."""
     board = Board("boot")
     listener = Listener(Interest(scope), every=1.0, wake=lambda: None)

@@ -55,7 +55,7 @@ def whats(reader):
     return [data.get("what", event) for event, data, _ in reader.events]
 
 
-async def test_a_change_is_told_within_seconds_and_names_its_job(listen, history):
+async def test_a_change_is_reported_within_seconds_and_names_its_job(listen, history):
     reader = await listen()
     await history.accept()
     await asyncio.sleep(3)
@@ -68,7 +68,7 @@ async def test_a_change_is_told_within_seconds_and_names_its_job(listen, history
     assert reader.headers["content-type"].startswith("text/event-stream")
 
 
-async def test_at_most_one_event_in_the_time_that_was_asked_for(listen, history):
+async def test_there_is_at_most_one_event_per_requested_interval(listen, history):
     reader = await listen(every=10)
     for start in range(1, 9):
         await history.accept(start=start)
@@ -77,7 +77,7 @@ async def test_at_most_one_event_in_the_time_that_was_asked_for(listen, history)
     assert whats(reader) == ["all", "job"]
 
 
-async def test_a_page_of_a_job_hears_of_its_steps(listen, history):
+async def test_a_stream_of_a_job_reports_its_steps(listen, history):
     await history.accept()
     reader = await listen(job="default/hello")
     await asyncio.sleep(2)
@@ -89,7 +89,7 @@ async def test_a_page_of_a_job_hears_of_its_steps(listen, history):
 
 
 @pytest.mark.parametrize("count", [1, 20])
-async def test_however_many_listen_history_is_asked_once_a_second(listen, changes, count, monkeypatch):
+async def test_history_is_queried_once_a_second_for_any_number_of_streams(listen, changes, count, monkeypatch):
     asked = noted(changes, monkeypatch)
     for _ in range(count):
         await listen()
@@ -122,7 +122,7 @@ def noted(changes, monkeypatch):
     return asked
 
 
-async def test_a_stream_says_every_15_seconds_that_it_is_there_and_ends_before_its_connection_would_be_cut(listen):
+async def test_a_stream_has_a_keepalive_every_15_seconds_and_ends_before_the_connection_limit(listen):
     reader = await listen()
     await asyncio.sleep(88)
     still = reader.body.count(b": still here"), reader.is_complete
@@ -132,7 +132,7 @@ async def test_a_stream_says_every_15_seconds_that_it_is_there_and_ends_before_i
     assert (reader.is_complete, reader.task.done()) == (True, True)
 
 
-async def test_who_comes_back_after_its_end_misses_nothing(listen, history):
+async def test_a_client_that_reconnects_after_the_end_misses_nothing(listen, history):
     reader = await listen()
     await asyncio.sleep(115)
     await history.accept()
@@ -157,7 +157,7 @@ async def test_who_comes_back_after_its_end_misses_nothing(listen, history):
         pytest.param({"every": "61"}, 400, id="too-seldom"),
     ],
 )
-async def test_what_a_user_may_not_hear_or_cannot_mean_is_refused(app, kube, query, status):
+async def test_forbidden_and_invalid_streams_are_refused(app, kube, query, status):
     kube.add_user("t", "ada", may={DOCS, ("get", "docs", "hello")})
     reader = Reader(app, "/v1/changes", headers=ADA, **query)
     await reader.task
@@ -165,7 +165,7 @@ async def test_what_a_user_may_not_hear_or_cannot_mean_is_refused(app, kube, que
     assert (reader.status, reader.headers["content-type"]) == (status, "application/json")
 
 
-async def test_a_stream_needs_a_token(app):
+async def test_a_stream_requires_a_token(app):
     reader = Reader(app, "/v1/changes")
     await reader.task
 
@@ -188,7 +188,7 @@ async def test_a_stream_reports_only_namespaces_that_its_caller_may_read(app, ku
     assert [data["namespace"] for _, data, _ in reader.events[before:]] == ["docs"]
 
 
-async def test_a_namespace_that_is_taken_away_is_heard_of_no_more(app, kube, history):
+async def test_changes_of_a_namespace_that_became_unreadable_are_not_reported(app, kube, history):
     kube.add_user("t", "ada", may={DOCS, ("list", "shop", "")})
     job = await history.accept(namespace="docs")
     history.memory.jobs_by_uid["u2"] = replace(job, key=JobKey("u2", "shop", "other", NOW, ""))
@@ -204,7 +204,7 @@ async def test_a_namespace_that_is_taken_away_is_heard_of_no_more(app, kube, his
     assert [(data["namespace"], data["changes"]) for _, data, _ in reader.events[before:]] == [("shop", 1)]
 
 
-async def test_a_change_in_a_lost_namespace_is_not_told_between_two_checks(app, kube, history):
+async def test_a_change_in_an_unreadable_namespace_is_not_reported_between_two_checks(app, kube, history):
     kube.add_user("t", "ada", may={DOCS, ("list", "shop", "")})
     job = await history.accept(namespace="docs")
     history.memory.jobs_by_uid["u2"] = replace(job, key=JobKey("u2", "shop", "other", NOW, ""))
@@ -223,7 +223,7 @@ async def test_a_change_in_a_lost_namespace_is_not_told_between_two_checks(app, 
     assert (ended, reader.events[told:]) == (False, [])
 
 
-async def test_no_change_is_told_once_the_remembered_right_has_expired(listen, kube, history):
+async def test_no_change_is_reported_after_the_cached_permission_has_expired(listen, kube, history):
     job = await history.accept()
     reader = await listen()
     kube.rights["ada"] = set()
@@ -235,7 +235,7 @@ async def test_no_change_is_told_once_the_remembered_right_has_expired(listen, k
     assert (reader.is_complete, len(reader.events)) == (True, before)
 
 
-async def test_a_stream_ends_within_75_seconds_when_its_right_is_taken_away(listen, kube):
+async def test_a_stream_ends_within_75_seconds_after_its_permission_is_revoked(listen, kube):
     reader = await listen()
     kube.rights["ada"] = set()
     await asyncio.sleep(76)
@@ -254,7 +254,7 @@ async def test_a_stream_ends_soon_after_its_token(app, kube, monkeypatch):
     assert reader.is_complete
 
 
-async def test_while_the_api_server_is_away_a_stream_goes_on_for_as_long_as_rights_are_known(listen, kube):
+async def test_without_the_api_server_a_stream_continues_while_permissions_are_cached(listen, kube):
     reader = await listen()
     kube.away = True
     await asyncio.sleep(50)
@@ -264,7 +264,7 @@ async def test_while_the_api_server_is_away_a_stream_goes_on_for_as_long_as_righ
     assert (before, reader.is_complete) == (False, True)
 
 
-async def test_while_history_is_away_a_stream_says_so_once_and_when_it_is_back(listen, history):
+async def test_a_stream_reports_an_outage_of_history_once_and_its_end(listen, history):
     reader = await listen()
     history.memory.away = True
     await asyncio.sleep(5)
@@ -286,7 +286,7 @@ async def test_an_outage_of_history_is_not_reported_while_cached_changes_are_ser
     assert (at_once, [event for event, _, _ in reader.events]) == (["change"], ["change", "away"])
 
 
-async def test_history_that_fails_in_any_way_does_not_stop_the_feed(listen, history, changes, monkeypatch):
+async def test_no_error_of_history_stops_the_feed(listen, history, changes, monkeypatch):
     reader = await listen()
     with monkeypatch.context() as broken:
         broken.setattr(changes, "changes", None)
@@ -296,7 +296,7 @@ async def test_history_that_fails_in_any_way_does_not_stop_the_feed(listen, hist
     assert [event for event, _, _ in reader.events] == ["change", "away", "change"]
 
 
-async def test_a_stream_of_a_job_opens_while_history_is_away(app, ada, history):
+async def test_a_stream_of_a_job_can_be_opened_while_history_is_unavailable(app, ada, history):
     history.raises = errors.Unavailable("away")
     reader = Reader(app, "/v1/changes", headers=ADA, job="default/hello")
     await asyncio.sleep(2)
@@ -305,7 +305,7 @@ async def test_a_stream_of_a_job_opens_while_history_is_away(app, ada, history):
     assert reader.status == 200
 
 
-async def test_a_slow_reader_is_dropped_and_leaves_its_place(app, ada, streams):
+async def test_a_slow_reader_is_disconnected_and_no_longer_counted(app, ada, streams):
     readers = [Reader(app, "/v1/changes", headers=ADA, takes=False) for _ in range(STREAMS_PER_USER)]
     await asyncio.sleep(SEND_SECONDS + 1)
     dropped = [reader.task.done() for reader in readers]
@@ -316,7 +316,7 @@ async def test_a_slow_reader_is_dropped_and_leaves_its_place(app, ada, streams):
     assert (all(dropped), after.status) == (True, 200)
 
 
-async def test_one_more_stream_than_a_user_may_have_is_429_and_another_user_has_theirs(app, ada, kube):
+async def test_too_many_streams_of_a_user_are_429_and_other_users_are_not_affected(app, ada, kube):
     kube.add_user("b", "bob", may={EVERYWHERE})
     readers = [Reader(app, "/v1/changes", headers=ADA) for _ in range(STREAMS_PER_USER + 1)]
     other = Reader(app, "/v1/changes", headers={"Authorization": "Bearer b"})
@@ -335,7 +335,7 @@ class TestFewStreams:
     def streams(self):
         return Streams(together=1)
 
-    async def test_one_more_than_there_may_be_is_503_with_the_time_to_come_back(self, app, ada):
+    async def test_more_streams_than_the_maximum_are_503_with_a_retry_delay(self, app, ada):
         readers = [Reader(app, "/v1/changes", headers=ADA) for _ in range(2)]
         await asyncio.sleep(1)
         statuses, retry = [reader.status for reader in readers], readers[1].headers.get("retry-after")
@@ -345,7 +345,7 @@ class TestFewStreams:
         assert (statuses, retry) == ([200, 503], "5")
 
 
-async def test_when_the_process_stops_its_streams_end_at_once(app, listen):
+async def test_streams_end_immediately_when_the_process_stops(app, listen):
     readers = [await listen() for _ in range(3)]
     app._app.state.services.changes.close()
     await asyncio.sleep(0.1)
@@ -353,7 +353,7 @@ async def test_when_the_process_stops_its_streams_end_at_once(app, listen):
     assert [reader.is_complete for reader in readers] == [True] * 3
 
 
-async def test_what_is_not_read_takes_the_same_room_however_much_happens(app, ada, history, kube):
+async def test_unread_events_take_constant_memory(app, ada, history, kube):
     """Each stream holds one event, whatever has happened since it was read."""
     reader = Reader(app, "/v1/changes", headers=ADA, every=60)
     await asyncio.sleep(2)

@@ -60,14 +60,14 @@ def event(name, about, *, at=CREATED, **more):
 
 
 @pytest.mark.parametrize("name", ["hello", UID], ids=["by-name", "by-uid"])
-async def test_an_object_is_answered_without_its_managed_fields(read, name):
+async def test_an_object_is_returned_without_its_managed_fields(read, name):
     answer = (await read(f"agentjobs/{name}/object")).json()["object"]
 
     assert (answer["metadata"]["uid"], answer["kind"], answer["status"]["phase"]) == (UID, "AgentJob", "Running")
     assert "managedFields" not in answer["metadata"]
 
 
-async def test_the_object_of_a_job_is_gone_when_another_has_its_name(read, kube):
+async def test_the_object_of_a_job_is_not_found_if_another_has_its_name(read, kube):
     kube.put("agentjobs", "hello", uid=OTHER)
     answer = await read(f"agentjobs/{UID}/object")
 
@@ -81,7 +81,7 @@ async def test_a_job_whose_name_looks_like_a_uid_is_found(read, kube):
     assert (await read(f"agentjobs/{OTHER}/object")).json()["object"]["metadata"]["uid"] == "another"
 
 
-async def test_events_of_a_job_and_its_pods_are_told_oldest_first(read, kube):
+async def test_events_of_a_job_and_its_pods_are_returned_oldest_first(read, kube):
     later = "2026-11-21T09:05:00Z"
     for one in (
         event("Pulled", "Pod/hello-2", at=later, count=3, type="Warning"),
@@ -127,7 +127,7 @@ async def test_a_caller_without_permission_to_list_events_sees_a_note_and_none(r
 
 
 @pytest.mark.parametrize("hostile", [None, 7, "x" * 99999, {"a": 1}], ids=["none", "number", "long", "object"])
-async def test_a_hostile_event_is_cut_and_told(read, kube, hostile):
+async def test_a_hostile_event_is_truncated_and_returned(read, kube, hostile):
     odd = {"message": hostile, "reason": hostile, "count": hostile, "lastTimestamp": hostile, "source": None}
     kube.objects["events", "docs", "odd"] = event("odd", "AgentJob/hello", uid=UID) | odd
     (one,) = (await read("agentjobs/hello/kubernetes-events")).json()["items"]
@@ -145,7 +145,7 @@ async def test_the_log_of_a_start_is_plain_text(read, query, text):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_the_lines_of_a_log_have_their_times_if_asked_for(read):
+async def test_the_lines_of_a_log_have_their_times_if_requested(read):
     answer = await read("agentjobs/hello/logs", lines=1, timestamps=True)
 
     assert answer.text == "2026-11-20T12:00:03.000000001Z three\n"
@@ -157,7 +157,7 @@ async def test_the_logs_of_the_containers_before_and_after_the_agents_are_read(r
     assert (await read("agentjobs/hello/logs", container="publish", previous=True)).text == "pushed \ufffd\n"
 
 
-async def test_the_container_that_failed_before_the_agent_is_the_one_that_tells(read, kube):
+async def test_the_log_of_a_start_is_that_of_the_container_that_failed_before_the_agent(read, kube):
     ended = [{"name": "workspace", "state": {"terminated": {"exitCode": 3}}}]
     kube.objects["pods", "docs", "hello-2"]["status"] = {"initContainerStatuses": ended}
     kube.logs["hello-2", "workspace", False] = b"no such branch\n"
@@ -175,7 +175,7 @@ async def test_the_container_that_failed_before_the_agent_is_the_one_that_tells(
         pytest.param({"container": "../x"}, 400, "BadRequest", id="no-name"),
     ],
 )
-async def test_a_log_that_there_is_not_says_why(read, query, status, reason):
+async def test_a_missing_log_is_reported_with_the_reason(read, query, status, reason):
     answer = await read("agentjobs/hello/logs", **query)
 
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
@@ -188,19 +188,19 @@ async def test_a_job_that_has_not_started_has_no_log(read, kube):
 
 
 @pytest.mark.parametrize("owner", [[], [OWNER | {"uid": OTHER}], [OWNER | {"uid": UID, "controller": False}]])
-async def test_a_pod_of_the_name_that_is_not_the_jobs_is_not_read(read, kube, owner):
+async def test_a_pod_of_the_name_that_does_not_belong_to_the_job_is_not_read(read, kube, owner):
     kube.put("pods", "hello-2", ownerReferences=owner, spec=CONTAINERS)
 
     assert (await read("agentjobs/hello/logs")).json()["reason"] == "PodGone"
 
 
-async def test_a_log_of_many_lines_ends_at_a_megabyte(read, kube):
+async def test_a_log_is_limited_to_a_megabyte(read, kube):
     kube.logs["hello-2", "runner", False] = b"x" * 1000 + b"\n" + b"y" * 2**21
 
     assert len((await read("agentjobs/hello/logs")).content) == 2**20
 
 
-async def test_queues_are_those_with_an_object_and_those_that_jobs_are_in(read, kube, history):
+async def test_queues_include_those_without_an_object_that_have_jobs(read, kube, history):
     status = {"observedGeneration": 1, "running": 2, "waiting": 40, "scheduled": 0, "suspended": 1}
     kube.put("agentqueues", "nightly", status=status)
     await history.memory.write([TransitionRecord(JobKey(UID, "docs", "hello", NOW), 1, NOW, "Queued", "Waits")])
@@ -224,7 +224,7 @@ async def test_no_list_of_jobs_is_read_for_a_page_of_queues(read, kube):
     assert asked == [("list", "agentqueues")]
 
 
-async def test_queues_without_counts_ask_history_for_nothing(read, kube, history):
+async def test_queues_without_counts_cause_no_query_of_history(read, kube, history):
     kube.put("agentqueues", "nightly", status={"observedGeneration": 1, "running": 2})
     kube.put("agentqueues", "new")
     history.memory.away = True
@@ -234,7 +234,7 @@ async def test_queues_without_counts_ask_history_for_nothing(read, kube, history
     assert {one["name"]: one["phases"] for one in answer.json()["items"]} == {"nightly": {"Running": 2}, "new": {}}
 
 
-async def test_who_may_not_list_jobs_sees_queues_and_no_counts(read, kube):
+async def test_a_user_who_cannot_list_jobs_gets_queues_without_counts(read, kube):
     kube.rights["ada"] -= {("list", "docs", "")}
     answer = (await read("queues")).json()
 
@@ -252,7 +252,7 @@ async def test_each_queue_says_whether_its_jobs_were_counted(read, kube):
     assert (await read("queues/new")).json()["counted"] is False
 
 
-async def test_while_history_is_away_queues_are_told_without_counts(read, kube, history):
+async def test_queues_are_returned_without_counts_while_history_is_unavailable(read, kube, history):
     kube.put("agentqueues", "nightly", status={"observedGeneration": 1, "running": 2})
     history.memory.away = True
     answer = (await read("queues")).json()
@@ -267,7 +267,7 @@ async def test_a_known_queue_is_found_without_an_object(read, name, status):
     assert (answer.status_code, answer.json().get("object", "none")) == (status, None if status == 200 else "none")
 
 
-async def test_schedules_come_with_their_next_ten_times(read, kube):
+async def test_schedules_have_their_next_ten_times(read, kube):
     kube.put("agentschedules", "brief", spec={"schedule": "0 7 * * *", "timeZone": "UTC"})
     (one,) = (await read("schedules")).json()["items"]
 
@@ -296,13 +296,13 @@ HALTED = {
         pytest.param({"schedule": "0 0 30 2 *"}, {}, id="never"),
     ],
 )
-def test_a_schedule_that_makes_no_jobs_has_no_times(spec, status):
+def test_a_schedule_that_creates_no_jobs_has_no_times(spec, status):
     obj = {"metadata": {"name": "brief"}, "spec": spec, "status": status}
 
     assert cluster_objects.schedule(obj, "docs", now=NOW).next == []
 
 
-def test_the_next_times_are_those_of_its_zone():
+def test_the_next_times_are_in_the_time_zone_of_the_schedule():
     spec = {"schedule": "30 2 * * *", "timeZone": "Europe/Berlin"}
     first = cluster_objects.schedule({"metadata": {"name": "brief"}, "spec": spec}, "docs", now=NOW).next[0]
 
@@ -325,7 +325,7 @@ async def test_templates_are_listed_and_read(read, kube):
     ("path", "plural"),
     [("queues", "agentqueues"), ("schedules", "agentschedules"), ("templates", "agenttemplates")],
 )
-async def test_one_request_lists_the_objects_of_all_namespaces_also_of_those_without_jobs(http, kube, path, plural):
+async def test_one_request_lists_objects_of_all_namespaces_including_those_without_jobs(http, kube, path, plural):
     for namespace in ("never-used", "docs"):
         kube.put(plural, "one", namespace=namespace)
     kube.rights["ada"] |= {(f"list {plural}", "", "")}
@@ -338,7 +338,7 @@ async def test_one_request_lists_the_objects_of_all_namespaces_also_of_those_wit
 
 
 @pytest.mark.parametrize("path", ["queues", "schedules", "templates"])
-async def test_who_may_list_only_in_some_namespaces_is_refused_the_list_of_all(http, kube, path):
+async def test_a_list_of_all_namespaces_requires_a_cluster_wide_permission(http, kube, path):
     kube.put(f"agent{path}", "secret", namespace="other")
     answer = await http.get(f"/v1/{path}", headers=AS_ADA)
 
@@ -347,7 +347,7 @@ async def test_who_may_list_only_in_some_namespaces_is_refused_the_list_of_all(h
 
 
 @pytest.mark.parametrize(("objects", "shown", "cut"), [(1000, 1000, False), (1001, 1000, True)])
-async def test_a_list_ends_at_a_thousand_and_says_so(read, kube, objects, shown, cut):
+async def test_a_list_is_limited_to_a_thousand_objects_and_says_so(read, kube, objects, shown, cut):
     for number in range(objects):
         kube.objects["agenttemplates", "docs", f"t-{number:04}"] = {"metadata": {"name": f"t-{number:04}"}}
     answer = (await read("templates")).json()
@@ -355,7 +355,7 @@ async def test_a_list_ends_at_a_thousand_and_says_so(read, kube, objects, shown,
     assert (len(answer["items"]), answer["truncated"]) == (shown, cut)
 
 
-async def test_a_list_of_large_objects_ends_earlier(read, kube):
+async def test_a_list_of_large_objects_is_limited_earlier(read, kube):
     for number in range(300):
         kube.put("agenttemplates", f"t-{number:04}", spec={"text": "x" * 100_000})
     answer = (await read("templates")).json()
@@ -370,7 +370,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("path", ALL)
-async def test_who_may_not_is_refused_by_the_api_server(read, kube, path):
+async def test_a_caller_without_permission_is_refused_by_the_api_server(read, kube, path):
     kube.rights["ada"] = set()
     answer = await read(path)
 
@@ -378,13 +378,13 @@ async def test_who_may_not_is_refused_by_the_api_server(read, kube, path):
 
 
 @pytest.mark.parametrize("path", ALL)
-async def test_the_gateways_own_rights_read_nothing(read, path):
+async def test_the_gateways_own_permissions_are_not_used(read, path):
     assert (await read(path, headers={})).status_code == 401
     assert (await read(path, headers={"Authorization": "Bearer nobodys"})).status_code == 401
 
 
 @pytest.mark.parametrize("path", ALL)
-async def test_while_the_api_server_is_away_everything_says_so(read, kube, path):
+async def test_every_route_reports_an_unavailable_api_server(read, kube, path):
     def away(*_):
         raise refused(503, "ServiceUnavailable", "cannot connect to host 10.0.0.1:6443")
 
@@ -394,7 +394,7 @@ async def test_while_the_api_server_is_away_everything_says_so(read, kube, path)
     assert (answer.status_code, answer.json()["reason"], "10.0.0.1" in answer.text) == (503, "Unavailable", False)
 
 
-async def test_a_uid_tells_its_name_to_nobody_who_may_not_get_the_job(read, kube):
+async def test_the_name_of_a_uid_is_not_shown_without_permission_to_get_the_job(read, kube):
     kube.rights["ada"] = {("list", "docs", "")}
     answer = await read(f"agentjobs/{UID}/object")
 

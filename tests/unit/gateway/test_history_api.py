@@ -31,7 +31,7 @@ async def job(history):
     return job
 
 
-async def test_a_page_of_jobs(http, history, job):
+async def test_jobs_are_returned_in_pages(http, history, job):
     job.resolved["template"] = {"name": "report", "generation": 1, "locked": [], "parameters": {}}
     later = replace(job.key, uid="u0", created=NOW + timedelta(minutes=1))
     history.memory.jobs_by_uid["u0"] = replace(job, key=later)
@@ -47,27 +47,27 @@ async def test_a_page_of_jobs(http, history, job):
     assert history.calls[0][:2] + history.calls[0][3:] == ("jobs", ["docs"], 1, cursor)
 
 
-async def test_the_story_of_a_job_leaves_out_its_resolved_spec(http, history, job):
+async def test_the_history_of_a_job_does_not_have_its_resolved_spec(http, history, job):
     answer = await http.get(f"{JOBS}/hello", headers=AS_ADA)
 
     assert set(answer.json()) == {"job", "specHash", "starts", "transitions"}
     assert answer.json()["transitions"][0]["phase"] == "Running"
 
 
-async def test_events_of_one_start(http, history, job):
+async def test_events_can_be_filtered_by_start(http, history, job):
     answer = await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"start": 1})
 
     assert answer.json()["items"][0]["data"] == {"text": "hi"}
     assert history.calls[-1] == ("events", "u1", 1, 100, None, False)
 
 
-async def test_events_from_the_end(http, history, job):
+async def test_events_can_be_read_from_the_end(http, history, job):
     await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"newest": "true", "limit": 5})
 
     assert history.calls[-1] == ("events", "u1", None, 5, None, True)
 
 
-async def test_steps_of_one_start_without_what_they_gave(http, history, job):
+async def test_steps_of_a_start_are_listed_without_their_content(http, history, job):
     times = {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:02Z"}
     named = {"key": "hello:1", "kind": "model", "agent": "hello", "name": "gemini"}
     step = {**named, **times, "request": {}, "body": "SECRET", "usage": {"llmCalls": 1}}
@@ -80,7 +80,7 @@ async def test_steps_of_one_start_without_what_they_gave(http, history, job):
     assert history.calls[-1] == ("steps", "u1", 1, 100, None)
 
 
-async def test_steps_and_events_from_a_number_on(http, history, job):
+async def test_steps_and_events_can_be_read_from_a_number(http, history, job):
     await http.get(f"{JOBS}/hello/steps", headers=AS_ADA, params={"after": 11})
     steps = history.calls[-1]
     await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"start": 2, "after": 7})
@@ -89,7 +89,7 @@ async def test_steps_and_events_from_a_number_on(http, history, job):
     assert history.calls[-1] == ("events", "u1", 2, 100, write_cursor((2, 7)), False)
 
 
-async def test_when_all_steps_were_under_way(http, history, job):
+async def test_the_times_of_all_steps_are_returned(http, history, job):
     times = {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:02Z"}
     named = {"kind": "model", "name": "gemini"}
     step = {**named, **times, "key": "k", "agent": "hello", "request": {}, "body": "SECRET", "usage": {}}
@@ -100,7 +100,7 @@ async def test_when_all_steps_were_under_way(http, history, job):
     assert answer.json() == {"items": [{**named, **times, "n": 1, "start": 1}]}
 
 
-async def test_a_result_and_its_absence(http, history, job):
+async def test_a_result_is_returned_or_not_found(http, history, job):
     nothing = await http.get(f"{JOBS}/hello/result", headers=AS_ADA)
     job.result = {"text": "hi", "structured": {"a": 1}, "usage": {"llmCalls": 1}, "outcome": "fix"}
     job.workspace = {"branch": "agents/x", "commit": "0a1b"}
@@ -111,7 +111,7 @@ async def test_a_result_and_its_absence(http, history, job):
     assert found.json() == {**told, "workspace": {**job.workspace, "pullRequest": None}}
 
 
-async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kube, history, job):
+async def test_the_accepted_spec_requires_permission_to_read_config_maps(http, kube, history, job):
     refused = await http.get(f"{JOBS}/hello/spec", headers=AS_ADA)
     asked = list(history.calls)
     kube.add_user("t2", "bob", may={("get", "docs", "hello"), ("get configmaps", "docs", "")})
@@ -123,14 +123,14 @@ async def test_the_accepted_spec_is_for_those_who_may_read_config_maps(http, kub
     assert found.json() == {"uid": "u1", "name": "hello", "spec": job.resolved["spec"], "parameters": {}}
 
 
-async def test_a_job_that_history_never_saw_is_404(http):
+async def test_a_job_unknown_to_history_is_404(http):
     answer = await http.get(f"{JOBS}/gone", headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
 
 
 @pytest.mark.parametrize("path", ["/v1/namespaces/other/agentjobs", f"{JOBS}/other", f"{JOBS}/other/result"])
-async def test_what_a_user_may_not_read_is_403_and_not_looked_up(http, history, path):
+async def test_an_unreadable_job_is_403_without_a_query(http, history, path):
     answer = await http.get(path, headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
@@ -154,7 +154,7 @@ async def test_what_a_user_may_not_read_is_403_and_not_looked_up(http, history, 
         "/v1/namespaces/%00/agentjobs",
     ],
 )
-async def test_a_question_that_cannot_be_meant_is_400_in_words(http, path):
+async def test_an_invalid_query_is_400_with_a_message(http, path):
     answer = await http.get(path, headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
@@ -177,14 +177,14 @@ async def uids(http, **params):
     return [item["uid"] for item in answer.json()["items"]]
 
 
-async def test_jobs_of_all_namespaces_are_those_that_one_may_read(http, others):
+async def test_a_list_of_all_namespaces_has_only_readable_jobs(http, others):
     assert await uids(http) == ["u2", "u1"]
     assert await uids(http, namespace="shop") == ["u2"]
     assert await uids(http, phase=["Failed", "Succeeded"], order="oldest") == ["u1", "u2"]
     assert await uids(http, phase="Failed") == []
 
 
-async def test_a_namespace_that_one_may_not_read_is_refused_whether_it_exists_or_not(http, others):
+async def test_an_unreadable_namespace_is_refused_whether_it_exists_or_not(http, others):
     refused = [
         await http.get("/v1/agentjobs", headers=AS_ADA, params={"namespace": ["shop", name]})
         for name in ("secret", "no")
@@ -194,7 +194,7 @@ async def test_a_namespace_that_one_may_not_read_is_refused_whether_it_exists_or
     assert refused[0].json()["message"].replace("secret", "no") == refused[1].json()["message"]
 
 
-async def test_namespaces_are_those_that_one_may_read(http, others, kube):
+async def test_only_readable_namespaces_are_listed(http, others, kube):
     some = await http.get("/v1/namespaces", headers=AS_ADA)
     kube.add_user("all", "root", may={("list", "", "")})
     every = await http.get("/v1/namespaces", headers={"Authorization": "Bearer all"})
@@ -208,7 +208,7 @@ async def test_namespaces_are_those_that_one_may_read(http, others, kube):
     ["since=yesterday", "endedUntil=2026-11-29", "minCost=much", "maxCost=-1", "order=random", "text=--", "label==x"],
 )
 @pytest.mark.parametrize("path", [JOBS, "/v1/agentjobs"], ids=["one", "all"])
-async def test_a_filter_that_cannot_be_read_is_refused_with_its_name(http, job, path, parameter):
+async def test_an_invalid_filter_is_refused_with_its_name(http, job, path, parameter):
     answer = await http.get(f"{path}?{parameter}", headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
@@ -234,13 +234,13 @@ async def test_limits_that_no_job_can_match_are_refused_with_both_values(http, j
     assert f"query.{message}" in answer.json()["message"]
 
 
-async def test_more_values_than_a_filter_takes_are_refused(http, job):
+async def test_too_many_values_of_a_filter_are_refused(http, job):
     answer = await http.get(JOBS, headers=AS_ADA, params={"queue": [f"q{n}" for n in range(21)]})
 
     assert (answer.status_code, "queue" in answer.json()["message"]) == (400, True)
 
 
-async def test_openapi_tells_what_each_filter_does(http):
+async def test_openapi_describes_each_filter(http):
     paths = (await http.get("/openapi.json")).json()["paths"]
     told = {one["name"]: one for one in paths["/v1/agentjobs"]["get"]["parameters"]}
 

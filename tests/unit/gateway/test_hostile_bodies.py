@@ -68,7 +68,7 @@ def test_an_event_takes_less_than_a_kilobyte():
     assert cost(EventsBody, raw) < 2000 * 1024
 
 
-def test_readers_are_given_what_is_stored_as_the_text_it_is():
+def test_stored_text_is_returned_to_readers_unchanged():
     stored = Raw(VALUES["lists"].encode())
     page = {"items": [StoredEvent(1, 1, NOW, "text", "a", stored)], "cursor": None}
 
@@ -88,7 +88,7 @@ def test_readers_are_given_what_is_stored_as_the_text_it_is():
         pytest.param("[" + '"ü",' * 50_000 + "0]", id="wide-letters-on-borders"),
     ],
 )
-def test_sound_json_goes_through_as_it_is(text):
+def test_valid_json_is_passed_on_unchanged(text):
     text = text if isinstance(text, bytes) else text.encode()
 
     assert storable(text) == text
@@ -108,17 +108,17 @@ def test_sound_json_goes_through_as_it_is(text):
         (b"\xed\xa0\x80", "UTF-8"),
     ],
 )
-def test_json_that_some_reader_would_choke_on_is_refused(text, why):
+def test_json_that_some_reader_cannot_parse_is_refused(text, why):
     with pytest.raises(ValueError, match=why):
         storable(text)
 
 
-def test_nul_becomes_the_replacement_character_and_words_like_it_stay():
+def test_nul_becomes_the_replacement_character_and_text_like_its_escape_is_kept():
     assert json.loads(storable(rb'["\u0000", "\\u0000", "\\\u0000"]')) == ["\ufffd", r"\u0000", "\\\ufffd"]
 
 
 @given(st.text(alphabet='"\\[]{}u0dDeE89aAfF:,', max_size=60))
-def test_what_goes_through_reads_as_before(text):
+def test_accepted_json_has_the_same_value(text):
     raw = json.dumps([text, {text: text}]).encode()
 
     assert json.loads(storable(raw)) == json.loads(raw)

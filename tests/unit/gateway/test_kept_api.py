@@ -44,7 +44,7 @@ async def test_a_file_is_written_in_parts_listed_read_and_deleted(http, put):
     assert (await http.get(LIST, headers=AS_RUNNER)).json() == {"files": []}
 
 
-async def test_what_is_not_there_is_not_found(http):
+async def test_a_missing_file_is_not_found(http):
     answer = await http.get(FILE, params={"name": NAME}, headers=AS_RUNNER)
 
     assert (answer.status_code, answer.json()["reason"]) == (404, "NotFound")
@@ -59,17 +59,17 @@ async def test_a_late_write_changes_nothing(http, put):
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "a\0b", "ä", "a\x7f"])
-async def test_a_name_that_no_file_can_have_is_refused(put, http, name):
+async def test_an_invalid_file_name_is_refused(put, http, name):
     assert (await put(b"x", name=name)).status_code == 400
     assert (await http.get(LIST, headers=AS_RUNNER)).json() == {"files": []}
 
 
 @pytest.mark.parametrize("offset", ["-1", "x", "", str(2**80), "1.5"])
-async def test_an_offset_that_is_none_is_refused(put, offset):
+async def test_an_invalid_offset_is_refused(put, offset):
     assert (await put(b"x", offset=offset)).status_code == 400
 
 
-async def test_an_offset_behind_the_end_is_refused_and_changes_nothing(http, put):
+async def test_an_offset_beyond_the_end_is_refused_and_changes_nothing(http, put):
     await put(b"one")
 
     assert (await put(b"x", offset=4)).status_code == 422
@@ -83,7 +83,7 @@ async def test_a_part_above_the_limit_is_refused_and_changes_nothing(http, put):
     assert (await http.get(LIST, headers=AS_RUNNER)).json()["files"][0]["bytes"] == most
 
 
-async def test_more_than_a_run_may_keep_is_too_large(put, monkeypatch):
+async def test_a_file_above_the_limit_of_a_run_is_too_large(put, monkeypatch):
     monkeypatch.setattr("agentjobs.history.kept.MAX_KEPT_BYTES", 10)
 
     answer = await put(b"x" * 11)
@@ -99,11 +99,11 @@ async def test_a_pod_that_lost_its_start_is_fenced(put, history):
     assert (answer.status_code, answer.json()["reason"]) == (409, "Fenced")
 
 
-async def test_a_stranger_writes_nothing(put):
+async def test_a_caller_that_is_not_a_runner_cannot_write(put):
     assert (await put(b"x", headers={"Authorization": "Bearer other"})).status_code == 401
 
 
-async def test_a_pod_that_keeps_too_much_is_told_to_wait_and_its_steps_are_not(app, http, put):
+async def test_rate_limiting_of_kept_files_does_not_affect_steps(app, http, put):
     parts = int(limits.BURST / (contract.MAX_KEPT_PART_BYTES / limits.REQUEST_BYTES)) + 1
     answers = [await put(b"x" * contract.MAX_KEPT_PART_BYTES) for _ in range(parts + 1)]
 
@@ -113,7 +113,7 @@ async def test_a_pod_that_keeps_too_much_is_told_to_wait_and_its_steps_are_not(a
     assert (await http.post(contract.PATH_EVENTS, headers=AS_RUNNER, json=events)).status_code == 204
 
 
-async def test_many_pods_that_keep_much_leave_room_for_what_others_record(http, kube, history):
+async def test_kept_files_of_many_pods_do_not_prevent_steps_of_others(http, kube, history):
     arrived, size = asyncio.Event(), contract.MAX_KEPT_PART_BYTES
     for number in range(40):
         kube.add_runner(f"t{number}", job=f"job-{number}", start=1, uid=f"uid-{number}", pod_uid=f"pod-{number}")
@@ -137,7 +137,7 @@ async def test_many_pods_that_keep_much_leave_room_for_what_others_record(http, 
     assert answer.status_code == 204
 
 
-async def test_a_file_that_comes_slowly_holds_up_no_step_of_its_job(http, put):
+async def test_a_slow_upload_of_a_file_does_not_delay_steps_of_its_job(http, put):
     arrived = asyncio.Event()
 
     async def slowly():

@@ -36,7 +36,7 @@ def request_of():
 
 
 @pytest.mark.parametrize("length", [None, b"4", b"0", b"-1", b"x", b"9" * 30], ids=str)
-async def test_a_body_within_the_limit_is_read_whatever_its_length_says(request_of, length):
+async def test_a_body_within_the_limit_is_read_regardless_of_its_declared_length(request_of, length):
     assert await read_body(request_of([b"ab", b"cd"], length=length), 4) == b"abcd"
 
 
@@ -47,14 +47,14 @@ async def test_a_body_beyond_the_limit_is_413_and_names_it(request_of):
     assert (refused.value.status, refused.value.reason) == (413, "BodyTooLarge")
 
 
-async def test_an_announced_excess_is_refused_though_little_comes(request_of):
+async def test_a_declared_length_above_the_limit_is_refused_even_for_a_small_body(request_of):
     with pytest.raises(Problem) as refused:
         await read_body(request_of([b"ab"], length=b"5"), 4)
 
     assert refused.value.status == 413
 
 
-async def test_what_follows_a_refused_body_is_dropped_up_to_a_bound(request_of):
+async def test_the_rest_of_a_refused_body_is_discarded_up_to_a_limit(request_of):
     chunk = b"x" * (1024 * 1024)
     request = request_of([chunk] * 200)
 
@@ -64,14 +64,14 @@ async def test_what_follows_a_refused_body_is_dropped_up_to_a_bound(request_of):
     assert LINGER_BYTES <= sum(request.state.taken) <= LINGER_BYTES + 3 * len(chunk)
 
 
-async def test_a_caller_who_hangs_up_half_way_is_400(request_of):
+async def test_an_incomplete_body_is_400(request_of):
     with pytest.raises(Problem) as refused:
         await read_body(request_of([b"ab"], broken=True), 4)
 
     assert (refused.value.status, refused.value.reason) == (400, "BodyIncomplete")
 
 
-async def test_a_runner_has_a_few_requests_under_way_and_others_theirs():
+async def test_concurrent_requests_are_limited_per_runner():
     turns = PerCaller(limit=2)
     with turns.taken("a"), turns.taken("a"), turns.taken("b"), pytest.raises(Problem) as refused, turns.taken("a"):
         pass
@@ -79,7 +79,7 @@ async def test_a_runner_has_a_few_requests_under_way_and_others_theirs():
         assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
 
 
-async def test_a_body_that_does_not_come_is_408(request_of, monkeypatch):
+async def test_a_body_that_does_not_arrive_is_408(request_of, monkeypatch):
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
 
     with pytest.raises(Problem) as refused:
@@ -104,7 +104,7 @@ def count_until_refused(rates, caller):
     return None
 
 
-def test_a_pod_that_asks_too_often_is_told_when_to_ask_again(clock):
+def test_a_pod_with_too_many_requests_gets_a_retry_delay(clock):
     rates = Rates(clock)
     first = count_until_refused(rates, "a")
     clock.now += 2
@@ -115,7 +115,7 @@ def test_a_pod_that_asks_too_often_is_told_when_to_ask_again(clock):
     assert count_until_refused(rates, "b")[0] == BURST
 
 
-def test_large_bodies_use_up_what_a_pod_may_send(clock):
+def test_large_bodies_use_up_the_byte_limit_of_a_pod(clock):
     rates = Rates(clock)
     for _ in range(3):
         rates.charge("a", 4 * 1024 * 1024)
@@ -123,7 +123,7 @@ def test_large_bodies_use_up_what_a_pod_may_send(clock):
     assert count_until_refused(rates, "a")[0] == BURST - 192
 
 
-def test_who_sent_too_slowly_waits(clock):
+def test_a_pod_that_sent_a_body_too_slowly_is_delayed(clock):
     rates = Rates(clock)
     rates.penalize("a")
 
@@ -132,7 +132,7 @@ def test_who_sent_too_slowly_waits(clock):
     assert count_until_refused(rates, "a")[0] > 0
 
 
-async def test_what_does_not_fit_waits_in_order_until_others_are_done():
+async def test_bodies_that_do_not_fit_wait_in_order_until_others_are_done():
     budget, order = Capacity(10, timeout=5), []
 
     async def take(name, amount):
@@ -146,7 +146,7 @@ async def test_what_does_not_fit_waits_in_order_until_others_are_done():
 
 
 @pytest.mark.parametrize("ends", ["in time", "late", "cancelled"])
-async def test_whatever_becomes_of_one_that_waits_the_budget_is_whole_again(ends):
+async def test_every_ending_of_a_waiting_body_restores_the_budget(ends):
     budget = Capacity(10, timeout=0 if ends == "late" else 60)
 
     async def take():
@@ -165,7 +165,7 @@ async def test_whatever_becomes_of_one_that_waits_the_budget_is_whole_again(ends
     assert budget.idle
 
 
-async def test_a_job_has_one_body_under_way_and_others_theirs(request_of):
+async def test_concurrent_bodies_are_limited_to_one_per_job(request_of):
     intake, under_way, most = Intake(), [], 0
 
     async def send(job):
@@ -182,7 +182,7 @@ async def test_a_job_has_one_body_under_way_and_others_theirs(request_of):
     assert (most, intake._lines) == (2, {})
 
 
-async def test_a_body_that_came_too_slowly_keeps_its_pods_bodies_away_and_no_others(request_of, monkeypatch):
+async def test_a_body_that_arrived_too_slowly_delays_only_bodies_of_its_pod(request_of, monkeypatch):
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
     intake = Intake()
     with pytest.raises(limits.SlowBody):
@@ -197,7 +197,7 @@ async def test_a_body_that_came_too_slowly_keeps_its_pods_bodies_away_and_no_oth
     assert refused.value.status == 429
 
 
-async def test_a_body_that_is_too_large_holds_nothing_while_its_rest_is_dropped(request_of):
+async def test_a_too_large_body_takes_no_memory_while_its_rest_is_discarded(request_of):
     intake, request = Intake(), request_of([b"x" * 10, b"y", b"z"])
     receive, idle = request._receive, []
 
@@ -213,7 +213,7 @@ async def test_a_body_that_is_too_large_holds_nothing_while_its_rest_is_dropped(
     assert idle == [False, True, True, True]
 
 
-async def test_while_bodies_fill_the_process_more_of_them_are_503_and_leave_no_trace(request_of):
+async def test_further_bodies_are_503_while_bodies_fill_the_memory_limit(request_of):
     intake = Intake(timeout=0)
     async with intake._bytes.taken(limits.BODY_BYTES):
         with pytest.raises(Problem) as refused:

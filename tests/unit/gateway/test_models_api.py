@@ -40,7 +40,7 @@ async def _world(kube, history, ledger):
     await ledger.reserve(open_)
 
 
-async def test_usage_is_told_by_model_for_the_last_thirty_days(http):
+async def test_usage_is_returned_by_model_for_the_last_thirty_days(http):
     answer = (await http.get("/v1/usage", headers=AS_ADA, params={"namespace": "docs", "until": "2026-11-25"})).json()
 
     [line] = answer["items"]
@@ -53,7 +53,7 @@ async def test_usage_is_told_by_model_for_the_last_thirty_days(http):
     )
 
 
-async def test_usage_is_divided_by_several_things(http):
+async def test_usage_can_be_grouped_by_several_fields(http):
     asked = {"by": ["namespace", "day"], "since": "2026-11-20", "until": "2026-11-30"}
     answer = (await http.get("/v1/usage", headers=AS_ROOT, params=asked)).json()
 
@@ -90,13 +90,13 @@ async def test_permission_to_list_jobs_includes_their_model_costs(http, path, he
         {"limit": "501"},
     ],
 )
-async def test_a_report_that_cannot_be_made_is_refused(http, asked):
+async def test_an_unsupported_report_is_refused(http, asked):
     answer = await http.get("/v1/usage", headers=AS_ROOT, params=asked)
 
     assert answer.status_code in (400, 422)
 
 
-async def test_a_namespace_sees_its_own_key_with_what_is_left_of_it(http, ledger, model_limits):
+async def test_a_namespace_sees_its_own_key_with_its_remaining_capacity(http, ledger, model_limits):
     await ledger.seen("proxy-1", TOLD)
     bucket = "gemini/docs * requestsPerMinute"
     await model_limits.take("proxy-1", "m", [Take(a_call_of().id, "gemini/docs", ((Limit(bucket, 10), 3),))])
@@ -133,7 +133,7 @@ async def test_without_a_proxy_the_overview_is_empty(http):
     assert (told["providers"], told["proxies"]) == ([], [])
 
 
-async def test_a_job_tells_what_its_calls_cost(http):
+async def test_the_cost_of_a_jobs_calls_is_returned(http):
     place = "/v1/namespaces/docs/agentjobs/hello/models"
     ended, open_ = (await http.get(place, headers=AS_ADA)).json()["items"]
 
@@ -142,7 +142,7 @@ async def test_a_job_tells_what_its_calls_cost(http):
     assert (await http.get(place, headers=AS_ROOT)).status_code == 403
 
 
-async def test_days_are_those_of_utc_by_default(http):
+async def test_days_are_in_utc_by_default(http):
     answer = (await http.get("/v1/usage", headers=AS_ROOT)).json()
 
     assert answer["last"] == datetime.now(UTC).date().isoformat()
@@ -151,7 +151,7 @@ async def test_days_are_those_of_utc_by_default(http):
 CALLS = "/v1/namespaces/docs/agentjobs/hello/calls"
 
 
-async def test_a_jobs_calls_are_told_one_by_one(http):
+async def test_the_calls_of_a_job_are_listed(http):
     answer = (await http.get(CALLS, headers=AS_ADA, params={"limit": 1})).json()
     rest = (await http.get(CALLS, headers=AS_ADA, params={"cursor": answer["cursor"]})).json()
 

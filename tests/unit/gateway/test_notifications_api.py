@@ -39,20 +39,20 @@ async def test_notifications_are_listed(http):
     [({"stuck": "true"}, ["chat"]), ({"job": "hello", "limit": 1}, ["chat"]), ({"job": "u1", "stuck": "1"}, ["chat"])],
     ids=["stuck", "page-of-a-job", "by-uid"],
 )
-async def test_some_are_chosen(http, params, sinks):
+async def test_notifications_can_be_filtered(http, params, sinks):
     answer = (await http.get(PLACE, headers=AS_ADA, params=params)).json()
 
     assert [one["sink"] for one in answer["items"]] == sinks
 
 
-async def test_what_was_given_up_is_tried_again(http, outbox):
+async def test_an_abandoned_notification_can_be_retried(http, outbox):
     answer = await http.post(RETRY, headers=AS_ADA, params={"sink": "chat"})
 
     assert answer.json() == {"retried": 1}
     assert [one.sink for one in await outbox.take({"chat": 1}, lease=timedelta(seconds=1))] == ["chat"]
 
 
-async def test_who_tried_again_is_kept_and_who_was_not_let(http, kube, actions):
+async def test_allowed_and_refused_retries_are_recorded(http, kube, actions):
     await http.post(RETRY, headers=AS_ADA, params={"sink": "chat"})
     kube.add_user("u", "eve", may=set())
     await http.post(RETRY, headers={"Authorization": "Bearer u"})
@@ -71,7 +71,7 @@ async def test_an_unknown_job_has_no_notifications(http):
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", PLACE.replace("docs", "other")), ("POST", RETRY)], ids=["list", "retry"]
 )
-async def test_who_may_not_is_refused(http, kube, method, path):
+async def test_a_caller_without_permission_is_refused(http, kube, method, path):
     kube.add_user("t", "ada", may={("list", "docs", ""), ("get", "docs", "hello")})
 
     assert (await http.request(method, path, headers=AS_ADA)).status_code == 403

@@ -83,7 +83,7 @@ def findings(operation, mode):
 @pytest.mark.hypothesis
 @pytest.mark.usefixtures("_a_job_runs")
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["meant", "wrong"])
-def test_every_operation_keeps_to_the_document(app, mode):
+def test_every_operation_conforms_to_the_document(app, mode):
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     operations = [found.ok() for found in schema.get_all_operations()]
 

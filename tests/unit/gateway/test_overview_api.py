@@ -43,14 +43,14 @@ async def job(kube, history, ledger):
         ("stranger", [], 401),
     ],
 )
-async def test_numbers_are_of_namespaces_that_the_caller_may_list(http, path, token, namespaces, status):
+async def test_counts_include_only_namespaces_that_the_caller_can_list(http, path, token, namespaces, status):
     answer = await http.get(path, headers={"Authorization": f"Bearer {token}"}, params={"namespace": namespaces})
 
     assert answer.status_code == status
 
 
 @pytest.mark.parametrize(("token", "jobs"), [("ada", 1), ("root", 1), ("nobody", 0)])
-async def test_a_caller_without_permissions_gets_no_numbers(http, token, jobs):
+async def test_a_caller_without_permissions_gets_no_counts(http, token, jobs):
     headers = {"Authorization": f"Bearer {token}"}
     counts, activity, series = [
         (await http.get(path, headers=headers, params={} if path == "/v1/counts" else DAY)).json() for path in NUMBERS
@@ -69,7 +69,7 @@ async def test_waiting_jobs_are_counted_by_reason_with_the_oldest(http, history,
     assert answer == {"items": [{**told, "since": "2026-11-21T09:00:00Z"}], "more": False}
 
 
-async def test_a_day_has_its_slices_and_why_jobs_failed(http, history, job):
+async def test_a_day_has_its_slices_and_the_reasons_of_failures(http, history, job):
     await history.memory.write([TransitionRecord(job.key, 1, NOW, "Failed", "ToolError", finished=True)])
     answer = (await http.get("/v1/activity", headers=AS_ADA, params=DAY)).json()
 
@@ -96,7 +96,7 @@ async def test_costs_over_time_are_exact(http):
 
 
 @pytest.mark.parametrize("path", NUMBERS[1:])
-async def test_without_a_time_it_is_the_last_day(http, path):
+async def test_the_default_time_range_is_the_last_day(http, path):
     answer = (await http.get(path, headers=AS_ROOT)).json()
 
     assert answer["seconds"] == 900
@@ -120,25 +120,25 @@ async def test_without_a_time_it_is_the_last_day(http, path):
     ],
     ids=str,
 )
-async def test_a_time_that_cannot_be_meant_is_refused(http, path, asked):
+async def test_an_invalid_time_range_is_refused(http, path, asked):
     answer = await http.get(path, headers=AS_ROOT, params=asked)
 
     assert (answer.status_code, answer.json()["reason"]) in {(400, "BadRequest"), (422, "Invalid")}
 
 
-async def test_usage_is_divided_by_nothing_else(http):
+async def test_an_unsupported_grouping_of_usage_is_refused(http):
     answer = await http.get("/v1/usage/series", headers=AS_ROOT, params={"by": "user"})
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
 
 
-async def test_the_installation_is_for_who_may_read_all_namespaces(http):
+async def test_the_installation_requires_permission_to_read_all_namespaces(http):
     refused = await http.get("/v1/installation", headers=AS_ADA)
 
     assert (refused.status_code, refused.json()["reason"]) == (403, "Forbidden")
 
 
-async def test_the_installation_tells_its_processes_and_its_database(http, processes, ledger):
+async def test_the_installation_has_its_processes_and_its_database(http, processes, ledger):
     await processes.lives(Presence("operator", "op-1", "1.2.3", leads=True))
     await ledger.seen("proxy-1", {"version": "1.2.2"})
     answer = (await http.get("/v1/installation", headers=AS_ROOT)).json()
@@ -152,7 +152,7 @@ async def test_the_installation_tells_its_processes_and_its_database(http, proce
 
 
 @pytest.mark.parametrize(("theirs", "skew"), [(-5, -5), (0, 0), (1, 0), (2, 0), (3.5, 1.5)])
-def test_a_clock_is_wrong_by_what_the_way_there_does_not_explain(theirs, skew):
+def test_a_clock_error_is_what_network_latency_does_not_explain(theirs, skew):
     answered = NOW + timedelta(seconds=2)
 
     assert clock_skew(NOW + timedelta(seconds=theirs), requested=NOW, answered=answered) == skew

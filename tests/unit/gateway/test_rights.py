@@ -16,7 +16,7 @@ MAY_LIST = ("list", "docs", "")
 USER, GROUP, EVERY_GROUP = ("impersonate users", "", "ann"), ("impersonate groups", "", "dev"), "impersonate groups"
 
 
-async def test_me_is_who_the_api_server_says(http, kube):
+async def test_me_is_the_user_of_the_token_review(http, kube):
     kube.add_user("t", "ada")
 
     answer = await http.get("/v1/me", headers={"Authorization": "Bearer t"})
@@ -24,7 +24,7 @@ async def test_me_is_who_the_api_server_says(http, kube):
     assert answer.json() == {"name": "ada", "groups": ["system:authenticated"], "impersonatedBy": None}
 
 
-async def test_me_is_whom_a_caller_may_impersonate(http, kube):
+async def test_me_is_the_impersonated_user(http, kube):
     kube.add_user("proxy", "robot", may={USER, GROUP})
 
     answer = await http.get("/v1/me", headers={**AS_ANN, "Impersonate-Group": "dev"})
@@ -32,7 +32,7 @@ async def test_me_is_whom_a_caller_may_impersonate(http, kube):
     assert answer.json() == {"name": "ann", "groups": ["dev", "system:authenticated"], "impersonatedBy": "robot"}
 
 
-async def test_who_is_impersonated_has_their_own_rights_and_not_the_callers(http, kube):
+async def test_an_impersonated_user_has_their_own_permissions_and_not_the_callers(http, kube):
     kube.add_user("proxy", "robot", may={USER, MAY_LIST})
     refused = await http.get(LIST, headers=AS_ANN)
     kube.rights["bob"] = {MAY_LIST}
@@ -55,7 +55,7 @@ async def test_who_is_impersonated_has_their_own_rights_and_not_the_callers(http
         pytest.param({("impersonate users", "", "bob"), GROUP}, 403, id="another-user"),
     ],
 )
-async def test_user_and_each_group_take_a_right_of_the_caller(http, kube, may, status):
+async def test_impersonating_a_user_and_each_group_requires_a_permission(http, kube, may, status):
     kube.add_user("proxy", "robot", may=may)
     kube.rights["ann"] = {MAY_LIST}
 
@@ -97,7 +97,7 @@ async def test_every_route_refuses_what_the_api_server_would_even_from_an_admini
     assert answer.status_code == status
 
 
-async def test_every_route_of_people_heeds_impersonation(app, http, kube):
+async def test_every_route_for_users_supports_impersonation(app, http, kube):
     """Each route refuses a request of an administrator's token that acts as a nobody."""
     kube.add_user("proxy", "robot", may={USER})
     paths = (await http.get("/openapi.json")).json()["paths"]
@@ -125,7 +125,7 @@ class Filled(dict):
         return "1"
 
 
-async def test_a_right_that_is_taken_away_works_on_for_a_minute_at_most(http, kube, clock):
+async def test_a_revoked_permission_is_effective_for_at_most_a_minute(http, kube, clock):
     kube.add_user("t", "ada", may={MAY_LIST})
     headers = {"Authorization": "Bearer t"}
     before = await http.get(LIST, headers=headers)
@@ -139,7 +139,7 @@ async def test_a_right_that_is_taken_away_works_on_for_a_minute_at_most(http, ku
     assert [each.status_code for each in (before, still, after)] == [200, 200, 403]
 
 
-async def test_the_right_to_impersonate_that_is_taken_away_works_on_for_a_minute_at_most(http, kube, clock):
+async def test_a_revoked_permission_to_impersonate_is_effective_for_at_most_a_minute(http, kube, clock):
     kube.add_user("proxy", "robot", may={USER})
     before = await http.get("/v1/me", headers=AS_ANN)
     kube.rights["robot"] = set()
@@ -150,7 +150,7 @@ async def test_the_right_to_impersonate_that_is_taken_away_works_on_for_a_minute
     assert (before.status_code, after.status_code) == (200, 403)
 
 
-async def test_the_rights_of_one_are_never_taken_for_those_of_another(http, kube):
+async def test_cached_permissions_are_never_used_for_another_user(http, kube):
     """The same token acts as two people, one after the other and with the same group."""
     kube.add_user("proxy", "robot", may={USER, ("impersonate users", "", "bob"), GROUP})
     kube.rights["ann"] = {MAY_LIST}
@@ -162,7 +162,7 @@ async def test_the_rights_of_one_are_never_taken_for_those_of_another(http, kube
     assert (ann.status_code, bob.status_code) == (200, 403)
 
 
-async def test_rights_are_remembered_for_the_user_whatever_their_token(http, kube):
+async def test_permissions_are_cached_per_user_across_tokens(http, kube):
     for token in ("t1", "t2"):
         kube.add_user(token, "ada", may={MAY_LIST})
         await http.get(LIST, headers={"Authorization": f"Bearer {token}"})
@@ -177,7 +177,7 @@ async def test_a_huge_token_is_401_without_a_review(http, kube, size):
     assert (answer.status_code, kube.asked) == (401, [])
 
 
-async def test_no_log_line_and_no_answer_has_a_token(http, kube, caplog):
+async def test_no_log_line_and_no_answer_contains_a_token(http, kube, caplog):
     caplog.set_level(logging.DEBUG, "agentjobs")
     kube.add_user("secret-token", "robot")
 
@@ -187,7 +187,7 @@ async def test_no_log_line_and_no_answer_has_a_token(http, kube, caplog):
     assert (answer.status_code, "secret" in said) == (403, False)
 
 
-async def test_five_questions_of_a_page_at_once_ask_the_api_server_once(http, kube):
+async def test_five_simultaneous_requests_of_a_page_cause_one_access_review(http, kube):
     kube.add_user("t", "ada", may={MAY_LIST})
 
     await asyncio.gather(*(http.get(LIST, headers={"Authorization": "Bearer t"}) for _ in range(5)))
@@ -211,10 +211,10 @@ class TestManyNamespaces:
         answer = await http.get("/v1/counts", headers=headers)
         return [item["namespace"] for item in answer.json()["items"]]
 
-    async def test_they_have_the_numbers_of_those_alone(self, http, ada):
+    async def test_counts_include_only_readable_namespaces(self, http, ada):
         assert await self.scope(http, ada) == ["n3", "n7"]
 
-    async def test_the_others_are_asked_about_once_a_minute(self, http, ada, kube, clock):
+    async def test_unreadable_namespaces_are_reviewed_once_a_minute(self, http, ada, kube, clock):
         await self.scope(http, ada)
         first = len(kube.asked)
         for _ in range(10):
@@ -223,14 +223,16 @@ class TestManyNamespaces:
 
         assert (first > 40, len(kube.asked) - first < 20) == (True, True)
 
-    async def test_one_that_is_taken_away_is_gone_within_a_minute(self, http, ada, kube, clock):
+    async def test_a_namespace_that_became_unreadable_is_left_out_within_a_minute(self, http, ada, kube, clock):
         await self.scope(http, ada)
         kube.rights["ada"] = {("list", "n3", "")}
         clock.now += CACHE_SECONDS
 
         assert await self.scope(http, ada) == ["n3"]
 
-    async def test_one_that_is_given_is_there_within_a_minute_and_at_once_by_its_name(self, http, ada, kube, clock):
+    async def test_a_namespace_that_became_readable_is_included_within_a_minute_and_immediately_by_name(
+        self, http, ada, kube, clock
+    ):
         await self.scope(http, ada)
         kube.rights["ada"].add(("list", "n9", ""))
         clock.now += 3

@@ -43,7 +43,7 @@ async def test_the_attempt_is_claimed_for_the_pod_of_the_token(http, history):
     assert history.calls == [("claim", "u1", 2, "p1", "default", "hello", DEFAULT_BUDGET)]
 
 
-async def test_events_and_heartbeats_are_stored_and_answered_with_nothing(http, history):
+async def test_events_and_heartbeats_are_stored_and_answered_without_a_body(http, history):
     first = await http.post("/v1/attempt/events", headers=AS_RUNNER, json={"events": [EVENT]})
     second = await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER, json={})
     third = await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)
@@ -61,7 +61,7 @@ async def test_the_first_result_is_the_answer_to_every_later_one(http, history):
     assert history.calls == [("put_result", "u1", 2, "p1", DOCUMENT)]
 
 
-async def test_steps_are_recorded_once_and_read_as_they_came(http, history):
+async def test_steps_are_recorded_once_and_read_unchanged(http, history):
     body = STEPS | {"steps": [STEP | {"body": {"text": "\0 ü", "n": 1.0}}]}
     answers = [await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body) for _ in range(2)]
     page = await http.get("/v1/attempt/steps", headers=AS_RUNNER, params={"after": 0})
@@ -74,7 +74,7 @@ async def test_steps_are_recorded_once_and_read_as_they_came(http, history):
     assert rest.json() == {"steps": [], "next": None}
 
 
-async def test_versions_and_void_keys_reach_history(http, history):
+async def test_versions_and_void_keys_are_stored(http, history):
     versions = {"adk": "2.5.0", "runner": "0.2.0", "scheme": "1", "agent": "0f"}
     body = {"run": 2, "void": ["b"], "steps": [], "versions": versions}
     await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body)
@@ -82,7 +82,7 @@ async def test_versions_and_void_keys_reach_history(http, history):
     assert history.calls == [("append_steps", "u1", 2, "p1", body)]
 
 
-async def test_a_step_that_is_too_large_is_named_and_nothing_is_stored(http, history):
+async def test_a_too_large_step_is_named_and_nothing_is_stored(http, history):
     steps = [STEP, STEP | {"key": "agent/2", "body": "x" * MAX_STEP_BYTES}]
     answer = await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=STEPS | {"steps": steps})
 
@@ -91,13 +91,13 @@ async def test_a_step_that_is_too_large_is_named_and_nothing_is_stored(http, his
     assert history.memory.jobs_by_uid["u1"].steps == {}
 
 
-async def test_a_page_of_steps_that_cannot_be_meant_is_400(http, history):
+async def test_an_invalid_page_of_steps_is_400(http, history):
     for params in ({"after": -1}, {"after": 2**40}, {"limit": 0}, {"limit": 10_000}, {"after": "x"}):
         answer = await http.get("/v1/attempt/steps", headers=AS_RUNNER, params=params)
         assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
 
 
-async def test_an_agent_that_records_fast_is_not_told_to_wait(http, history):
+async def test_an_agent_that_records_steps_fast_is_not_rate_limited(http, history):
     codes = set()
     for number in range(600):  # three times what any other request may be sent at once
         body = STEPS | {"steps": [STEP | {"key": str(number)}]}
@@ -106,7 +106,7 @@ async def test_an_agent_that_records_fast_is_not_told_to_wait(http, history):
     assert codes == {200}
 
 
-async def test_what_became_of_steps_is_counted_once(http, history):
+async def test_outcomes_of_steps_are_counted_once(http, history):
     body = STEPS | {"steps": [STEP, STEP | {"key": "b", "void": True}, STEP | {"key": "c", "kind": "dance"}]}
     resumed = EVENT | {"kind": "resumed", "data": {"fromStep": 3, "replayed": 7}}
     for _ in range(2):
@@ -138,7 +138,9 @@ async def test_what_became_of_steps_is_counted_once(http, history):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-async def test_what_history_raises_becomes_one_shape(http, history, method, path, body, raised, status, reason):
+async def test_errors_of_history_have_the_format_of_other_errors(
+    http, history, method, path, body, raised, status, reason
+):
     history.raises = raised
 
     answer = await http.request(method, path, headers=AS_RUNNER, json=body)
@@ -151,7 +153,7 @@ async def test_what_history_raises_becomes_one_shape(http, history, method, path
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-async def test_a_stranger_is_refused_before_history_is_asked(http, history, method, path, body):
+async def test_an_unknown_caller_is_refused_before_a_query_of_history(http, history, method, path, body):
     answer = await http.request(method, path, json=body)
 
     assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
@@ -191,7 +193,7 @@ async def test_nothing_secret_is_logged(http, history, caplog):
     assert not [line for line in told if "SECRET" in line or "Bearer" in line]
 
 
-async def test_a_turn_is_given_back_however_a_request_ends(http, history):
+async def test_a_concurrent_request_is_released_after_any_ending(http, history):
     history.raises = errors.Fenced("another pod")
     refused = [await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER) for _ in range(REQUESTS_AT_ONCE)]
     history.raises = None
@@ -222,7 +224,7 @@ async def test_a_runner_with_too_many_concurrent_requests_gets_a_retry_after(htt
     assert {(await each).status_code for each in many} == {204}
 
 
-async def test_claims_and_heartbeats_get_through_while_bodies_fill_the_process(http, app, history):
+async def test_claims_and_heartbeats_are_accepted_while_bodies_fill_the_memory_limit(http, app, history):
     intake = app._app.state.services.intake
     async with intake._bytes.taken(BODY_BYTES), intake._writes.taken(WRITES_AT_ONCE):
         answers = [await http.request(*call, headers=AS_RUNNER) for call in (HEARTBEAT, CLAIM)]
@@ -230,7 +232,7 @@ async def test_claims_and_heartbeats_get_through_while_bodies_fill_the_process(h
     assert [answer.status_code for answer in answers] == [204, 200]
 
 
-async def test_a_compressed_body_is_not_unpacked(http, history):
+async def test_a_compressed_body_is_not_decompressed(http, history):
     bomb = gzip.compress(b"[" * 10_000_000)
 
     answer = await http.put("/v1/attempt/result", headers=AS_RUNNER | {"Content-Encoding": "gzip"}, content=bomb)

@@ -45,7 +45,7 @@ async def next_job(kube, history):
     return {"Authorization": "Bearer t2"}
 
 
-async def test_a_turn_is_stored_and_the_next_job_reads_it_as_it_came(http, next_job):
+async def test_a_turn_is_stored_and_the_next_job_reads_it_unchanged(http, next_job):
     assert (await http.put(SESSION, headers=AS_RUNNER, json=TURN)).status_code == 204
 
     answer = await http.get(SESSION, headers=next_job)
@@ -60,7 +60,7 @@ async def test_a_turn_is_stored_and_the_next_job_reads_it_as_it_came(http, next_
     }
 
 
-async def test_events_of_a_session_are_found_from_another(http, history, next_job):
+async def test_events_of_a_session_are_found_in_another(http, history, next_job):
     await http.put(SESSION, headers=AS_RUNNER, json=TURN)
     history.memory.jobs_by_uid["u2"].resolved = {
         "spec": {"session": {"appName": "shop", "userId": "ann", "sessionId": "s2"}}
@@ -71,7 +71,7 @@ async def test_events_of_a_session_are_found_from_another(http, history, next_jo
     assert [(hit["session"], hit["text"]) for hit in answer.json()["memories"]] == [("s1", "a cat")]
 
 
-async def test_an_artifact_comes_back_with_what_was_said_of_it_and_never_as_a_page(http):
+async def test_an_artifact_is_returned_with_its_metadata_and_never_as_a_page(http):
     saved = await http.post(ARTIFACT, headers=header(), content=b"<script>")
     answer = await http.get(ARTIFACT, headers=AS_RUNNER, params={"name": "report.txt"})
 
@@ -113,7 +113,7 @@ async def test_artifacts_are_listed_and_deleted(http):
         pytest.param({"events": ["," * 500_000]}, "commas", id="commas"),
     ],
 )
-async def test_a_turn_that_is_none_is_refused_and_the_message_says_where(http, changes, where):
+async def test_an_invalid_turn_is_refused_with_its_path(http, changes, where):
     answer = await http.put(SESSION, headers=AS_RUNNER, json=TURN | changes)
 
     assert (answer.status_code, answer.json()["reason"]) == (422, "InvalidBody")
@@ -131,13 +131,13 @@ async def test_a_turn_that_is_none_is_refused_and_the_message_says_where(http, c
     ],
     ids=["not-utf-8", "half-a-pair", "deep", "long-number", "cut"],
 )
-async def test_a_turn_that_no_reader_could_take_is_refused(http, raw):
+async def test_a_turn_that_some_reader_cannot_parse_is_refused(http, raw):
     answer = await http.put(SESSION, headers=AS_RUNNER, content=raw)
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "InvalidJSON")
 
 
-async def test_nul_in_an_event_is_replaced_as_everywhere(http, next_job):
+async def test_nul_in_an_event_is_replaced(http, next_job):
     raw = b'{"events": [{"a": "x\\u0000y"}], "state": {}}'
     assert (await http.put(SESSION, headers=AS_RUNNER, content=raw)).status_code == 204
 
@@ -159,7 +159,7 @@ async def test_a_turn_above_the_limit_is_refused(http):
     ],
     ids=["many-events", "many-parts", "long-list"],
 )
-def test_no_turn_takes_more_memory_than_its_bounds_say(raw):
+def test_parsing_a_turn_takes_bounded_memory(raw):
     tracemalloc.start()
     try:
         parse(TurnBody, raw)
@@ -193,7 +193,7 @@ def test_no_turn_takes_more_memory_than_its_bounds_say(raw):
         ("[]", 422),
     ],
 )
-def test_a_header_that_does_not_say_what_is_saved_is_refused(value, status):
+def test_an_invalid_header_of_a_save_is_refused(value, status):
     with pytest.raises(Problem) as refused:
         read_header(value)
 
@@ -201,7 +201,7 @@ def test_a_header_that_does_not_say_what_is_saved_is_refused(value, status):
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * 256])
-async def test_a_name_that_no_artifact_can_have_is_refused(http, name):
+async def test_an_invalid_artifact_name_is_refused(http, name):
     for method in ("GET", "DELETE"):
         answer = await http.request(method, ARTIFACT, headers=AS_RUNNER, params={"name": name})
         assert answer.status_code == 400
@@ -226,7 +226,7 @@ def _bodies(size):
     return [b"x" * size, stream()]
 
 
-async def test_a_sender_that_is_too_slow_is_told_so_and_stores_nothing(http, monkeypatch):
+async def test_a_too_slow_upload_is_refused_and_stores_nothing(http, monkeypatch):
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
     monkeypatch.setattr(limits, "BODY_BYTES_A_SECOND", 10**12)
 
@@ -239,7 +239,7 @@ async def test_a_sender_that_is_too_slow_is_told_so_and_stores_nothing(http, mon
     assert (answer.status_code, answer.json()["reason"]) == (408, "BodyTooSlow")
 
 
-async def test_an_upload_holds_a_few_pieces_at_a_time(http, sessions, monkeypatch):
+async def test_an_upload_keeps_few_parts_in_memory(http, sessions, monkeypatch):
     held = []
 
     async def save(uid, start, pod, saving, pieces):
@@ -265,7 +265,7 @@ async def test_an_upload_holds_a_few_pieces_at_a_time(http, sessions, monkeypatc
         ("GET", contract.PATH_ARTIFACT_VERSIONS),
     ],
 )
-async def test_a_stranger_and_a_user_are_no_runners(http, kube, method, path):
+async def test_unknown_callers_and_users_are_refused_on_routes_of_runners(http, kube, method, path):
     kube.add_user("ada", "ada", may={("list", "default", "")})
 
     for token, status in (("nobody", 401), ("ada", 401)):
@@ -285,7 +285,7 @@ async def test_no_request_can_name_a_session(http, history, next_job):
     assert (answer.json()["turns"], answer.json()["user"]) == (0, {})
 
 
-async def test_a_history_that_is_away_makes_a_request_wait(http, history):
+async def test_a_request_gets_a_retry_delay_while_history_is_unavailable(http, history):
     history.memory.away = True
 
     for method, path in (("GET", SESSION), ("PUT", SESSION), ("POST", ARTIFACT)):
@@ -294,7 +294,7 @@ async def test_a_history_that_is_away_makes_a_request_wait(http, history):
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
 
 
-async def test_the_api_says_what_a_save_takes(http):
+async def test_the_openapi_document_describes_the_headers_of_a_save(http):
     document = (await http.get("/openapi.json")).json()
     save = document["paths"][ARTIFACT]["post"]
 

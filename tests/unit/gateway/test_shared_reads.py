@@ -48,7 +48,7 @@ async def test_concurrent_equal_reads_share_one_query(reads, asked):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("later", "calls"), [(0.8, 1), (1.0, 2)])
-async def test_an_answer_is_shared_for_seconds_from_when_it_was_asked_for(reads, asked, later, calls):
+async def test_an_answer_is_shared_for_seconds_after_its_request(reads, asked, later, calls):
     began = now()
     await reads.once("list", None, read=asked)
     await asyncio.sleep(began + later - now())
@@ -57,7 +57,7 @@ async def test_an_answer_is_shared_for_seconds_from_when_it_was_asked_for(reads,
 
 
 @pytest.mark.looptime
-async def test_a_question_under_way_for_longer_is_not_waited_for(reads):
+async def test_a_query_in_progress_for_longer_is_not_shared(reads):
     """What it will answer does not know of the last seconds."""
     slow = Asked(lasts=5)
     first = asyncio.ensure_future(reads.once("list", None, read=slow))
@@ -72,7 +72,7 @@ async def test_a_question_under_way_for_longer_is_not_waited_for(reads):
     [("list", ("shop",), 1), ("list", None, 1), ("list", (), 1), ("counts", ("docs",), 1), ("list", ("docs",), 2)],
 )
 @pytest.mark.looptime
-async def test_another_scope_kind_or_question_is_another_answer(reads, asked, other):
+async def test_answers_are_not_shared_across_scopes_kinds_and_queries(reads, asked, other):
     await reads.once("list", ("docs",), 1, read=asked)
     await reads.once(*other, read=asked)
 
@@ -80,7 +80,7 @@ async def test_another_scope_kind_or_question_is_another_answer(reads, asked, ot
 
 
 @pytest.mark.looptime
-async def test_an_error_is_told_to_all_who_wait_and_remembered_for_none(reads, asked):
+async def test_an_error_is_raised_for_all_waiting_callers_and_not_cached(reads, asked):
     asked.raises = errors.Unavailable("away")
     waiting = (reads.once("list", None, read=asked) for _ in range(3))
     told = await asyncio.gather(*waiting, return_exceptions=True)
@@ -101,7 +101,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_shared_read(reads, asked):
 
 
 @pytest.mark.looptime
-async def test_it_holds_few_answers_and_lets_them_go_by_themselves(reads, asked):
+async def test_few_answers_are_kept_and_expire_by_themselves(reads, asked):
     for number in range(9):
         await reads.once("list", None, number, read=asked)
     held = len(reads)
@@ -112,7 +112,7 @@ async def test_it_holds_few_answers_and_lets_them_go_by_themselves(reads, asked)
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("said", "calls"), [("", 2), ("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)])
-async def test_only_who_says_that_an_answer_may_be_old_gets_an_old_one(reads, asked, said, calls):
+async def test_a_cached_answer_is_used_only_if_the_caller_accepts_it(reads, asked, said, calls):
     for _ in range(2):
         await reads.for_request(said).once("list", None, read=asked)
 
@@ -128,7 +128,7 @@ async def test_only_who_says_that_an_answer_may_be_old_gets_an_old_one(reads, as
         pytest.param(timedelta(days=90), 60.0, id="quarter"),
     ],
 )
-def test_longer_times_are_shared_for_longer(length, seconds):
+def test_answers_for_longer_time_ranges_are_shared_for_longer(length, seconds):
     assert seconds_of(length) == seconds
 
 

@@ -22,7 +22,7 @@ async def record(history, body, **more):
     await history.memory.append_steps("u1", 1, "p1", {"run": 1, "void": [], "steps": steps})
 
 
-async def test_a_step_is_told_with_what_it_gave(http, history):
+async def test_a_step_is_returned_with_its_content(http, history):
     await record(history, Raw(b'{"result": "<b>\\u0000\\u202e"}'))
     answer = (await http.get(f"{STEPS}/1", headers=AS_ADA)).json()
 
@@ -30,7 +30,7 @@ async def test_a_step_is_told_with_what_it_gave(http, history):
     assert (answer["step"]["n"], answer["step"]["name"], answer["unreadable"]) == (1, "search", False)
 
 
-async def test_a_call_that_did_not_end_gave_nothing(http, history):
+async def test_a_call_in_progress_has_no_content(http, history):
     await record(history, None, ended=None)
     answer = (await http.get(f"{STEPS}/1", headers=AS_ADA)).json()
 
@@ -38,7 +38,7 @@ async def test_a_call_that_did_not_end_gave_nothing(http, history):
 
 
 @pytest.mark.parametrize("stored", [b'{"a": ', b'"\\ud800"', b"[" * 100_000, b'{"a": NaN}', b"1" * 2000], ids=range(5))
-async def test_a_body_that_readers_would_stumble_over_is_not_handed_on(http, history, job, stored):
+async def test_a_body_that_readers_cannot_parse_is_not_returned(http, history, job, stored):
     await record(history, "sound")
     job.steps[1].body = stored
     answer = await http.get(f"{STEPS}/1", headers=AS_ADA)
@@ -48,14 +48,14 @@ async def test_a_body_that_readers_would_stumble_over_is_not_handed_on(http, his
 
 
 @pytest.mark.parametrize(("n", "status"), [("2", 404), ("0", 400), ("-1", 400), ("x", 400), (str(2**31), 400)])
-async def test_a_step_that_is_not_there(http, history, n, status):
+async def test_a_missing_step_is_not_found(http, history, n, status):
     await record(history, "body")
     answer = await http.get(f"{STEPS}/{n}", headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (status, "NotFound" if status == 404 else "BadRequest")
 
 
-async def test_who_may_not_read_a_job_may_not_read_its_steps(http, history):
+async def test_steps_require_permission_to_read_their_job(http, history):
     answer = await http.get(f"{STEPS}/1", headers={"Authorization": "Bearer nobody"})
 
     assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")

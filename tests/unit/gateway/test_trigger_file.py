@@ -23,7 +23,7 @@ triggers:
 """
 
 
-def test_a_file_says_which_calls_make_jobs():
+def test_a_file_defines_which_calls_create_jobs():
     [entry] = parse(RIGHT, "triggers.yaml")
     when = {source.header or ".".join(source.path): values for source, values in entry.when.items()}
 
@@ -52,7 +52,7 @@ def test_a_file_says_which_calls_make_jobs():
     ],
     ids=range(14),
 )
-def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, new, line, field):
+def test_problems_are_named_by_line_and_field_without_secrets(old, new, line, field):
     assert old in RIGHT
     with pytest.raises(Misconfigured) as refused:
         parse(RIGHT.replace(old, new), "triggers.yaml")
@@ -61,17 +61,17 @@ def test_what_is_wrong_is_named_by_line_and_field_and_no_secret_is_shown(old, ne
     assert "hunter2" not in str(refused.value)
 
 
-def test_a_place_in_a_field_is_named_as_it_is_written():
+def test_a_path_in_a_field_is_named_as_it_is_written():
     with pytest.raises(Misconfigured, match=r"triggers\[0\]\.when: \"action\" needs a list"):
         parse(RIGHT.replace("[opened, 7, true]", "opened"), "triggers.yaml")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(Misconfigured, match=r"gone\.yaml"):
         read(tmp_path / "gone.yaml")
 
 
-def test_a_changed_file_counts_and_a_wrong_one_leaves_what_was(tmp_path):
+def test_a_changed_file_is_loaded_and_an_invalid_one_is_ignored(tmp_path):
     file = tmp_path / "triggers.yaml"
     file.write_text(RIGHT)
     triggers = Triggers(file)
@@ -84,7 +84,7 @@ def test_a_changed_file_counts_and_a_wrong_one_leaves_what_was(tmp_path):
     assert (len(changed), triggers.of("default", "review"), triggers.of("default", "triage")) == (1, changed, [])
 
 
-def test_the_example_of_the_reference_is_right():
+def test_the_example_of_the_reference_is_valid():
     page = (Path(__file__).parents[3] / "docs" / "reference" / "triggers-file.md").read_text()
     example = page.split("```yaml\n")[1].split("```")[0]
 

@@ -51,13 +51,13 @@ def signed(kind, *, headers=None, body=None, now=None, secret=None):
 
 
 @pytest.mark.parametrize("kind", Signature)
-def test_the_example_of_the_senders_documentation_is_signed(kind):
+def test_the_signature_of_the_senders_documented_example_is_valid(kind):
     assert signed(kind)
 
 
 @pytest.mark.parametrize("kind", Signature)
 @given(st.data())
-def test_nothing_of_a_signed_call_can_be_another(kind, data):
+def test_a_signature_is_invalid_if_anything_signed_is_changed(kind, data):
     _, headers, body, now = RECORDED[kind]
     content, said = bytearray(body), dict(headers)
     if data.draw(st.booleans()):
@@ -70,13 +70,13 @@ def test_nothing_of_a_signed_call_can_be_another(kind, data):
 
 
 @pytest.mark.parametrize("kind", Signature)
-def test_another_secret_signs_nothing(kind):
+def test_a_signature_with_another_secret_is_invalid(kind):
     assert not signed(kind, secret=b"a secret that nobody has")
 
 
 @pytest.mark.parametrize("kind", [Signature.SLACK, Signature.STANDARD_WEBHOOKS])
 @pytest.mark.parametrize(("late", "counts"), [(TOLERANCE_SECONDS, True), (TOLERANCE_SECONDS + 1, False), (-301, False)])
-def test_a_signed_time_counts_for_five_minutes(kind, late, counts):
+def test_a_signed_time_is_valid_for_five_minutes(kind, late, counts):
     assert signed(kind, now=RECORDED[kind][3] + late) is counts
 
 

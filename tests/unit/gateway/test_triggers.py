@@ -126,7 +126,7 @@ def url(template="triage", namespace="default"):
     return f"/v1/namespaces/{namespace}/triggers/{template}"
 
 
-async def test_a_signed_call_makes_the_job_of_its_trigger(open_gateway, kube):
+async def test_a_signed_call_creates_the_job_of_its_trigger(open_gateway, kube):
     async with open_gateway(TRIGGER) as http:
         answer = await http.post(url(), **github(ISSUE))
     [job] = kube.jobs.values()
@@ -141,7 +141,7 @@ async def test_a_signed_call_makes_the_job_of_its_trigger(open_gateway, kube):
     assert (job["spec"]["unique"]["states"], set(job["spec"])) == ("All", {"templateRef", "parameters", "unique"})
 
 
-async def test_a_trigger_lets_its_jobs_wait(open_gateway, kube):
+async def test_a_trigger_can_delay_its_jobs(open_gateway, kube):
     async with open_gateway(TRIGGER | {"startAfter": "2m"}) as http:
         await http.post(url(), **github(ISSUE))
 
@@ -149,7 +149,7 @@ async def test_a_trigger_lets_its_jobs_wait(open_gateway, kube):
     assert job["spec"]["startAfter"] == "2m"
 
 
-async def test_a_call_that_is_sent_again_finds_its_job(open_gateway, kube):
+async def test_a_repeated_call_returns_its_job(open_gateway, kube):
     async with open_gateway(TRIGGER) as http:
         answers = await asyncio.gather(*(http.post(url(), **github(ISSUE)) for _ in range(5)))
         other = await http.post(url(), **github(ISSUE | {"id": 2}))
@@ -168,7 +168,7 @@ async def recorded(history, created, monkeypatch):
 
 
 @pytest.mark.parametrize(("period", "found"), [(None, 200), ("1h", 200), ("10s", 201)])
-async def test_a_call_finds_its_job_in_history_when_the_object_is_gone(
+async def test_a_repeated_call_finds_its_deleted_job_in_history(
     open_gateway, kube, history, period, found, monkeypatch
 ):
     async with open_gateway(TRIGGER | ({"period": period} if period else {})) as http:
@@ -180,7 +180,7 @@ async def test_a_call_finds_its_job_in_history_when_the_object_is_gone(
     assert (answer.status_code, answer.json()["uid"]) == (found, first["uid"])
 
 
-async def test_a_job_is_made_while_history_is_away(open_gateway, history):
+async def test_a_job_is_created_while_history_is_unavailable(open_gateway, history):
     history.raises = errors.Unavailable("connection refused")
     async with open_gateway(TRIGGER) as http:
         answer = await http.post(url(), **github(ISSUE))
@@ -218,7 +218,7 @@ UNSIGNED = {
 
 
 @pytest.mark.parametrize("call", UNSIGNED.values(), ids=UNSIGNED)
-async def test_a_forged_call_is_told_nothing_not_even_whether_there_is_such_a_trigger(open_gateway, kube, call):
+async def test_a_forged_call_does_not_learn_whether_the_trigger_exists(open_gateway, kube, call):
     async with open_gateway(TRIGGER) as http:
         forged = await http.post(url(), **call)
         unknown = await http.post(url("nothing", "nowhere"), **github(ISSUE))
@@ -231,7 +231,7 @@ async def test_a_forged_call_is_told_nothing_not_even_whether_there_is_such_a_tr
     )
 
 
-async def test_failures_of_an_address_are_bounded_and_hold_up_no_right_call(open_gateway, clock):
+async def test_failures_of_an_address_are_limited_and_valid_calls_are_not_delayed(open_gateway, clock):
     async with open_gateway(TRIGGER) as http:
         forged = [await http.post(url(), **UNSIGNED["forged"]) for _ in range(30)]
         right = await http.post(url(), **github(ISSUE))
@@ -253,7 +253,7 @@ async def test_failures_of_an_address_are_bounded_and_hold_up_no_right_call(open
         pytest.param(standard(ISSUE, secrets=[b"another secret of bytes."]), 401, id="forged"),
     ],
 )
-async def test_a_call_of_standard_webhooks_counts_for_five_minutes(open_gateway, call, status):
+async def test_a_call_of_standard_webhooks_is_valid_for_five_minutes(open_gateway, call, status):
     async with open_gateway(TRIGGER | {"signature": "StandardWebhooks"}) as http:
         answer = await http.post(url(), **call)
 
@@ -272,7 +272,7 @@ async def test_the_id_of_a_standard_webhook_is_its_idempotency_key(open_gateway,
     }
 
 
-async def test_two_secrets_hold_at_once_and_a_changed_one_at_once(open_gateway, secret, tmp_path):
+async def test_two_secrets_are_accepted_and_a_changed_one_is_used_immediately(open_gateway, secret, tmp_path):
     second = tmp_path / "second"
     second.write_bytes(b"whsec_" + base64.b64encode(b"the key that comes next."))
     trigger = TRIGGER | {"signature": "StandardWebhooks", "secretFiles": [str(secret), str(second)]}
@@ -293,7 +293,7 @@ async def test_an_invalid_secret_rejects_all_calls(open_gateway, secret, content
     assert [answer.status_code for answer in answers] == [401, 401]
 
 
-async def test_slack_is_answered_its_challenge(open_gateway, kube):
+async def test_a_challenge_of_slack_is_answered(open_gateway, kube):
     body = json.dumps({"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"})
     async with open_gateway(TRIGGER | {"signature": "Slack"}) as http:
         answer = await http.post(url(), **slack(body, kind="application/json"))
@@ -304,7 +304,7 @@ async def test_slack_is_answered_its_challenge(open_gateway, kube):
 
 
 @pytest.mark.parametrize("challenge", ['"\\ud800"', "7", "null", '"ä"'])
-async def test_a_challenge_that_is_none_is_400(open_gateway, challenge):
+async def test_an_invalid_challenge_is_400(open_gateway, challenge):
     body = f'{{"type": "url_verification", "challenge": {challenge}}}'
     async with open_gateway(TRIGGER | {"signature": "Slack"}) as http:
         answer = await http.post(url(), **slack(body.replace("ä", "\\u00e4"), kind="application/json"))
@@ -312,7 +312,7 @@ async def test_a_challenge_that_is_none_is_400(open_gateway, challenge):
     assert answer.status_code == 400
 
 
-async def test_a_command_of_slack_makes_a_job_and_is_answered_200_with_a_text(open_gateway, kube):
+async def test_a_command_of_slack_creates_a_job_and_is_answered_200_with_a_text(open_gateway, kube):
     trigger = TRIGGER | {"signature": "Slack", "parameters": {"text": "text", "user": "user_name"}, "when": {}}
     async with open_gateway(trigger) as http:
         answer = await http.post(
@@ -324,7 +324,7 @@ async def test_a_command_of_slack_makes_a_job_and_is_answered_200_with_a_text(op
     assert job["spec"]["parameters"] == {"text": "now & then", "user": "ann"}
 
 
-async def test_json_that_is_sent_as_a_form_is_told_so(open_gateway, kube):
+async def test_json_sent_as_a_form_is_refused_with_the_reason(open_gateway, kube):
     form = github(json.dumps(ISSUE).encode(), **{"Content-Type": "application/x-www-form-urlencoded"})
     async with open_gateway(TRIGGER) as http:
         answer = await http.post(url(), **form)
@@ -333,7 +333,7 @@ async def test_json_that_is_sent_as_a_form_is_told_so(open_gateway, kube):
     assert "Content-Type" in answer.json()["message"]
 
 
-async def test_json_in_a_form_is_read(open_gateway, kube):
+async def test_json_in_a_field_of_a_form_is_read(open_gateway, kube):
     form = b"payload=" + quote_plus(json.dumps(ISSUE)).encode()
     async with open_gateway(TRIGGER) as http:
         answer = await http.post(url(), **github(form, **{"Content-Type": "application/x-www-form-urlencoded"}))
@@ -353,14 +353,14 @@ async def test_json_in_a_form_is_read(open_gateway, kube):
         ),
     ],
 )
-async def test_other_events_are_answered_200_and_make_nothing(open_gateway, kube, call, trigger):
+async def test_other_events_are_answered_200_and_create_no_job(open_gateway, kube, call, trigger):
     async with open_gateway(TRIGGER | trigger) as http:
         answer = await http.post(url(), **call)
 
     assert (answer.status_code, answer.json(), kube.jobs) == (200, {"ignored": True}, {})
 
 
-async def test_the_first_trigger_that_fits_an_event_makes_its_job(open_gateway, kube):
+async def test_the_first_trigger_that_matches_an_event_creates_its_job(open_gateway, kube):
     closed = TRIGGER | {"when": {"action": ["closed"]}, "parameters": {"closed": "issue.number"}}
     async with open_gateway(TRIGGER, closed) as http:
         await http.post(url(), **github(ISSUE | {"action": "closed"}))
@@ -393,21 +393,21 @@ ALL_OF_MANY = {name: name for name in MANY}
         pytest.param(github(b"a=%ff", **{"Content-Type": "application/x-www-form-urlencoded"}), {}, id="no-form"),
     ],
 )
-async def test_a_signed_call_that_cannot_be_read_is_400_and_makes_nothing(open_gateway, kube, call, trigger):
+async def test_an_unreadable_signed_call_is_400_and_creates_no_job(open_gateway, kube, call, trigger):
     async with open_gateway(TRIGGER | trigger) as http:
         answer = await http.post(url(), **call)
 
     assert (answer.status_code, kube.jobs) == (400, {})
 
 
-async def test_a_body_that_is_too_large_is_413(open_gateway, kube):
+async def test_a_too_large_body_is_413(open_gateway, kube):
     async with open_gateway(TRIGGER) as http:
         answer = await http.post(url(), **github(b"x" * (MAX_BODY_BYTES + 1)))
 
     assert (answer.status_code, kube.jobs) == (413, {})
 
 
-async def test_numbers_stay_as_they_were_written(open_gateway, kube):
+async def test_numbers_are_passed_on_as_they_were_written(open_gateway, kube):
     body = (
         b'{"action": "opened", "issue": {"number": 123456789012345678901234567890, "title": {"a": [1.10, 1e5, true]}}}'
     )
@@ -419,7 +419,7 @@ async def test_numbers_stay_as_they_were_written(open_gateway, kube):
 
 
 @pytest.mark.parametrize("key", ["issue.number", "header:X-GitHub-Delivery"])
-async def test_a_trigger_may_say_which_calls_mean_the_same(open_gateway, key):
+async def test_a_trigger_can_define_which_calls_are_equal(open_gateway, key):
     async with open_gateway(TRIGGER | {"idempotencyKey": key}) as http:
         answers = [
             await http.post(url(), **github(body, **{"X-GitHub-Delivery": "d-7"}))
@@ -429,7 +429,7 @@ async def test_a_trigger_may_say_which_calls_mean_the_same(open_gateway, key):
     assert [answer.status_code for answer in answers] == [201, 200]
 
 
-async def test_a_job_of_another_key_under_the_same_name_is_left_alone(open_gateway, kube):
+async def test_a_job_of_another_key_with_the_same_name_is_not_returned(open_gateway, kube):
     async with open_gateway(TRIGGER) as http:
         first = (await http.post(url(), **github(ISSUE))).json()
         metadata = kube.jobs["default", first["job"]]["metadata"]
@@ -440,7 +440,7 @@ async def test_a_job_of_another_key_under_the_same_name_is_left_alone(open_gatew
     assert second.json()["job"] == third.json()["job"] != first["job"]
 
 
-async def test_names_of_long_templates_are_names_of_jobs(open_gateway):
+async def test_names_of_jobs_of_long_template_names_are_valid(open_gateway):
     template = "a-rather.long-name-of-a-template-with-points.and-dashes-x"
     async with open_gateway(TRIGGER | {"template": template}) as http:
         answer = await http.post(url(template), **github(ISSUE))
@@ -458,7 +458,7 @@ def ann(kube):
     return {"Authorization": "Bearer anns"}
 
 
-async def test_a_user_makes_a_job_with_their_own_token(open_gateway, kube, ann):
+async def test_a_user_creates_a_job_with_their_own_token(open_gateway, kube, ann):
     body = {"parameters": {"number": "$(x)"}, "input": {"message": "Look at $(params.number)."}, "name": "mine"}
     async with open_gateway() as http:
         answer = await http.post(url(), json=body, headers=ann)
@@ -472,14 +472,14 @@ async def test_a_user_makes_a_job_with_their_own_token(open_gateway, kube, ann):
     }
 
 
-async def test_a_users_call_without_a_key_makes_a_job_each_time(open_gateway, kube, ann):
+async def test_a_users_call_without_a_key_creates_a_job_each_time(open_gateway, kube, ann):
     async with open_gateway() as http:
         answers = [await http.post(url(), headers=ann) for _ in range(2)]
 
     assert ([answer.status_code for answer in answers], len(kube.jobs)) == ([201, 201], 2)
 
 
-async def test_a_users_call_with_a_key_makes_one_job(open_gateway, kube, ann):
+async def test_a_users_call_with_a_key_creates_one_job(open_gateway, kube, ann):
     async with open_gateway() as http:
         answers = [await http.post(url(), json={"idempotencyKey": "order-7"}, headers=ann) for _ in range(2)]
 
@@ -523,7 +523,7 @@ async def test_the_api_servers_error_is_passed_on_to_the_caller(open_gateway, ku
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobodys", 401), ("bobs", 403)], ids=["unknown", "without-the-right"])
-async def test_a_signature_does_not_help_a_token_that_may_not_create_jobs(open_gateway, kube, token, status):
+async def test_a_signature_does_not_replace_the_permission_of_a_token(open_gateway, kube, token, status):
     kube.add_user("bobs", "bob", may={("get", "default", "")})
     async with open_gateway(TRIGGER) as http:
         call = github(ISSUE, Authorization=f"Bearer {token}")
@@ -545,7 +545,7 @@ async def test_a_signature_does_not_help_a_token_that_may_not_create_jobs(open_g
     ],
     ids=["number", "name", "long", "field", "input", "key", "list"],
 )
-async def test_a_users_body_may_say_parameters_and_no_more(open_gateway, kube, ann, body):
+async def test_the_body_of_a_users_call_can_contain_only_parameters(open_gateway, kube, ann, body):
     async with open_gateway() as http:
         answer = await http.post(url(), json=body, headers=ann)
 

@@ -22,7 +22,7 @@ async def spent(http, count, method="GET", path="/v1/me", headers=ADA):
     return answer
 
 
-async def test_a_user_who_reads_too_much_is_told_when_to_ask_again_and_others_are_not(http, people, clock):
+async def test_a_user_with_too_many_reads_gets_a_retry_delay_and_others_do_not(http, people, clock):
     last = await spent(http, READS_BURST)
     refused = await http.get(LIST, headers=ADA)
     other = await http.get(LIST, headers=BOB)
@@ -42,14 +42,14 @@ async def test_actions_of_a_user_are_limited_separately_from_reads(http, people)
     assert (refused.status_code, reads.status_code) == (429, 200)
 
 
-async def test_a_user_has_one_bucket_whatever_token_they_have(http, people, kube):
+async def test_a_user_has_one_rate_limit_across_tokens(http, people, kube):
     kube.add_user("other", "ada", may={("list", "docs", "")})
     await spent(http, READS_BURST)
 
     assert (await http.get(LIST, headers={"Authorization": "Bearer other"})).status_code == 429
 
 
-async def test_who_is_impersonated_has_a_bucket_of_their_own(http, kube):
+async def test_an_impersonated_user_has_a_separate_rate_limit(http, kube):
     names = ("ann", "ben")
     kube.add_user("p", "robot", may={("impersonate users", "", name) for name in names})
     acting = [{"Authorization": "Bearer p", "Impersonate-User": name} for name in names]
@@ -58,7 +58,7 @@ async def test_who_is_impersonated_has_a_bucket_of_their_own(http, kube):
     assert [(await http.get("/v1/me", headers=each)).status_code for each in acting] == [429, 200]
 
 
-async def test_unknown_tokens_beyond_an_addresss_limit_are_not_reviewed(app, people, kube):
+async def test_unknown_tokens_beyond_the_limit_of_an_address_are_not_reviewed(app, people, kube):
     async with strangers(app, "10.1.2.3") as http:
         first = [
             (await http.get("/v1/me", headers={"Authorization": f"Bearer x{n}"})).status_code
@@ -73,7 +73,7 @@ async def test_unknown_tokens_beyond_an_addresss_limit_are_not_reviewed(app, peo
     assert kube.asked == ["TokenReview"]
 
 
-async def test_a_token_that_we_know_counts_also_where_strangers_have_asked_too_much(app, people):
+async def test_a_known_token_is_accepted_from_an_address_at_its_limit_of_unknown_tokens(app, people):
     async with strangers(app, "10.1.2.3") as http:
         before = await http.get("/v1/me", headers=ADA)
         for number in range(int(REFUSALS_BURST) + 1):
@@ -83,7 +83,7 @@ async def test_a_token_that_we_know_counts_also_where_strangers_have_asked_too_m
     assert (before.status_code, after.status_code) == (200, 200)
 
 
-async def test_the_pages_of_our_own_process_are_not_shut_out_by_strangers(http, people):
+async def test_the_dashboards_requests_are_not_limited_by_unknown_tokens(http, people):
     """All of them come from one address, those of people with wrong tokens too."""
     for number in range(int(REFUSALS_BURST) + 1):
         await http.get("/v1/me", headers={"Authorization": f"Bearer x{number}"})

@@ -35,20 +35,20 @@ async def test_sessions_are_listed(http):
     )
 
 
-async def test_a_session_tells_its_turns_and_states(http):
+async def test_a_session_has_its_turns_and_states(http):
     answer = (await http.get(SESSION, headers=AS_ADA, params=NAMES)).json()
 
     assert [(turn["job"], turn["mode"]) for turn in answer["turns"]] == [("hello", "Continue")]
     assert (answer["state"], answer["userState"], answer["appState"]) == ({"n": 1}, {"u": 1}, {})
 
 
-async def test_events_are_answered_as_they_were_stored(http):
+async def test_events_are_returned_as_they_were_stored(http):
     answer = (await http.get(SESSION + "/events", headers=AS_ADA, params=NAMES)).json()
 
     assert [(item["turn"], item["n"], item["event"]["id"]) for item in answer["items"]] == [(1, 0, "e-hi")]
 
 
-async def test_artifacts_are_listed_and_read_and_never_shown_as_a_page(http):
+async def test_artifacts_are_listed_and_downloaded_and_never_shown_as_a_page(http):
     listed = (await http.get(SESSION + "/artifacts", headers=AS_ADA, params=NAMES)).json()["items"]
     asked = NAMES | {"name": "report.txt", "version": "0"}
     answer = await http.get(SESSION + "/artifacts/content", headers=AS_ADA, params=asked)
@@ -62,7 +62,7 @@ async def test_artifacts_are_listed_and_read_and_never_shown_as_a_page(http):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_deleted_session_is_gone_and_what_is_the_users_stays(http):
+async def test_deleting_a_session_keeps_data_of_the_user(http):
     gone = await http.delete(SESSION, headers=AS_ADA, params=NAMES)
     again = await http.delete(SESSION, headers=AS_ADA, params=NAMES)
     left = await http.get(SESSION + "/artifacts", headers=AS_ADA, params=NAMES)
@@ -71,7 +71,7 @@ async def test_a_deleted_session_is_gone_and_what_is_the_users_stays(http):
     assert (again.status_code, [one["name"] for one in left.json()["items"]]) == (404, ["user:photo"])
 
 
-async def test_who_deletes_is_kept_and_who_may_not_too(http, kube, actions):
+async def test_allowed_and_refused_deletions_are_recorded(http, kube, actions):
     await http.delete(SESSION, headers=AS_ADA, params=NAMES)
     await http.delete(PLACE + "/user-data", headers=AS_ADA, params={"user": "ann"})
     kube.add_user("eve", "eve", may={("list", "docs", "")})
@@ -86,7 +86,7 @@ async def test_who_deletes_is_kept_and_who_may_not_too(http, kube, actions):
     }
 
 
-async def test_all_data_of_a_user_is_gone(http):
+async def test_all_data_of_a_user_can_be_deleted(http):
     gone = await http.delete(PLACE + "/user-data", headers=AS_ADA, params={"user": "ann"})
 
     assert gone.json() == {"sessions": 1, "turns": 1, "artifacts": 3, "states": 1}
@@ -105,7 +105,7 @@ async def test_all_data_of_a_user_is_gone(http):
         ("DELETE", "/user-data", "delete"),
     ],
 )
-async def test_each_request_takes_the_right_to_its_verb_for_all_agentjobs(http, kube, method, path, verb):
+async def test_each_request_requires_permission_for_its_verb_on_all_agentjobs(http, kube, method, path, verb):
     others = {right for right in ALL if right[0] != verb} | {(verb, "docs", "hello"), (verb, "elsewhere", "")}
     kube.add_user("t2", "bob", may=others)
     given = NAMES | {"name": "report.txt"}
@@ -118,7 +118,7 @@ async def test_each_request_takes_the_right_to_its_verb_for_all_agentjobs(http, 
 
 
 @pytest.mark.parametrize("wanting", ["app", "user", "session"])
-async def test_a_session_is_named_by_all_three(http, wanting):
+async def test_a_session_is_identified_by_app_user_and_id(http, wanting):
     names = {name: value for name, value in NAMES.items() if name != wanting}
 
     for method in ("GET", "DELETE"):
@@ -133,7 +133,7 @@ async def test_deleting_without_a_user_deletes_nothing(http):
 
 
 @pytest.mark.parametrize("value", ["../../x", "' OR 1=1 --", "%", "_", "ä", "*"])
-async def test_a_name_is_compared_and_nothing_else(http, value):
+async def test_names_are_only_compared(http, value):
     answer = await http.get(PLACE + "/sessions", headers=AS_ADA, params={"user": value})
 
     assert (answer.status_code, answer.json()["items"]) == (200, [])
