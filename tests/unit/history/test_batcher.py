@@ -32,7 +32,7 @@ async def settle():
         await asyncio.sleep(0)
 
 
-async def test_questions_of_one_moment_are_one_query():
+async def test_simultaneous_requests_become_one_query():
     database = Database()
     batcher = Batcher(database.ask)
 
@@ -42,7 +42,7 @@ async def test_questions_of_one_moment_are_one_query():
     assert database.queries == [[1, 2, 3]]
 
 
-async def test_who_comes_while_all_queries_run_shares_the_next():
+async def test_requests_made_while_all_queries_run_share_the_next():
     database = Database()
     batcher = Batcher(database.ask, queries=1)
     database.open.clear()
@@ -64,7 +64,7 @@ async def test_a_batch_has_a_limit():
     assert [len(numbers) for numbers in database.queries] == [2, 2, 1]
 
 
-async def test_a_refused_question_fails_alone():
+async def test_only_the_refused_request_of_a_batch_fails():
     batcher = Batcher(Database().ask)
 
     answers = await asyncio.gather(*(batcher(number) for number in (12, 13, 14)), return_exceptions=True)
@@ -73,7 +73,7 @@ async def test_a_refused_question_fails_alone():
     assert isinstance(answers[1], Invalid)
 
 
-async def test_an_outage_answers_those_who_wait_behind_it():
+async def test_an_outage_fails_waiting_requests():
     database = Database()
     batcher = Batcher(database.ask, queries=1)
     database.open.clear()
@@ -90,7 +90,7 @@ async def test_an_outage_answers_those_who_wait_behind_it():
     assert database.queries == [[1]]
 
 
-async def test_a_cancelled_question_is_not_sent():
+async def test_a_cancelled_request_is_not_sent():
     database = Database()
     batcher = Batcher(database.ask, queries=1)
     database.open.clear()

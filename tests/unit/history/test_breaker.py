@@ -87,7 +87,7 @@ async def test_callers_fail_fast_while_a_server_hangs(database, pool):
     assert all(isinstance(answer, errors.Unavailable) for answer, _ in workers + late)
 
 
-async def test_a_slow_statement_is_left_alone_while_the_server_answers_others(database, pool, monkeypatch):
+async def test_a_slow_statement_is_not_aborted_while_the_server_answers_others(database, pool, monkeypatch):
     async def slow(_work, _connect):
         await asyncio.sleep(4)
         return "done"
@@ -99,7 +99,7 @@ async def test_a_slow_statement_is_left_alone_while_the_server_answers_others(da
     assert not database.breaker.away
 
 
-async def test_one_connection_that_breaks_among_others_that_answer_is_its_own_fault(database, pool, monkeypatch):
+async def test_one_broken_connection_among_working_ones_does_not_open_the_breaker(database, pool, monkeypatch):
     async def broken(_work, _connect):
         await asyncio.sleep(0.5)
         raise ConnectionResetError("reset")
@@ -116,7 +116,7 @@ async def test_one_connection_that_breaks_among_others_that_answer_is_its_own_fa
     assert not database.breaker.away
 
 
-async def test_recovery_wakes_who_waited_and_is_one_line(database, pool, caplog):
+async def test_recovery_wakes_waiting_callers_and_is_logged_once(database, pool, caplog):
     woken = []
     database.breaker.on_back(lambda: woken.append(asyncio.get_running_loop().time()))
     pool.fault = "refuses"
@@ -131,7 +131,7 @@ async def test_recovery_wakes_who_waited_and_is_one_line(database, pool, caplog)
     assert (await ask(database))[0] == 1
 
 
-async def test_a_probe_that_is_answered_where_requests_are_not_costs_ever_fewer_rounds(database, pool, monkeypatch):
+async def test_the_breaker_stays_open_longer_if_only_probes_are_answered(database, pool, monkeypatch):
     async def healthy():
         pool.probes += 1
 
@@ -147,7 +147,7 @@ async def test_a_probe_that_is_answered_where_requests_are_not_costs_ever_fewer_
     assert (await ask(database))[0] == 1
 
 
-async def test_a_defect_in_the_probe_does_not_end_the_probing(database, pool, monkeypatch):
+async def test_an_unexpected_error_in_a_probe_does_not_stop_probing(database, pool, monkeypatch):
     pool.fault = "refuses"
     await ask(database)
     pool.fault = None

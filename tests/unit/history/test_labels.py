@@ -4,7 +4,7 @@ from agentjobs.history.labels import MAX_LABELS, kept_labels, label_words, label
 from agentjobs.history.words import has_words, words_query
 
 
-def test_labels_of_people_are_kept_and_ours_are_not():
+def test_labels_of_users_are_stored_and_ours_are_not():
     assert kept_labels({"team": "docs", "agentjobs.dev/schedule": "brief", "a/b": ""}) == (
         ("a/b", ""),
         ("team", "docs"),
@@ -17,18 +17,18 @@ def test_a_job_with_very_many_labels_keeps_the_first():
     ]
 
 
-def test_labels_are_found_by_their_key_alone_and_told_as_they_were():
+def test_labels_are_found_by_their_key_and_returned_unchanged():
     words = label_words((("team", "docs"), ("empty", "")))
 
     assert words == ["team", "team=docs", "empty", "empty="]
     assert labels_of(words) == {"team": "docs", "empty": ""}
 
 
-def test_words_are_quoted_and_the_last_one_may_be_a_beginning():
+def test_words_are_quoted_and_the_last_one_can_be_a_prefix():
     assert words_query("OOM-killed: it's (no) lu") == "'oom' & 'killed' & 'it' & 's' & 'no' & 'lu':*"
 
 
-def test_all_words_must_be_there_in_any_order():
+def test_all_words_must_match_in_any_order():
     of = ("nightly-report-7", "ToolError", "no luck")
 
     assert [has_words(of, text) for text in ("luck night", "LUCK report-7", "luck tool", "uck", "nightl luck")] == [

@@ -56,7 +56,7 @@ def carried_out(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_migration_only_adds_what_rows_of_the_version_before_may_lack(carried_out, name):
+def test_a_migration_only_adds_what_rows_of_the_previous_version_can_lack(carried_out, name):
     steps = carried_out(importlib.import_module(f"{versions.__name__}.{name}"))
 
     assert [column.name for column in steps.columns if not column.nullable and column.server_default is None] == []
@@ -64,7 +64,7 @@ def test_a_migration_only_adds_what_rows_of_the_version_before_may_lack(carried_
     assert steps.dropped == set()
 
 
-def test_a_migration_that_takes_away_is_noticed(carried_out):
+def test_a_migration_that_removes_something_is_found(carried_out):
     module = SimpleNamespace(op=None)
     module.upgrade = lambda: module.op.drop_column("jobs", "phase")
 

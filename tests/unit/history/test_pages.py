@@ -18,7 +18,7 @@ NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
         pytest.param([3, 2**63 - 1], id="event"),
     ],
 )
-def test_a_cursor_comes_back_as_its_key(key):
+def test_a_cursor_is_decoded_to_its_key(key):
     cursor = write_cursor(key)
 
     assert cursor.replace("-", "").replace("_", "").isalnum()

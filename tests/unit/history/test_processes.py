@@ -43,7 +43,7 @@ def processes(history):
     return MemoryProcesses(history)
 
 
-async def test_it_says_so_every_fifteen_seconds_and_what_it_is_then(processes):
+async def test_a_process_reports_its_current_state_every_fifteen_seconds(processes):
     states = iter([False, True])
     slept = await says(processes, lambda: None, presence=lambda: Presence("operator", "op", "1", next(states)))
 
@@ -66,7 +66,7 @@ async def test_each_outage_is_logged(history, processes, caplog):
     assert [record.message for record in caplog.records] == ["presence.unsaid"] * 2
 
 
-async def test_which_cluster_it_is_is_asked_until_it_is_known():
+async def test_the_identity_of_the_cluster_is_read_until_it_is_known():
     asked = iter([errors.Unavailable("not yet"), "c0ffee"])
 
     async def cluster():
@@ -82,5 +82,5 @@ async def test_which_cluster_it_is_is_asked_until_it_is_known():
     assert await processes() is await processes()
 
 
-def test_no_two_processes_have_one_name():
+def test_process_names_are_unique():
     assert unique_id() != unique_id()

@@ -32,7 +32,7 @@ def test_only_what_cannot_be_stored_is_replaced(text, clean):
 
 
 @given(any_text)
-def test_clean_text_is_always_storable_and_stays_so(text):
+def test_sanitized_text_is_always_storable_and_unchanged_by_sanitizing_again(text):
     clean = clean_text(text)
 
     assert "\x00" not in clean
@@ -66,7 +66,7 @@ def test_json_is_always_storable(value):
     assert "\x00" not in json.dumps(json.loads(text, parse_constant=pytest.fail), ensure_ascii=False)
 
 
-def test_what_is_nested_too_deep_is_an_error_of_the_value():
+def test_a_value_that_is_nested_too_deep_is_invalid():
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
@@ -75,7 +75,7 @@ def test_what_is_nested_too_deep_is_an_error_of_the_value():
         dump_json(deep)
 
 
-def test_what_refers_to_itself_is_an_error_of_the_value():
+def test_a_value_that_contains_itself_is_invalid():
     loop: list = []
     loop.append(loop)
 

@@ -42,25 +42,25 @@ def turn(*events, state=b"{}", user=None, app=None):
         ({"parts": [{"text": "x" * MAX_INDEXED_BYTES}]}, ""),
     ],
 )
-def test_the_texts_of_an_event_are_found_and_nothing_else_is_read(content, text):
+def test_only_the_texts_of_an_event_are_found(content, text):
     assert said(event(content)) == text
 
 
 @pytest.mark.parametrize(
     "raw", [b"{}", b'{"content": {"parts": [{"text": "a"', b'{"id": 7, "author": [], "timestamp": "x"}']
 )
-def test_an_event_that_is_none_of_adks_has_no_text_and_no_author(raw):
+def test_an_event_that_is_not_adks_has_no_text_and_no_author(raw):
     assert (said(Raw(raw)), head(Raw(raw)).author) == ("", "")
 
 
 @pytest.mark.parametrize("timestamp", [None, 1e300, -1e300, "now"])
-def test_an_event_without_a_time_that_can_be_told_has_its_turns(timestamp):
+def test_an_event_without_a_valid_time_has_that_of_its_turn(timestamp):
     more = {} if timestamp is None else {"timestamp": timestamp}
 
     assert head(event(None, **more)).time(NOON) == NOON
 
 
-def test_turns_that_differ_anywhere_have_different_digests():
+def test_different_turns_have_different_digests():
     turns = [
         turn(),
         turn(b"{}"),
@@ -85,12 +85,12 @@ def test_turns_that_differ_anywhere_have_different_digests():
     ],
     ids=["turn", "state", "user", "app"],
 )
-def test_a_turn_that_is_too_large_is_refused(given, refused):
+def test_a_too_large_turn_is_refused(given, refused):
     with pytest.raises(refused):
         checked(given)
 
 
-def test_no_two_sets_of_names_are_one_scope():
+def test_different_names_are_different_scopes():
     names = ["", "a", "b", "ab", "a\n", '"', '","', "\x00", "ä"]
     scopes = {Scope("c", *chosen).id for chosen in combinations(names * 2, 4)}
 
@@ -100,7 +100,7 @@ def test_no_two_sets_of_names_are_one_scope():
 @pytest.mark.parametrize(
     ("name", "session"), [("a", "s"), ("user:a", ""), ("user:", ""), ("User:a", "s"), (" user:a", "s"), ("app:a", "s")]
 )
-def test_an_artifact_is_the_users_by_its_prefix_alone(name, session):
+def test_only_the_prefix_makes_an_artifact_the_users(name, session):
     scope = Scope("c", "n", "app", "ann", "s").of_artifact(name)
 
     assert (scope.user, scope.session) == ("ann", session)

@@ -109,7 +109,7 @@ class World:
 
 
 @given(UNIQUE, STEPS)
-def test_a_key_has_one_job_that_counts(unique, steps):
+def test_a_key_has_one_effective_job(unique, steps):
     async def play():
         world = World(unique)
         for what, n in steps:

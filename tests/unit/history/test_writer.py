@@ -51,7 +51,7 @@ def table():
 
 
 @pytest.mark.looptime
-async def test_records_of_a_burst_travel_together(table):
+async def test_records_of_a_burst_are_written_together(table):
     writer = HistoryWriter(table)
     async with running(writer):
         for number in range(150):
@@ -73,7 +73,7 @@ async def test_a_batch_has_a_limit(table):
 
 
 @pytest.mark.looptime
-async def test_a_record_alone_waits_for_company_only_briefly(table):
+async def test_a_single_record_waits_only_briefly_for_others(table):
     writer = HistoryWriter(table, linger=0.05)
     async with running(writer):
         writer.put(a_transition())
@@ -83,7 +83,7 @@ async def test_a_record_alone_waits_for_company_only_briefly(table):
 
 
 @pytest.mark.looptime
-async def test_what_is_put_during_a_write_is_written_too(table):
+async def test_records_queued_during_a_write_are_written_too(table):
     writer = HistoryWriter(table, linger=0)
     async with running(writer):
         writer.put(a_transition(1))
@@ -95,7 +95,7 @@ async def test_what_is_put_during_a_write_is_written_too(table):
 
 
 @pytest.mark.looptime
-async def test_an_outage_loses_and_doubles_nothing(table):
+async def test_an_outage_loses_and_repeats_nothing(table):
     writer = HistoryWriter(table)
     table.away = True
     async with running(writer):
@@ -110,7 +110,7 @@ async def test_an_outage_loses_and_doubles_nothing(table):
 
 
 @pytest.mark.looptime
-async def test_an_absent_database_is_not_asked_too_often(table):
+async def test_an_unavailable_database_is_not_retried_too_often(table):
     writer = HistoryWriter(table)
     table.away = True
     async with running(writer):
@@ -120,7 +120,7 @@ async def test_an_absent_database_is_not_asked_too_often(table):
     assert table.batches < 20
 
 
-async def test_memory_is_bounded_and_the_oldest_go_first(table):
+async def test_memory_is_bounded_and_the_oldest_records_are_dropped_first(table):
     writer = HistoryWriter(table, limit=10)
     for number in range(25):
         writer.put(a_transition(number))
@@ -133,7 +133,7 @@ async def test_memory_is_bounded_and_the_oldest_go_first(table):
 
 @pytest.mark.parametrize("error", [errors.Invalid("no"), TypeError("no")], ids=["refused", "mistake"])
 @pytest.mark.looptime
-async def test_a_record_that_cannot_be_stored_holds_up_no_other(table, error):
+async def test_a_record_that_cannot_be_stored_does_not_delay_others(table, error):
     writer = HistoryWriter(table)
     table.error = error
     table.refused = (a_transition(2),)
@@ -147,7 +147,7 @@ async def test_a_record_that_cannot_be_stored_holds_up_no_other(table, error):
 
 
 @pytest.mark.looptime
-async def test_of_two_records_with_one_key_the_first_is_written(table):
+async def test_the_first_of_two_records_with_the_same_key_is_written(table):
     writer = HistoryWriter(table)
     async with running(writer):
         writer.put(a_transition(1, message="first"))
@@ -174,5 +174,5 @@ async def test_records_of_different_kinds_do_not_hide_each_other(table):
     assert table.rows == records
 
 
-async def test_nothing_waits_before_anything_is_put(table):
+async def test_the_queue_is_empty_before_the_first_record(table):
     assert await HistoryWriter(table).flush(0)

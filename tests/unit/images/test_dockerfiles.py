@@ -31,7 +31,7 @@ def image(request):
     return request.param
 
 
-def test_every_stage_stands_on_the_base_that_the_caller_chose(image):
+def test_every_stage_uses_the_base_image_of_the_build_argument(image):
     stages = [line.split()[1:] for line in instructions(image) if line.startswith("FROM")]
     named = {stage[2] for stage in stages if len(stage) == 3}
 
@@ -39,7 +39,7 @@ def test_every_stage_stands_on_the_base_that_the_caller_chose(image):
     assert {stage[0] for stage in stages} - named <= {"${BASE_IMAGE}", "${NODE_IMAGE}"}
 
 
-def test_a_build_that_names_no_stage_makes_the_runner_without_the_cli_which_is_not_ours():
+def test_the_default_stage_is_the_runner_without_claude_code():
     stages = [line.split()[1:] for line in instructions("agentjobs-runner") if line.startswith("FROM")]
 
     assert stages[-1] == ["common", "AS", "runner"]
@@ -50,7 +50,7 @@ def test_the_user_is_a_number_that_the_kubelet_can_check(image):
     assert last(image, "USER") == "65532:65532"
 
 
-def test_the_version_is_the_projects(image):
+def test_the_version_is_that_of_the_project(image):
     assert f"ARG VERSION={PROJECT['version']}" in instructions(image)
     assert 'org.opencontainers.image.version="${VERSION}"' in "\n".join(instructions(image))
     assert f'org.opencontainers.image.title="{image}"' in "\n".join(instructions(image))
@@ -64,7 +64,7 @@ def test_dependencies_come_from_the_constraints_and_an_extra_that_exists(image):
     assert set(extras) <= PROJECT["optional-dependencies"].keys()
 
 
-def test_nothing_in_it_is_a_secret_or_an_address_of_somebodys_registry(image):
+def test_a_dockerfile_contains_no_secret_and_no_private_registry(image):
     text = "\n".join(instructions(image))
 
     assert not re.search(r"password|token|secret|api_key|index-url|https?://|pip\.conf", text, re.IGNORECASE)
@@ -92,7 +92,7 @@ def test_jobs_that_name_no_image_run_in_the_one_of_this_version():
     assert OperatorSettings.model_fields["runner_image"].default.endswith(f"/runner:{PROJECT['version']}")
 
 
-def test_the_page_on_own_images_builds_on_the_one_of_this_version():
+def test_the_documented_custom_image_is_based_on_this_version():
     runners = re.findall(r"ARG RUNNER=(\S+)", PAGE.read_text("utf-8"))
 
     # No image is published: the page builds on the reader's own, at the version that this tree makes.

@@ -25,7 +25,7 @@ def status(**fields: Any) -> bytes:
         ("0", None, 1.0),
     ],
 )
-def test_retry_after_is_read_where_it_stands(header, details, seconds):
+def test_retry_after_is_read_from_header_or_status(header, details, seconds):
     error = error_of(429, status(details=details), request="GET pods", retry_after=header)
 
     assert isinstance(error, TooManyRequests)
@@ -52,7 +52,7 @@ def test_an_error_without_a_status_object_is_classified_by_its_code(raw):
     assert type(error_of(418, raw, request="r")) is Invalid
 
 
-def test_a_status_of_odd_types_does_no_harm():
+def test_a_status_with_unexpected_types_is_handled():
     error = error_of(429, status(reason=7, message=None, details=["x"], code="?"), request="r")
 
     assert isinstance(error, TooManyRequests)
@@ -66,11 +66,11 @@ def test_a_status_of_odd_types_does_no_harm():
         (400, 'admission webhook "x.example.com" does not support dry run'),
     ],
 )
-def test_a_policy_denies_whatever_code_it_chose(code, message):
+def test_a_denial_by_a_policy_is_recognized_with_any_code(code, message):
     assert type(error_of(code, status(message=message), request="POST pods")) is Denied
 
 
-def test_words_of_a_policy_within_a_value_deny_nothing():
+def test_policy_wording_inside_a_value_is_not_a_denial():
     message = 'Pod "a-1" is invalid: metadata.labels: Invalid value: "pods "x" is forbidden: no"'
 
     assert type(error_of(422, status(message=message), request="POST pods")) is Invalid
@@ -91,7 +91,7 @@ def test_the_message_of_an_error_is_the_servers_without_the_request(raw, words):
     assert message_of(error_of(403, raw, request="PATCH agentjobs default/a")) == words
 
 
-def test_words_that_no_server_said_stay_as_they_are():
+def test_other_messages_are_not_changed():
     assert (
         message_of(Conflict("AgentJob 'a' changes all the time; try again."))
         == "AgentJob 'a' changes all the time; try again."

@@ -16,7 +16,7 @@ def authority(tmp_path):
     return Authority(tmp_path, name="ca", now=NOW)
 
 
-def test_the_certificates_are_handed_on_as_they_are(authority):
+def test_the_certificates_are_passed_on_unchanged(authority):
     assert authorities.read(authority.certificate) == authority.certificate.read_text()
 
 
@@ -44,7 +44,7 @@ def test_an_invalid_certificate_bundle_is_refused(tmp_path, content, complaint):
     assert str(path) in str(refused.value)
 
 
-async def test_a_new_authority_is_noticed_and_half_of_one_is_not(authority, tmp_path):
+async def test_a_new_ca_bundle_is_loaded_and_a_partly_written_one_is_not(authority, tmp_path):
     path, contents = authority.certificate, []
     known = path.read_text()
     other = Authority(tmp_path, name="other", now=NOW).certificate.read_text()

@@ -28,7 +28,7 @@ def loader() -> Loader:
 
 
 @pytest.mark.parametrize(("seconds", "loads"), [(0, 0), (59, 0), (60, 1), (3600, 1)])
-async def test_a_minute_later_they_are_read_again(loader, seconds, loads):
+async def test_credentials_are_read_again_after_a_minute(loader, seconds, loads):
     time = [0.0]
     reload = Reload(loader, clock=lambda: time[0])
     time[0] = float(seconds)
@@ -39,7 +39,7 @@ async def test_a_minute_later_they_are_read_again(loader, seconds, loads):
     assert loader.loads == loads
 
 
-async def test_many_requests_at_once_read_them_once(loader):
+async def test_simultaneous_requests_read_credentials_once(loader):
     time = [0.0]
     reload = Reload(loader, clock=lambda: time[0])
     time[0] = 60.0
@@ -49,7 +49,7 @@ async def test_many_requests_at_once_read_them_once(loader):
     assert loader.loads == 1
 
 
-async def test_unreadable_ones_leave_the_former_in_place(loader):
+async def test_unreadable_credentials_do_not_replace_previous_ones(loader):
     time = [0.0]
     reload = Reload(loader, clock=lambda: time[0])
     configuration = {"token": "former"}

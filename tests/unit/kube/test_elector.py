@@ -43,7 +43,7 @@ async def acquired_at(elector: Elector) -> float:
     return now()
 
 
-async def test_a_lease_that_does_not_exist_is_made(api, elector):
+async def test_a_missing_lease_is_created(api, elector):
     await elector("a").acquire()
 
     assert spec(api) == {
@@ -55,12 +55,12 @@ async def test_a_lease_that_does_not_exist_is_made(api, elector):
     }
 
 
-async def test_before_the_lease_is_held_nothing_may_be_written(elector):
+async def test_writes_are_refused_before_the_lease_is_held(elector):
     with pytest.raises(LeaseLost, match="lease ns/lease: not held by a"):
         elector("a").held()
 
 
-async def test_of_two_that_start_together_one_leads(elector):
+async def test_one_of_two_operators_that_start_together_leads(elector):
     one, other = elector("a"), elector("b")
     waiting = [asyncio.create_task(e.acquire()) for e in (one, other)]
     await asyncio.sleep(5)
@@ -72,7 +72,7 @@ async def test_of_two_that_start_together_one_leads(elector):
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
-async def test_a_dead_holders_lease_is_taken_after_its_duration_whatever_the_clocks_say(elector, skew):
+async def test_the_lease_of_a_dead_holder_is_acquired_after_its_duration_with_any_clocks(elector, skew):
     await elector("dead", skew=skew).acquire()
     await asyncio.sleep(3)
 
@@ -81,7 +81,7 @@ async def test_a_dead_holders_lease_is_taken_after_its_duration_whatever_the_clo
     assert 3 + 15 <= took <= 3 + 15 + 2
 
 
-async def test_others_wait_at_least_as_long_as_the_holder_may_write(api):
+async def test_others_wait_at_least_as_long_as_the_holder_can_write(api):
     duration, deadline, retry = (timedelta(seconds=s) for s in (1.9, 1.8, 0.1))
     await Elector(
         api, namespace="ns", name="lease", identity="a", duration=duration, deadline=deadline, retry=retry
@@ -90,7 +90,7 @@ async def test_others_wait_at_least_as_long_as_the_holder_may_write(api):
     assert spec(api)["leaseDurationSeconds"] >= duration.total_seconds()
 
 
-async def test_a_holder_that_renews_is_left_alone(elector):
+async def test_the_lease_of_a_renewing_holder_is_not_acquired(elector):
     holder, standby = elector("a"), elector("b")
     await holder.acquire()
     renewing = asyncio.create_task(holder.run())
@@ -104,7 +104,7 @@ async def test_a_holder_that_renews_is_left_alone(elector):
         task.cancel()
 
 
-async def test_a_released_lease_is_taken_at_the_next_look(api, elector):
+async def test_a_released_lease_is_acquired_at_the_next_check(api, elector):
     holder = elector("a")
     await holder.acquire()
     waiting = asyncio.create_task(acquired_at(elector("b")))
@@ -131,7 +131,7 @@ async def test_a_released_leader_is_fenced_before_the_server_is_updated(api, ele
     await releasing
 
 
-async def test_a_release_that_hangs_is_given_up(api, elector):
+async def test_a_hanging_release_is_abandoned(api, elector):
     holder = elector("a")
     await holder.acquire()
     api.fault = lambda _verb: 3600.0
@@ -141,7 +141,7 @@ async def test_a_release_that_hangs_is_given_up(api, elector):
     assert now() == pytest.approx(3, abs=0.1)
 
 
-async def test_a_lease_is_released_though_a_renewal_that_was_given_up_arrived_after_all(api, elector):
+async def test_a_lease_is_released_even_if_an_abandoned_renewal_arrived(api, elector):
     holder = elector("a")
     await holder.acquire()
     lease = await api.get(_Lease, "ns", "lease")
@@ -152,7 +152,7 @@ async def test_a_lease_is_released_though_a_renewal_that_was_given_up_arrived_af
     assert spec(api)["holderIdentity"] == ""
 
 
-async def test_a_lease_that_was_not_renewed_in_time_is_released_all_the_same(api, elector):
+async def test_a_lease_that_was_not_renewed_in_time_is_still_released(api, elector):
     holder = elector("a")
     await holder.acquire()
     api.fault = lambda _verb: 3600.0
@@ -165,7 +165,7 @@ async def test_a_lease_that_was_not_renewed_in_time_is_released_all_the_same(api
     assert spec(api)["holderIdentity"] == ""
 
 
-async def test_a_lease_that_another_took_is_left_to_it(api, elector):
+async def test_a_lease_acquired_by_another_is_not_released(api, elector):
     holder = elector("a")
     await holder.acquire()
     lease = await api.get(_Lease, "ns", "lease")
@@ -177,7 +177,7 @@ async def test_a_lease_that_another_took_is_left_to_it(api, elector):
     assert spec(api)["holderIdentity"] == "b"
 
 
-async def test_without_a_renewal_writes_end_before_others_may_take_over(api, elector):
+async def test_without_a_renewal_writes_end_before_others_can_take_over(api, elector):
     holder = elector("a")
     await holder.acquire()
 
@@ -219,7 +219,7 @@ async def test_a_short_outage_is_survived(api, elector):
     renewing.cancel()
 
 
-async def test_a_process_that_was_stopped_wakes_up_fenced(elector):
+async def test_a_paused_process_is_fenced_when_it_resumes(elector):
     stopped = 0.0
     holder = elector("a", clock=lambda: now() + stopped)
     await holder.acquire()
@@ -231,7 +231,7 @@ async def test_a_process_that_was_stopped_wakes_up_fenced(elector):
         holder.held()
 
 
-async def test_a_lease_taken_by_another_is_lost_at_once(api, elector):
+async def test_a_lease_acquired_by_another_is_lost_immediately(api, elector):
     holder = elector("a")
     await holder.acquire()
     lease = await api.get(_Lease, "ns", "lease")
@@ -250,7 +250,7 @@ class _Lease:
     kind = "Lease"
 
 
-async def test_a_stranger_who_labels_the_lease_does_not_end_the_leadership(api, elector):
+async def test_a_label_added_to_the_lease_does_not_end_the_leadership(api, elector):
     holder = elector("a")
     await holder.acquire()
     renewing = asyncio.create_task(holder.run())
@@ -264,7 +264,7 @@ async def test_a_stranger_who_labels_the_lease_does_not_end_the_leadership(api, 
     renewing.cancel()
 
 
-async def test_a_lease_deleted_by_hand_is_made_again(api, elector):
+async def test_a_manually_deleted_lease_is_created_again(api, elector):
     holder = elector("a")
     await holder.acquire()
     renewing = asyncio.create_task(holder.run())
@@ -276,7 +276,7 @@ async def test_a_lease_deleted_by_hand_is_made_again(api, elector):
     renewing.cancel()
 
 
-async def test_missing_rights_end_the_wait(api, elector):
+async def test_missing_permissions_end_the_wait(api, elector):
     def refuse(_verb: str) -> float | None:
         raise Denied("leases is forbidden")
 
@@ -287,7 +287,7 @@ async def test_missing_rights_end_the_wait(api, elector):
     assert now() == pytest.approx(60, abs=2.1)
 
 
-async def test_a_server_that_has_not_read_its_roles_yet_is_waited_for(api, elector):
+async def test_a_refusal_by_a_starting_api_server_is_retried(api, elector):
     def begin(_verb: str) -> float | None:
         if now() < 40 or 60 <= now() < 100:
             raise Denied("leases is forbidden")
@@ -300,7 +300,7 @@ async def test_a_server_that_has_not_read_its_roles_yet_is_waited_for(api, elect
     assert await acquired_at(elector("a")) == pytest.approx(100, abs=2.1)
 
 
-async def test_an_api_server_that_is_away_is_waited_for(api, elector):
+async def test_the_elector_waits_for_an_unavailable_api_server(api, elector):
     def away(_verb: str) -> float | None:
         if now() < 30:
             raise Unavailable("connection refused")
@@ -312,7 +312,7 @@ async def test_an_api_server_that_is_away_is_waited_for(api, elector):
 
 
 @pytest.mark.parametrize("seconds", [(15, 15, 2), (15, 10, 10), (10, 15, 2)])
-async def test_times_that_cannot_work_are_refused(api, seconds):
+async def test_inconsistent_times_are_refused(api, seconds):
     duration, deadline, retry = (timedelta(seconds=s) for s in seconds)
 
     with pytest.raises(ValueError, match="retry < deadline < duration"):

@@ -38,7 +38,7 @@ SAMPLES = samples()
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_asks_for_metrics_and_labels_that_exist(panel):
+def test_a_panel_uses_existing_metrics_and_labels(panel):
     for target in panel["targets"]:
         asked = re.findall(r"(agentjobs_\w+)\{([^}]*)\}", target["expr"])
         grouped = {label for found in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in found.split(", ")}
@@ -54,7 +54,7 @@ def test_a_panel_asks_for_metrics_and_labels_that_exist(panel):
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_each_process_is_on_it(process):
+def test_each_process_has_a_panel(process):
     asked = {
         name for panel in PANELS for target in panel["targets"] for name in re.findall(r"agentjobs_\w+", target["expr"])
     }
@@ -65,7 +65,7 @@ def test_each_process_is_on_it(process):
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_says_what_it_shows_and_takes_the_chosen_data_source(panel):
+def test_a_panel_has_a_description_and_uses_the_selected_data_source(panel):
     assert panel["description"].endswith(".")
     assert panel["title"]
     assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
@@ -73,7 +73,7 @@ def test_a_panel_says_what_it_shows_and_takes_the_chosen_data_source(panel):
     assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in sources)
 
 
-def test_grafana_10_takes_it_into_any_installation():
+def test_grafana_10_can_import_the_dashboard():
     first, second = BOARD["templating"]["list"]
 
     assert BOARD["schemaVersion"] == 38
@@ -83,14 +83,14 @@ def test_grafana_10_takes_it_into_any_installation():
     assert "uid" not in BOARD
 
 
-def test_it_has_only_fields_that_grafana_reads():
+def test_the_dashboard_has_only_fields_that_grafana_reads():
     panels = BOARD["panels"]
 
     assert [one["title"] for one in panels if set(one) - OF_PANEL[one["type"]]] == []
     assert [one["title"] for one in PANELS for target in one["targets"] if set(target) - OF_TARGET] == []
 
 
-def test_each_variable_that_it_uses_is_declared():
+def test_each_used_variable_is_declared():
     declared = {one["name"] for one in BOARD["templating"]["list"]}
     used = set(re.findall(r"\$\{?(\w+)", FILE.read_text()))
 
@@ -107,7 +107,7 @@ def test_a_panel_names_its_queries_and_orders_its_thresholds(panel):
     assert steps[1:] == sorted(set(steps[1:]))
 
 
-def test_panels_have_their_own_ids_and_places():
+def test_panels_have_unique_ids_and_positions():
     places = [one["gridPos"] for one in BOARD["panels"]]
 
     assert len({one["id"] for one in BOARD["panels"]}) == len(BOARD["panels"])

@@ -15,13 +15,13 @@ def test_without_headers_the_caller_acts_as_themselves():
     assert impersonation_of(given(("authorization", "Bearer t"), ("x-impersonate-user", "ann"))) is None
 
 
-def test_a_user_and_groups_in_any_case_and_order():
+def test_headers_of_a_user_and_groups_can_have_any_case_and_order():
     headers = given(("IMPERSONATE-USER", "ann"), ("impersonate-group", "b"), ("Impersonate-Group", "a"))
 
     assert impersonation_of(headers) == Impersonation("ann", ("a", "b"))
 
 
-def test_a_group_named_twice_is_one_and_the_group_of_everybody_is_the_api_servers_to_add():
+def test_a_repeated_group_is_sent_once_and_the_group_of_authenticated_users_is_not_sent():
     groups = [("impersonate-group", name) for name in ("a", "system:authenticated", "a")]
 
     found = impersonation_of(given(("impersonate-user", "ann"), *groups))
@@ -30,7 +30,7 @@ def test_a_group_named_twice_is_one_and_the_group_of_everybody_is_the_api_server
 
 
 @pytest.mark.parametrize("name", ["zoë@example.com", "Иван", "oidc:https://issuer/#42", "a b", "%C3%AB"])
-def test_names_are_utf_8_and_taken_as_they_are(name):
+def test_names_are_utf_8_and_not_changed(name):
     assert impersonation_of(given(("impersonate-user", name))).user == name
 
 
@@ -55,7 +55,7 @@ def test_names_are_utf_8_and_taken_as_they_are(name):
         pytest.param([("impersonate-user", "a"), *[("impersonate-group", str(n)) for n in range(MAX_GROUPS + 1)]]),
     ],
 )
-def test_what_cannot_be_meant_or_could_be_meant_otherwise_is_400(headers):
+def test_invalid_and_ambiguous_headers_are_400(headers):
     with pytest.raises(Problem) as refused:
         impersonation_of(given(*headers))
 
@@ -75,7 +75,7 @@ def test_system_users_cannot_be_impersonated(name, as_group):
     assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
 
 
-def test_the_group_of_all_authenticated_users_is_no_user():
+def test_the_group_of_all_authenticated_users_is_refused_as_a_user():
     with pytest.raises(Problem) as refused:
         impersonation_of(given(("impersonate-user", "system:authenticated")))
 

@@ -68,7 +68,7 @@ def test_the_page_lists_every_metric_with_type_and_labels(process, made):
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_an_alert_asks_for_metrics_and_labels_that_exist_and_is_on_the_page(rule):
+def test_an_alert_uses_existing_metrics_and_labels_and_is_documented(rule):
     listed = {}
     for process in ("operator", "gateway", "model proxy", "notifier"):
         listed |= documented(process)
@@ -85,14 +85,14 @@ def test_an_alert_asks_for_metrics_and_labels_that_exist_and_is_on_the_page(rule
     assert f"| `{rule['alert']}` |" in PAGE.read_text()
 
 
-def test_verdicts_that_alerts_name_exist():
+def test_verdicts_in_alerts_exist():
     (rule,) = (rule for rule in ALERTS if rule["alert"] == "AgentJobsAttemptsFailing")
     named = set(re.findall(r'verdict=~"([^"]*)"', rule["expr"]))
 
     assert named == {f"{Verdict.RETRY}|{Verdict.FAIL}"}
 
 
-def test_a_reason_that_is_not_ours_is_folded(metrics):
+def test_an_unknown_reason_is_counted_as_other(metrics):
     metrics.attempt("Fail", "ToolError")
     metrics.attempt("Fail", "user-chosen-1")
     metrics.attempt("Fail", "user-chosen-2")
@@ -101,7 +101,7 @@ def test_a_reason_that_is_not_ours_is_folded(metrics):
     assert value(metrics, "agentjobs_attempts_total", verdict="Fail", reason="Other") == 2
 
 
-def test_a_success_is_no_other_reason(metrics):
+def test_a_success_is_not_counted_as_other(metrics):
     metrics.attempt("Succeed", "")
 
     assert value(metrics, "agentjobs_attempts_total", verdict="Succeed", reason="ResultAccepted") == 1
@@ -126,7 +126,7 @@ def test_queues_of_the_installation_count_by_name():
     assert value(metrics, "agentjobs_queue_wait_seconds_count", queue="critical") == 1
 
 
-def test_every_kind_that_the_operator_may_write_is_counted_by_its_name(metrics):
+def test_every_kind_that_the_operator_can_write_is_counted_by_its_name(metrics):
     kinds = {known.plural: known.kind for known in vars(resources).values() if isinstance(known, Resource)}
     written = {
         kinds[name.partition("/")[0]]
@@ -161,13 +161,13 @@ def test_every_write_counts_and_failed_ones_twice(metrics, code, errors):
 @pytest.mark.parametrize(
     ("failure", "outcome"), [(None, "ok"), (Conflict("x"), "conflict"), (Unavailable("x"), "error")]
 )
-def test_reconciles_are_told_apart_by_their_outcome(metrics, failure, outcome):
+def test_reconciles_are_counted_by_outcome(metrics, failure, outcome):
     metrics.reconciled(0.1, failure)
 
     assert value(metrics, "agentjobs_reconcile_seconds_count", outcome=outcome) == 1
 
 
-def test_a_watchs_age_grows_while_it_is_silent():
+def test_the_age_of_a_watch_grows_while_it_is_silent():
     time = [100.0]
     metrics = Metrics(clock=lambda: time[0])
     assert metrics.watch_age("Pod") == float("inf")

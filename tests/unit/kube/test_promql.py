@@ -28,12 +28,12 @@ def filled(expression):
 
 
 @pytest.mark.parametrize("expression", [*QUERIES.values(), *RULES.values()], ids=[*QUERIES, *RULES])
-def test_a_query_is_promql_without_a_variable_that_grafana_does_not_know(expression):
+def test_a_query_is_valid_promql_with_known_variables(expression):
     assert "$" not in filled(expression)
     assert promql_parser.parse(filled(expression)).prettify()
 
 
 @pytest.mark.parametrize("wrong", ["sum(rate(agentjobs_starts_total)", "rate(agentjobs_leader)", "sum by (x ("])
-def test_the_parser_refuses_what_prometheus_would(wrong):
+def test_the_parser_refuses_what_prometheus_refuses(wrong):
     with pytest.raises(ValueError, match=r"."):
         promql_parser.parse(wrong)

@@ -39,7 +39,7 @@ def events(api: Any) -> list[dict[str, Any]]:
     return [obj for (kind, _), obj in api.objects.items() if kind == "Event"]
 
 
-async def test_an_event_says_who_what_and_when(api):
+async def test_an_event_has_its_object_reason_and_time(api):
     async with recording(api) as recorder:
         recorder.record(about(), "Normal", "Started", "Pod hello-1 was made.")
         assert await recorder.flush(seconds=5)
@@ -65,7 +65,7 @@ async def test_an_event_says_who_what_and_when(api):
     }
 
 
-async def test_repetition_is_counted_not_repeated(api):
+async def test_repeated_events_are_counted(api):
     async with recording(api) as recorder:
         for _ in range(3):
             recorder.record(about(), "Warning", "Failed", "no")
@@ -76,7 +76,7 @@ async def test_repetition_is_counted_not_repeated(api):
     assert (event["count"], event["lastTimestamp"]) == (3, "2026-01-01T00:00:20Z")
 
 
-async def test_what_repeats_before_it_is_written_is_one_write(api):
+async def test_repetitions_before_the_write_are_one_write(api):
     async with recording(api) as recorder:
         for _ in range(50):
             recorder.record(about(), "Warning", "Failed", "no")
@@ -86,7 +86,7 @@ async def test_what_repeats_before_it_is_written_is_one_write(api):
     assert events(api)[0]["count"] == 50
 
 
-async def test_a_restart_goes_on_counting(api):
+async def test_counting_continues_after_a_restart(api):
     for _ in range(2):
         async with recording(api) as recorder:
             recorder.record(about(), "Warning", "Failed", "no")
@@ -96,7 +96,7 @@ async def test_a_restart_goes_on_counting(api):
     assert event["count"] == 2
 
 
-async def test_an_expired_event_is_made_anew(api):
+async def test_an_expired_event_is_created_again(api):
     async with recording(api) as recorder:
         recorder.record(about(), "Warning", "Failed", "no")
         await recorder.flush(seconds=5)
@@ -126,7 +126,7 @@ async def test_different_things_are_different_events(api, other):
     assert len(events(api)) == 2
 
 
-async def test_an_object_has_a_budget_that_comes_back(api):
+async def test_the_event_budget_of_an_object_is_refilled(api):
     async with recording(api) as recorder:
         for number in range(30):
             recorder.record(about(), "Normal", "Snoozed", f"until {number}")
@@ -161,7 +161,7 @@ async def test_the_rate_is_bounded(api):
     assert len(events(api)) == 200
 
 
-async def test_an_outage_is_waited_for(api):
+async def test_events_are_written_after_an_outage(api):
     loop = asyncio.get_running_loop()
 
     def away(_verb: str) -> float | None:
@@ -179,7 +179,7 @@ async def test_an_outage_is_waited_for(api):
     assert [event["count"] for event in events(api)] == [2]
 
 
-async def test_a_long_outage_costs_the_event_not_the_recorder(api):
+async def test_a_long_outage_loses_events_and_does_not_end_the_recorder(api):
     def away(_verb: str) -> float | None:
         raise Unavailable("connection refused")
 
@@ -195,7 +195,7 @@ async def test_a_long_outage_costs_the_event_not_the_recorder(api):
     assert len(events(api)) == 1
 
 
-async def test_a_server_that_says_when_is_obeyed(api):
+async def test_a_retry_delay_of_the_server_is_used(api):
     loop = asyncio.get_running_loop()
 
     def slow_down(_verb: str) -> float | None:
@@ -211,7 +211,7 @@ async def test_a_server_that_says_when_is_obeyed(api):
     assert loop.time() == pytest.approx(7, abs=0.1)
 
 
-async def test_missing_rights_are_not_insisted_on(api):
+async def test_a_write_without_permission_is_not_retried(api):
     def refuse(_verb: str) -> float | None:
         raise Denied("events is forbidden")
 
@@ -223,7 +223,7 @@ async def test_missing_rights_are_not_insisted_on(api):
     assert (len(api.calls), recorder.dropped) == (1, 1)
 
 
-async def test_what_is_too_long_for_the_server_is_cut(api):
+async def test_texts_above_the_servers_limits_are_truncated(api):
     async with recording(api) as recorder:
         recorder.record(about("j" * 253), "Normal", "R" * 200, "m" * 5000)
         await recorder.flush(seconds=5)
@@ -232,7 +232,7 @@ async def test_what_is_too_long_for_the_server_is_cut(api):
     assert (len(event["metadata"]["name"]), len(event["reason"]), len(event["message"])) == (253, 128, 1024)
 
 
-async def test_a_full_recorder_keeps_failures_and_drops_what_is_normal(api):
+async def test_a_full_recorder_keeps_warnings_and_drops_normal_events(api):
     async with recording(api, pending=3) as recorder:
         for number in range(3):
             recorder.record(about(f"job-{number}"), "Normal", "WaitingForSlot", "x")
@@ -253,7 +253,7 @@ async def test_a_full_recorder_keeps_the_oldest_failures(api):
     assert [event["involvedObject"]["name"] for event in events(api)] == ["job-0", "job-1"]
 
 
-async def test_an_object_that_has_spent_its_events_can_still_tell_its_failure(api):
+async def test_an_object_without_budget_can_still_record_its_failure(api):
     async with recording(api) as recorder:
         for number in range(30):
             recorder.record(about(), "Normal", "WaitingForSlot", f"place {number}")

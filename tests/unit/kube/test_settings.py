@@ -17,7 +17,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"AGENTJOBS_{name}", raising=False)
 
 
-def test_defaults_serve_the_whole_cluster_from_within():
+def test_defaults_are_for_the_whole_cluster_from_inside_of_it():
     settings = operator_settings()
 
     assert (settings.kubeconfig, settings.namespaces, settings.leader_elect) == (None, (), True)
@@ -39,7 +39,7 @@ def test_the_environment_is_read(monkeypatch):
     assert settings.runner_resources == {"limits": {"memory": "2Gi"}}
 
 
-def test_where_the_gateway_is_is_read_as_rules(monkeypatch):
+def test_the_location_of_the_gateway_is_read_as_egress_rules(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_GATEWAY_EGRESS", '[{"to": [{"podSelector": {}}], "ports": [{"port": 8443}]}]')
 
     settings = operator_settings()
@@ -54,7 +54,7 @@ def test_an_empty_variable_is_unset(monkeypatch):
     assert operator_settings().kubeconfig is None
 
 
-def test_arguments_win_over_the_environment(monkeypatch):
+def test_arguments_override_the_environment(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_WORKERS", "4")
 
     assert operator_settings(workers=8).workers == 8
@@ -74,7 +74,7 @@ def test_arguments_win_over_the_environment(monkeypatch):
         ("RUNNER_IMAGE_PULL_POLICY", "Sometimes", "'Always', 'IfNotPresent' or 'Never'"),
     ],
 )
-def test_a_wrong_value_is_named_by_its_variable(monkeypatch, name, value, complaint):
+def test_an_invalid_value_is_named_by_its_variable(monkeypatch, name, value, complaint):
     monkeypatch.setenv(f"AGENTJOBS_{name}", value)
 
     with pytest.raises(Misconfigured, match=f"settings: AGENTJOBS_{name}: .*{complaint}"):
@@ -88,7 +88,7 @@ def test_a_missing_variable_is_named(monkeypatch):
         gateway_settings()
 
 
-def test_all_problems_are_told_at_once(monkeypatch):
+def test_all_problems_are_reported_together(monkeypatch):
     monkeypatch.delenv("AGENTJOBS_GATEWAY_URL")
     monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
 
@@ -96,14 +96,14 @@ def test_all_problems_are_told_at_once(monkeypatch):
         operator_settings()
 
 
-def test_a_lease_that_cannot_work_is_refused(monkeypatch):
+def test_inconsistent_lease_settings_are_refused(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_LEASE_DEADLINE", "20s")
 
     with pytest.raises(Misconfigured, match="less than lease_duration"):
         operator_settings()
 
 
-def test_a_password_shows_nowhere(monkeypatch):
+def test_a_password_is_never_shown(monkeypatch):
     monkeypatch.setenv("AGENTJOBS_WORKERS", "0")
     assert "hunter2" not in repr(operator_settings(workers=1))
 
@@ -113,7 +113,7 @@ def test_a_password_shows_nowhere(monkeypatch):
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_certificate_needs_its_key():
+def test_a_certificate_requires_its_key():
     with pytest.raises(Misconfigured, match="tls_cert and tls_key must be set together"):
         gateway_settings(tls_cert=Path("cert.pem"))
 
