@@ -21,18 +21,18 @@ def test_a_reached_limit_is_named():
     assert (judged.fits, judged.limit) == (Fits.NO, "maxCostUSD")
 
 
-def test_the_last_call_may_cost_more_than_is_left_when_it_is_alone():
+def test_a_call_without_others_in_progress_can_cost_more_than_is_left():
     assert judge(Limits(cost=Decimal(2)), Spend(Decimal("1.9")), Spend(), Spend(Decimal(1), 0, 1)).fits is Fits.YES
 
 
-def test_a_call_waits_for_those_under_way_when_both_may_not_fit():
+def test_a_call_waits_for_calls_in_progress_if_both_do_not_fit():
     limits, under_way = Limits(cost=Decimal(2)), Spend(Decimal("1.5"), 0, 1)
 
     assert judge(limits, Spend(), under_way, Spend(Decimal(1), 0, 1)).fits is Fits.NOT_YET
 
 
 @given(limit=COSTS.filter(bool), calls=st.lists(st.tuples(COSTS, COSTS), min_size=1, max_size=30))
-def test_calls_at_once_go_beyond_the_limit_by_one_call_at_most(limit, calls):
+def test_simultaneous_calls_exceed_the_limit_by_one_call_at_most(limit, calls):
     limits, spent, under_way = Limits(cost=limit), Spend(), []
     for most, _ in calls:
         own = Spend(most, 0, 1)
@@ -44,7 +44,7 @@ def test_calls_at_once_go_beyond_the_limit_by_one_call_at_most(limit, calls):
 
 
 @given(SPENDS.filter(lambda spend: spend.llm_calls > 0))
-def test_limits_are_read_as_they_were_written(spend):
+def test_written_limits_are_read_back_unchanged(spend):
     limits = Limits(cost=spend.cost or None, tokens=spend.tokens or None, llm_calls=spend.llm_calls)
 
     assert Limits.read(limits.dump()) == limits

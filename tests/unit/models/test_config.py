@@ -63,7 +63,7 @@ def test_a_model_is_answered_by_the_provider_that_serves_it():
         ("text-embedding-004", Api.GEMINI, "gemini/text-embedding-004"),
     ],
 )
-def test_an_alias_or_an_apis_own_name_stands_for_a_model(asked, api, model):
+def test_an_alias_or_an_apis_own_name_is_resolved_to_a_model(asked, api, model):
     models = parse(
         GEMINI + "aliases: {team/fast: openai/gpt-5-mini, twice: team/fast, openai/fast: openai/gpt-5-nano}\n"
     )
@@ -85,14 +85,14 @@ def test_an_alias_or_an_apis_own_name_stands_for_a_model(asked, api, model):
         ("scripted/a/b", None, ErrorClass.MODEL_BAD_REQUEST),
     ],
 )
-def test_a_model_that_cannot_be_called_is_refused_with_its_class(asked, api, error):
+def test_a_model_that_cannot_be_called_is_refused_with_an_error_class(asked, api, error):
     refused = parse(GEMINI + "aliases: {team/fast: openai/gpt-5-mini}\n").resolve(asked, "default", api=api)
 
     assert isinstance(refused, Refusal)
     assert refused.error is error
 
 
-def test_without_a_provider_the_refusal_says_where_one_belongs():
+def test_the_refusal_without_a_provider_says_where_to_add_one():
     assert "models.yaml" in parse("").resolve("gemini-2.5-pro", "d").message
     assert "OPENAI_API_KEY" in from_environment({}).resolve("openai/gpt-5", "d").message
 
@@ -110,7 +110,7 @@ aliases: {team/big: openai/gpt-5}
 """
 
 
-def test_only_a_namespace_itself_uses_its_own_key():
+def test_the_key_of_a_namespace_is_used_only_by_it():
     models = parse(GEMINI + POLICY)
 
     assert keys(models.resolve("gemini-2.5-pro", "team-a-2")) == ["gemini/team-a"]
@@ -131,13 +131,13 @@ def test_only_a_namespace_itself_uses_its_own_key():
         ("default", "openai/gpt-5", None, True),
     ],
 )
-def test_a_namespace_asks_the_models_that_it_may(namespace, asked, api, allowed):
+def test_a_namespace_can_use_only_its_allowed_models(namespace, asked, api, allowed):
     answer = parse(GEMINI + POLICY).resolve(asked, namespace, api=api)
 
     assert isinstance(answer, Route) if allowed else answer.error is ErrorClass.MODEL_NOT_ALLOWED
 
 
-def test_a_fallback_is_of_what_the_namespace_may_ask():
+def test_a_fallback_is_used_only_if_the_namespace_can_use_it():
     text = GEMINI + POLICY + "fallbacks: [{model: openai/gpt-5, to: [openai/gpt-4.1, openai/gpt-5-mini], after: 20s}]\n"
 
     route = parse(text).resolve("openai/gpt-5", "default")
@@ -161,7 +161,7 @@ providers:
 """
 
 
-def test_every_limit_that_names_a_model_holds_for_each_key():
+def test_every_limit_that_names_a_model_applies_to_each_key():
     main, small = parse(LIMITED).resolve("gemini-2.5-pro", "d").candidates[0].keys
 
     assert [(quota.counts, quota.most, quota.window) for quota in main.quotas] == [
@@ -175,7 +175,7 @@ def test_every_limit_that_names_a_model_holds_for_each_key():
 
 
 @pytest.mark.parametrize("number", ["2000000", "2e+06", "2.0e+06", "2E6"])
-def test_a_large_number_is_read_however_helm_writes_it(number):
+def test_a_large_number_is_read_in_any_format_of_helm(number):
     text = f"providers: [{{name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{{tokensPerMinute: {number}}}]}}]"
 
     assert parse(text).resolve("openai/x", "d").candidates[0].keys[0].quotas[0].most == 2_000_000
@@ -187,7 +187,7 @@ def test_an_invalid_count_is_refused(number):
         parse(f"providers: [{{name: a, kind: OpenAI, baseUrl: 'http://x', limits: [{{tokensPerMinute: {number}}}]}}]")
 
 
-def test_a_group_of_models_shares_its_limit_and_keys_do_not():
+def test_models_of_a_group_share_a_limit_and_keys_do_not():
     models = parse(LIMITED)
     pro, flash = (models.resolve(name, "d").candidates[0].keys for name in ("gemini-2.5-pro", "gemini-2.5-flash"))
 
@@ -196,14 +196,14 @@ def test_a_group_of_models_shares_its_limit_and_keys_do_not():
     assert not {quota.bucket for quota in pro[0].quotas} & {quota.bucket for quota in pro[1].quotas}
 
 
-def test_a_host_of_ones_own_needs_no_key():
+def test_a_custom_host_needs_no_key():
     route = parse("providers: [{name: vllm, kind: OpenAI, baseUrl: 'http://vllm:8000/v1/'}]").resolve("openai/q", "d")
 
     assert route.candidates[0].provider.base_url == "http://vllm:8000/v1"
     assert [(key.name, key.source) for key in route.candidates[0].keys] == [("vllm/none", None)]
 
 
-def test_azure_has_a_header_and_a_version_of_its_own():
+def test_azure_has_its_own_header_and_version():
     text = "providers: [{name: a, kind: OpenAI, baseUrl: 'https://x.openai.azure.com/openai', keyHeader: api-key,"
     route = parse(text + " apiVersion: 2024-10-21, keys: [{name: m, file: /k}]}]").resolve("openai/gpt-5", "d")
 
@@ -343,7 +343,7 @@ FLAWS = [
 
 
 @pytest.mark.parametrize(("text", "line", "field", "words"), FLAWS, ids=[flaw[2] + flaw[3][:12] for flaw in FLAWS])
-def test_a_flaw_is_told_with_line_field_and_cure(text, line, field, words):
+def test_a_problem_is_reported_with_line_field_and_solution(text, line, field, words):
     with pytest.raises(Misconfigured) as refused:
         parse(text, "m.yaml")
 
@@ -351,7 +351,7 @@ def test_a_flaw_is_told_with_line_field_and_cure(text, line, field, words):
     assert told.startswith(f"m.yaml:{line}: {field}: " if field else f"m.yaml:{line}: ")
 
 
-def test_all_flaws_are_told_in_the_order_of_lines():
+def test_all_problems_are_reported_in_the_order_of_lines():
     with pytest.raises(Misconfigured) as refused:
         parse("aliases: {a: 1}\nproviders:\n- {name: a, kind: b}\n- {name: c}\nunknown: 1", "m.yaml")
 
@@ -376,7 +376,7 @@ SECRET = "sk-live-1234567890"
         f"{{name: a, kind: OpenAI, headers: {{X-A: '{SECRET}\\n'}}}}",
     ],
 )
-def test_a_key_in_the_wrong_place_is_not_repeated(provider):
+def test_a_key_in_the_wrong_place_is_not_shown(provider):
     with pytest.raises(Misconfigured) as refused:
         parse(f"providers: [{provider}]")
 
@@ -406,7 +406,7 @@ TREES = st.recursive(
 
 
 @given(TREES)
-def test_whatever_a_file_has_it_is_read_or_refused_without_a_key(tree):
+def test_any_file_is_read_or_refused_without_showing_a_key(tree):
     try:
         models = parse(yaml.safe_dump(tree))
     except Misconfigured as refused:
@@ -446,7 +446,7 @@ def test_a_key_is_read_again_each_time(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b" \n", b"\xff\xfe", b"a" * 70_000, b"aaa\naaa", b"aaa\0", b"\xef\xbb\xbfaaa", None]
 )
-def test_a_file_without_a_key_is_named_and_its_content_is_not(tmp_path, content):
+def test_an_invalid_key_file_is_named_and_its_content_is_not_shown(tmp_path, content):
     file = tmp_path / "key"
     if content is not None:
         file.write_bytes(content)
@@ -458,7 +458,7 @@ def test_a_file_without_a_key_is_named_and_its_content_is_not(tmp_path, content)
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "a space", "\ufeffmark", "k\r\nX-Other: y"])
-def test_a_variable_that_cannot_be_a_key_is_named_and_its_value_is_not(value):
+def test_an_invalid_key_variable_is_named_and_its_value_is_not_shown(value):
     source = from_environment({"OPENAI_API_KEY": value}).resolve("openai/x", "d").candidates[0].keys[0].source
 
     with pytest.raises(Misconfigured, match="OPENAI_API_KEY") as failed:
@@ -466,7 +466,7 @@ def test_a_variable_that_cannot_be_a_key_is_named_and_its_value_is_not(value):
     assert value not in str(failed.value)
 
 
-def test_a_fallback_and_an_alias_hold_for_a_model_by_whichever_of_its_names():
+def test_a_fallback_and_an_alias_apply_to_all_names_of_a_model():
     models = parse(
         GEMINI
         + "aliases: {fast: gemini/gemini-2.5-flash}\n"
@@ -489,21 +489,21 @@ def test_a_fallback_and_an_alias_hold_for_a_model_by_whichever_of_its_names():
         ({"ANTHROPIC_AUTH_TOKEN": "t"}, "anthropic/x", "https://api.anthropic.com", "t"),
     ],
 )
-def test_the_environment_names_providers_as_their_clients_do(environ, model, base, key):
+def test_the_environment_variables_are_those_of_the_providers_clients(environ, model, base, key):
     candidate = from_environment(environ).resolve(model, "d").candidates[0]
 
     assert candidate.provider.base_url == base
     assert [one.source and one.source.read() for one in candidate.keys] == [key]
 
 
-def test_a_token_of_anthropic_goes_into_the_header_of_tokens():
+def test_a_token_of_anthropic_is_sent_in_the_authorization_header():
     of = from_environment
 
     assert of({"ANTHROPIC_AUTH_TOKEN": "t"}).providers[0].key_header == "Authorization"
     assert of({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_AUTH_TOKEN": "t"}).providers[0].key_header == "x-api-key"
 
 
-def test_the_environment_can_mean_vertex(tmp_path):
+def test_the_environment_can_select_vertex(tmp_path):
     environ = {"GOOGLE_GENAI_USE_VERTEXAI": "True", "GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_API_KEY": "k"}
     file = tmp_path / "account.json"
     file.write_text("{}")
@@ -521,7 +521,7 @@ def test_the_environment_can_mean_vertex(tmp_path):
     assert given.candidates[0].keys[0].source.read() == "{}"
 
 
-def test_the_newer_name_of_vertex_wins_also_where_it_says_no():
+def test_the_newer_variable_of_vertex_has_precedence_even_if_it_is_false():
     both = {"GOOGLE_GENAI_USE_ENTERPRISE": "false", "GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_API_KEY": "k"}
     newer = {"GOOGLE_GENAI_USE_ENTERPRISE": "1", "GOOGLE_CLOUD_PROJECT": "p"}
 
@@ -539,14 +539,14 @@ def test_the_newer_name_of_vertex_wins_also_where_it_says_no():
         ),
     ],
 )
-def test_a_variable_that_cannot_be_meant_is_named(environ, variable):
+def test_an_invalid_variable_is_named(environ, variable):
     with pytest.raises(Misconfigured, match=f"^{variable}: ") as refused:
         from_environment(environ)
 
     assert SECRET not in str(refused.value)
 
 
-def test_nothing_that_people_are_told_has_a_key_or_its_file():
+def test_descriptions_for_users_contain_no_key_and_no_key_file():
     models = from_environment({"OPENAI_API_KEY": SECRET})
     filed = parse(GEMINI + POLICY)
 
@@ -563,7 +563,7 @@ def test_nothing_that_people_are_told_has_a_key_or_its_file():
         ("x-closed", ["gemini/main"], []),
     ],
 )
-def test_a_namespace_is_told_the_keys_that_it_uses(namespace, gemini, allowed):
+def test_the_description_for_a_namespace_has_the_keys_that_it_uses(namespace, gemini, allowed):
     models = parse(GEMINI + POLICY)
     told = report_for(json.loads(json.dumps(models.report(TODAY))), namespace)
 
@@ -574,7 +574,7 @@ def test_a_namespace_is_told_the_keys_that_it_uses(namespace, gemini, allowed):
     assert (keys(route) if isinstance(route, Route) else []) in (gemini, [])
 
 
-def test_people_are_told_the_prices_of_models_that_are_served_today():
+def test_descriptions_have_todays_prices_of_served_models():
     told = parse(GEMINI + "prices: [{models: [openai/own], input: '0.5', output: 1}]").report(TODAY)["prices"]
     named = {name: one for one in told for name in one["models"]}
 
@@ -585,12 +585,12 @@ def test_people_are_told_the_prices_of_models_that_are_served_today():
     assert not [name for name in named if name.startswith("anthropic/")]
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     with pytest.raises(Misconfigured, match=r"models\.yaml"):
         read(tmp_path / "models.yaml")
 
 
-def test_the_file_goes_before_the_environment(tmp_path):
+def test_the_file_has_precedence_over_the_environment(tmp_path):
     file = tmp_path / "models.yaml"
     file.write_text(GEMINI)
 
@@ -598,7 +598,7 @@ def test_the_file_goes_before_the_environment(tmp_path):
     assert [provider.name for provider in installed(None, {"ANTHROPIC_API_KEY": "k"}).providers] == ["anthropic"]
 
 
-def test_a_job_without_a_budget_has_five_hundred_calls_unless_the_file_says_otherwise():
+def test_the_default_budget_is_five_hundred_calls_unless_the_file_sets_it():
     assert [
         parse(text).max_llm_calls for text in ("", "defaults: {maxLLMCalls: 9}", "defaults: {maxLLMCalls: null}")
     ] == [
@@ -615,7 +615,7 @@ def test_every_field_is_in_the_reference(form):
     assert [field.alias for field in form.model_fields.values() if not re.search(rf"\b{field.alias}\b", text)] == []
 
 
-def test_the_example_of_the_reference_is_a_file_of_models():
+def test_the_example_of_the_reference_is_a_valid_models_file():
     example = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text("utf-8"), re.DOTALL)[0]
 
     models = parse(example)

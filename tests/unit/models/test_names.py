@@ -24,7 +24,7 @@ NAMES = ["".join(signs) for size in range(6) for signs in itertools.product("ab/
         "a",
     ],
 )
-def test_names_that_providers_have_are_legal(name):
+def test_names_of_providers_are_valid(name):
     assert check(name) == name
 
 
@@ -49,7 +49,7 @@ def test_names_that_providers_have_are_legal(name):
         "a/.",
     ],
 )
-def test_names_that_would_leave_their_place_in_a_path_are_refused(name):
+def test_names_that_would_change_a_path_are_refused(name):
     with pytest.raises(ValueError, match="is not a model name"):
         check(name)
 
@@ -72,12 +72,12 @@ def test_an_own_name_has_one_canonical_name_and_back(api, own, name):
 
 
 @pytest.mark.parametrize("name", ["scripted/a/b", "gpt-5", "team/fast", "gemini", "gemini-", "openai/", "mistral/x"])
-def test_other_names_speak_no_api(name):
+def test_other_names_have_no_api(name):
     assert api_of(name) is None
 
 
 @given(TEXTS, TEXTS)
-def test_patterns_meet_when_some_name_matches_both(one, other):
+def test_patterns_overlap_if_a_name_matches_both(one, other):
     both = any(fnmatchcase(name, one.text) and fnmatchcase(name, other.text) for name in NAMES)
 
     # Five signs each: where they meet at all, a name of at most five letters shows it, or one longer than we try.
@@ -86,7 +86,7 @@ def test_patterns_meet_when_some_name_matches_both(one, other):
 
 
 @given(st.text("ab/", min_size=1, max_size=4), TEXTS)
-def test_a_plain_name_meets_the_patterns_that_match_it(name, pattern):
+def test_a_plain_name_overlaps_with_the_patterns_that_match_it(name, pattern):
     assert Pattern(name).meets(pattern) == pattern.matches(name)
 
 

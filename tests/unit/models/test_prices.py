@@ -35,7 +35,7 @@ def tokens(draw):
 
 
 @given(prices(), tokens())
-def test_a_call_never_costs_more_than_the_most_it_may(price, used):
+def test_a_call_never_costs_more_than_its_maximum(price, used):
     assert 0 <= price.cost(used) <= price.most(used.input, used.output)
 
 
@@ -47,18 +47,18 @@ def test_more_tokens_never_cost_less(price, used, more):
 
 
 @given(AMOUNTS, tokens())
-def test_no_part_is_counted_twice(amount, used):
+def test_no_tokens_are_counted_twice(amount, used):
     same = Price(Rates(*[amount] * 6))
 
     assert same.cost(used) == amount * used.total / MILLION
 
 
 @given(prices(), st.builds(Tokens, *[st.integers(-(2**40), 2**40)] * 6))
-def test_counts_that_contradict_each_other_still_cost_something_sensible(price, absurd):
+def test_contradictory_counts_have_a_plausible_cost(price, absurd):
     assert 0 <= price.cost(absurd) <= price.most(max(0, absurd.input), max(0, absurd.output))
 
 
-def test_what_a_cache_wrote_and_answered_has_prices_of_its_own():
+def test_cache_writes_and_cache_reads_have_separate_prices():
     price = shipped().of("anthropic/claude-sonnet-4-5-20250929", TODAY)
 
     # What a proxy was once reported for: its bill said 0.05439, the proxy 0.091311.
@@ -67,7 +67,7 @@ def test_what_a_cache_wrote_and_answered_has_prices_of_its_own():
     assert price.cost(Tokens(1000, 0, cache_written=1000, cache_written_long=1000)) == Decimal("0.006")
 
 
-def test_a_large_input_makes_the_whole_call_dearer():
+def test_a_large_input_raises_the_price_of_the_whole_call():
     price = shipped().of("gemini-2.5-pro", TODAY)
 
     assert price.cost(Tokens(200_000, 1000)) == Decimal("0.26")
@@ -85,22 +85,22 @@ def test_a_large_input_makes_the_whole_call_dearer():
         ("scripted/answers/main", "0"),
     ],
 )
-def test_versions_of_a_model_have_its_price(model, input_price):
+def test_versions_of_a_model_have_the_same_price(model, input_price):
     assert shipped().of(model, TODAY).rates.input == Decimal(input_price)
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-5.9", "openai/gpt-5-image", "gemini-9-pro", "gpt-5", "llama", ""])
-def test_a_model_that_no_entry_names_has_no_price(model):
+def test_a_model_without_an_entry_has_no_price(model):
     assert shipped().of(model, TODAY) is None
 
 
-def test_no_two_entries_have_the_same_models_on_one_day():
+def test_no_two_entries_price_the_same_models_on_the_same_day():
     told = [name for entry in shipped().report([Pattern("*")], TODAY) for name in entry["models"]]
 
     assert len(told) == len(set(told)) > 50
 
 
-def test_a_price_holds_from_its_first_day_to_its_last():
+def test_a_price_applies_from_its_first_day_to_its_last():
     of = shipped().of
 
     assert of("gemini-4-carbon", date(2026, 11, 30)).rates.input == 2
@@ -108,14 +108,14 @@ def test_a_price_holds_from_its_first_day_to_its_last():
     assert of("gemini-4-carbon").rates.input == 4  # without a day, the price that lasts
 
 
-def test_every_price_that_ends_has_one_that_follows():
+def test_every_price_that_ends_has_a_successor():
     ending = [(name, price) for name in names() for price in [shipped().of(name, TODAY)] if price.until]
 
     assert ending
     assert all(shipped().of(name, date.fromordinal(price.until.toordinal() + 1)) for name, price in ending)
 
 
-def test_every_entry_that_ships_can_be_found_and_makes_sense():
+def test_every_included_entry_can_be_found_and_is_plausible():
     for name in names():
         price = shipped().of(name, TODAY)
         assert 0 < price.rates.cached_input <= price.rates.input, name
@@ -134,19 +134,19 @@ def table(text):
 ENTRY = '  - {{models: [{0}], input: "{1}", output: "2"}}\n'
 
 
-def test_the_most_exact_pattern_wins():
+def test_the_most_specific_pattern_applies():
     prices = table("".join(ENTRY.format(*row) for row in [('"a*"', 1), ("abc", 2), ('"ab*"', 3), ('"a?c*"', 4)]))
 
     assert [prices.of(name).rates.input for name in ("abc", "abd", "ax", "axc")] == [2, 3, 1, 4]
 
 
-def test_entries_of_an_installation_go_before_those_that_ship():
+def test_entries_of_an_installation_override_included_ones():
     own = table(ENTRY.format('"gemini-*"', "0.001"))._sources[0]
 
     assert with_overrides(entry for _, entry in own).of("gemini-2.5-pro", TODAY).rates.input == Decimal("0.001")
 
 
-def test_prices_are_the_digits_that_were_written():
+def test_prices_are_exact_decimals():
     prices = table("  - {models: [a], input: 0.1, output: 1e-2, cachedInput: 0}\n")
 
     assert prices.of("a").rates.input == Decimal("0.1")
@@ -179,23 +179,23 @@ def test_prices_are_the_digits_that_were_written():
         ("models: [a", "prices.yaml:3: is not YAML: expected"),
     ],
 )
-def test_a_typo_in_the_table_is_refused_with_its_line(entry, told):
+def test_a_mistake_in_the_table_is_refused_with_its_line(entry, told):
     with pytest.raises(Misconfigured) as refused:
         table(f"  - {{{entry}}}\n")
 
     assert told in str(refused.value)
 
 
-def test_all_flaws_are_told_at_once():
+def test_all_problems_are_reported_together():
     with pytest.raises(Misconfigured) as refused:
         table('  - models: [a]\n    input: x\n    output: "2"\n  - models: [b]\n    input: "1"\n    ouput: "2"\n')
 
     assert [line.split(":")[1] for line in str(refused.value).splitlines()] == ["4", "6", "8"]
 
 
-def test_an_empty_table_knows_nothing():
+def test_an_empty_table_has_no_prices():
     assert PriceTable().of("a") is None
 
 
-def test_a_gemini_model_costs_the_same_by_either_of_its_names():
+def test_a_gemini_model_has_the_same_price_by_both_names():
     assert shipped().of("gemini/gemini-2.5-flash") == shipped().of("gemini-2.5-flash") is not None

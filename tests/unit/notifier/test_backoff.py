@@ -22,12 +22,12 @@ _waited = st.timedeltas(timedelta(0), 2 * DAY)
         pytest.param(3 * DAY, None, id="given-up-after-three-days"),
     ],
 )
-def test_one_waits_as_long_again_as_it_has_waited(waited, next_one):
+def test_the_delay_equals_the_time_waited_so_far(waited, next_one):
     assert Backoff().wait(waited, retry_after=None, chance=0.5) == next_one
 
 
 @given(waited=_waited, chance=_chances, retry_after=st.none() | st.timedeltas(timedelta(0), 2 * DAY))
-def test_no_wait_is_longer_than_the_longest_or_shorter_than_asked(waited, chance, retry_after):
+def test_a_delay_is_within_its_maximum_and_the_requested_minimum(waited, chance, retry_after):
     wait = Backoff().wait(waited, retry_after=retry_after, chance=chance)
 
     assert timedelta(seconds=4) <= wait <= HOUR
@@ -42,11 +42,11 @@ def test_a_notification_is_tried_less_than_a_hundred_times_in_three_days():
     assert 70 < tries < 100
 
 
-def test_a_sink_that_answers_has_room_for_as_many_as_it_may_have():
+def test_a_healthy_sink_has_its_full_concurrency():
     assert Breaker().room(0.0, concurrency=4, under_way=1) == 3
 
 
-def test_a_sink_that_fails_time_after_time_is_left_alone_and_then_asked_with_one():
+def test_a_repeatedly_failing_sink_is_paused_and_then_probed_with_one_request():
     breaker = Breaker()
     for _ in range(OPENS_AFTER):
         breaker.failed(100.0)
@@ -58,7 +58,7 @@ def test_a_sink_that_fails_time_after_time_is_left_alone_and_then_asked_with_one
     assert breaker.room(106.0, concurrency=4, under_way=0) == 4
 
 
-def test_a_sink_is_left_alone_for_as_long_as_it_asks_but_an_hour_at_most():
+def test_a_sink_is_paused_for_its_requested_delay_of_at_most_an_hour():
     breaker = Breaker()
     breaker.failed(0.0, retry_after=90 * SECOND)
     soon = breaker.room(89.0, concurrency=4, under_way=0), breaker.room(91.0, concurrency=4, under_way=0)
@@ -69,7 +69,7 @@ def test_a_sink_is_left_alone_for_as_long_as_it_asks_but_an_hour_at_most():
 
 
 @given(failures=st.integers(0, 10**6))
-def test_a_sink_that_is_back_waits_for_five_minutes_at_most(failures):
+def test_a_failing_sink_is_paused_for_at_most_five_minutes(failures):
     breaker = Breaker(failures)
     breaker.failed(0.0)
 

@@ -34,7 +34,7 @@ def test_the_signature_is_that_of_the_standards_test_vector():
     assert messages.signature([KEY], **VECTOR) == SIGNATURE
 
 
-def test_there_is_a_signature_for_each_key_while_keys_change():
+def test_a_message_has_a_signature_for_each_key_during_a_rotation():
     assert messages.signature([KEY, b"x" * 24], **VECTOR).split(" ")[0] == SIGNATURE
     assert len(messages.signature([KEY, b"x" * 24], **VECTOR).split(" ")) == 2
 
@@ -53,21 +53,21 @@ def test_a_cloud_event_has_what_the_standard_requires(a_notification):
     assert event["data"]["outcome"] == "fixed"
 
 
-def test_each_try_says_the_same_under_the_same_id(a_notification):
+def test_each_try_has_the_same_content_and_id(a_notification):
     due = a_notification()
 
     assert messages.message_id(due) == "u-1-4"
     assert messages.body(due, Format.CLOUD_EVENTS, source="x") == messages.body(due, Format.CLOUD_EVENTS, source="x")
 
 
-def test_slack_is_told_why_a_job_failed(a_notification):
+def test_the_text_for_slack_has_the_reason_of_a_failure(a_notification):
     text = slack(a_notification("Failed", reason="ToolError", message="the disk is full", summary="half of it"))
 
     assert "*Failed* shop/triage-87 (ToolError: the disk is full)" in text
     assert text.endswith("> half of it")
 
 
-def test_a_model_cannot_write_commands_of_slack(a_notification):
+def test_a_models_text_cannot_contain_commands_of_slack(a_notification):
     text = slack(a_notification("Failed", message="<!channel> & <https://evil.example|ok>", summary="<@U1>\n<!here>"))
 
     assert "<" not in text
@@ -85,18 +85,18 @@ def test_a_models_text_cannot_mention_users_or_embed_pictures(a_notification, sa
     assert text.replace("\u200b", "").count(said) == 2
 
 
-def test_an_address_stays_as_it_is(a_notification):
+def test_an_address_is_not_changed(a_notification):
     assert slack(a_notification(summary="ann@allied.example, @ann [1]!")).endswith("> ann@allied.example, @ann [1]!")
 
 
-def test_a_message_of_several_lines_cannot_tell_of_another_job(a_notification):
+def test_a_text_of_several_lines_cannot_imitate_another_message(a_notification):
     text = slack(a_notification("Failed", message="no)\n:white_check_mark: *Succeeded* shop/deploy\u2028x", summary=""))
 
     assert text.splitlines() == [text]
     assert text.startswith(":x: *Failed* shop/triage-87 (")
 
 
-def test_slack_fetches_no_link_that_a_model_wrote(a_notification):
+def test_links_in_a_models_text_are_not_unfurled_by_slack(a_notification):
     due = a_notification(summary="https://evil.example/?q=secret")
     told = json.loads(messages.body(due, Format.SLACK, source=""))
 
@@ -105,7 +105,7 @@ def test_slack_fetches_no_link_that_a_model_wrote(a_notification):
 
 @pytest.mark.parametrize("form", list(Format), ids=lambda form: form.value)
 @given(data=st.fixed_dictionaries({name: st.text(max_size=200) for name in ("summary", "message", "reason")}))
-def test_whatever_a_model_wrote_a_message_is_one_line_of_json(form, data):
+def test_any_message_is_one_line_of_json(form, data):
     due = Due("u", "chat", 1, "Failed", VECTOR["at"], data, 1, timedelta(0))
 
     body = messages.body(due, form, source="x")

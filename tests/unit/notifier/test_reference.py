@@ -10,7 +10,7 @@ from agentjobs.settings import NotifierSettings
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "sinks-file.md").read_text("utf-8")
 
 
-def test_the_example_is_a_file_of_sinks():
+def test_the_example_is_a_valid_sinks_file():
     (example,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
     assert [sink.name for sink in sinks_file.parse(example, "sinks-file.md").sinks] == ["chat", "audit"]

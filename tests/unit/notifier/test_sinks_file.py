@@ -37,7 +37,7 @@ def a_sink(**more):
     return "sinks:\n  -\n" + "".join(f"    {name}: {value}\n" for name, value in fields.items() if value is not None)
 
 
-def test_a_file_says_who_is_told_and_how():
+def test_a_file_defines_sinks_with_addresses_and_formats():
     chat, audit = sinks_file.parse(WHOLE, "sinks.yaml").sinks
 
     assert (chat.name, chat.format, chat.timeout) == ("chat", Format.SLACK, timedelta(seconds=10))
@@ -73,14 +73,14 @@ def test_an_empty_file_has_no_sinks():
         pytest.param({"headers": '[{name: X, value: "a\\nb"}]'}, "headers[0].value: ", id="two-headers-in-one"),
     ],
 )
-def test_what_is_wrong_is_named_by_line_and_field(more, place):
+def test_problems_are_named_by_line_and_field(more, place):
     message = refused(a_sink(**more))
 
     assert place in message
     assert message.startswith("sinks.yaml:")
 
 
-def test_a_name_that_is_given_twice_is_refused():
+def test_a_repeated_name_is_refused():
     assert "sinks[1].name" in refused(WHOLE.replace("name: audit", "name: chat"))
 
 
@@ -96,12 +96,12 @@ def test_a_name_that_is_given_twice_is_refused():
         pytest.param({"headers": SECRET}, id="in-place-of-a-list"),
     ],
 )
-def test_no_message_has_a_secret(more):
+def test_no_message_contains_a_secret(more):
     assert SECRET not in refused(a_sink(**more))
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "hooks.shop.svc", "hooks.shop.svc.cluster.local"])
-def test_inside_the_cluster_and_on_this_machine_there_may_be_no_tls(host):
+def test_addresses_in_the_cluster_and_on_this_machine_need_no_tls(host):
     assert sinks_file.address(f"http://{host}/x") == f"http://{host}/x"
 
 
@@ -116,7 +116,7 @@ def opened(tmp_path):
     return build
 
 
-def test_a_changed_file_counts_and_a_wrong_one_leaves_what_was_right(opened, tmp_path, caplog):
+def test_a_changed_file_is_loaded_and_an_invalid_one_is_ignored(opened, tmp_path, caplog):
     found = opened(a_sink())
     (tmp_path / "sinks.yaml").write_text(a_sink(name="other"))
     found.poll()
@@ -128,7 +128,7 @@ def test_a_changed_file_counts_and_a_wrong_one_leaves_what_was_right(opened, tmp
     assert caplog.records[-1].getMessage() == "sinks.unusable"
 
 
-def test_a_file_that_is_missing_is_said_at_the_start(tmp_path):
+def test_a_missing_file_is_reported_at_the_start(tmp_path):
     with pytest.raises(Misconfigured):
         Sinks(tmp_path / "none.yaml", {})
 
@@ -142,13 +142,13 @@ def test_secrets_are_read_when_they_are_needed(opened, tmp_path):
     assert (first, found.url(found.by_name["chat"])) == ("https://a.example.com/1", "https://a.example.com/2")
 
 
-def test_an_address_may_come_from_the_environment(opened):
+def test_an_address_can_come_from_the_environment(opened):
     found = opened(a_sink(url=None, urlEnv="CHAT_URL"), {"CHAT_URL": "https://a.example.com"})
 
     assert found.url(found.by_name["chat"]) == "https://a.example.com"
 
 
-def test_a_file_may_hold_the_old_key_and_the_new_one(opened, tmp_path):
+def test_a_key_file_can_contain_the_old_and_the_new_key(opened, tmp_path):
     (tmp_path / "key").write_text(f"{KEY}\nwhsec_{'A' * 44}\n")
     found = opened(a_sink(signingKeyFile=tmp_path / "key"))
 
@@ -178,7 +178,7 @@ def test_an_invalid_header_is_reported_without_its_value(opened, value):
     assert SECRET not in str(caught.value)
 
 
-def test_a_secret_has_a_size(opened, tmp_path):
+def test_the_size_of_a_secret_is_limited(opened, tmp_path):
     (tmp_path / "url").write_text("https://a.example.com/" + "x" * 10**6)
     found = opened(a_sink(url=None, urlFile=tmp_path / "url"))
 
