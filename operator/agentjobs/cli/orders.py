@@ -148,6 +148,10 @@ def rerun(
     parameters: Parameters = None,
     model: flags.Model = None,
     max_attempts: flags.MaxAttempts = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option("--budget", metavar="LIMIT=VALUE", help="One limit of budget, e.g. maxCostUSD=2.50; repeatable."),
+    ] = None,
     selector: Selector = None,
     all_: All = False,
     everywhere: Everywhere = False,
@@ -179,7 +183,11 @@ def rerun(
     from agentjobs.client.rerunning import Edits
 
     changed = pairs(parameters, "--parameter")
-    edits = Edits(message=message, parameters=changed, model=model, max_attempts=max_attempts)
+    limits = {
+        limit: int(value) if limit != "maxCostUSD" and value.isascii() and value.isdigit() else value
+        for limit, value in pairs(budget, "--budget").items()
+    }
+    edits = Edits(message=message, parameters=changed, model=model, max_attempts=max_attempts, budget=limits)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
 
         def again(target: Target) -> Done:

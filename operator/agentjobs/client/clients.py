@@ -230,6 +230,7 @@ class Client:
         parameters: Mapping[str, str] | None = None,
         model: str | None = None,
         max_attempts: int | None = None,
+        budget: Mapping[str, str | int] | None = None,
     ) -> Job:
         """Submit the same work as a new job, from the beginning, optionally with changes.
 
@@ -239,11 +240,18 @@ class Client:
             parameters: replaces these parameters of a job with a template.
             model: replaces `agent.model`.
             max_attempts: replaces `retry.maxAttempts`.
+            budget: replaces these limits of `budget`, such as `{"maxCostUSD": "2.50"}`.
 
         Raises:
             NotFound, AlreadyExists, Invalid: the last if the job cannot have a changed value.
         """
-        edits = Edits(message=message, parameters=parameters or {}, model=model, max_attempts=max_attempts)
+        edits = Edits(
+            message=message,
+            parameters=parameters or {},
+            model=model,
+            max_attempts=max_attempts,
+            budget=budget or {},
+        )
         return self._transport.run(self._do.rerun(name, new_name_=new_name, edits=edits))
 
     def delete(self, name: str) -> None:
@@ -449,9 +457,16 @@ class AsyncClient:
         parameters: Mapping[str, str] | None = None,
         model: str | None = None,
         max_attempts: int | None = None,
+        budget: Mapping[str, str | int] | None = None,
     ) -> Job:
         """See `Client.rerun`."""
-        edits = Edits(message=message, parameters=parameters or {}, model=model, max_attempts=max_attempts)
+        edits = Edits(
+            message=message,
+            parameters=parameters or {},
+            model=model,
+            max_attempts=max_attempts,
+            budget=budget or {},
+        )
         return await self._transport.run(self._do.rerun(name, new_name_=new_name, edits=edits))
 
     async def delete(self, name: str) -> None:

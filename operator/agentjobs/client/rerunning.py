@@ -48,9 +48,11 @@ class Edits:
     """`agent.model`."""
     max_attempts: int | None = None
     """`retry.maxAttempts`."""
+    budget: Mapping[str, str | int] = field(default_factory=dict)
+    """Limits of `budget`, by their names in the spec; others keep their values."""
 
     def __bool__(self) -> bool:
-        return bool(self.parameters) or any(
+        return bool(self.parameters or self.budget) or any(
             value is not None for value in (self.message, self.model, self.max_attempts)
         )
 
@@ -63,12 +65,13 @@ def actual_edits(spec: Mapping[str, Any], edits: Edits) -> Edits:
 
     So a job with a template runs the work that was accepted, and the template as it is now only if something changes.
     """
-    own = {name: spec.get(name) or {} for name in ("input", "parameters", "agent", "retry")}
+    own = {name: spec.get(name) or {} for name in ("input", "parameters", "agent", "retry", "budget")}
     return Edits(
         message=_unless(edits.message, own["input"].get("message")),
         parameters={name: value for name, value in edits.parameters.items() if own["parameters"].get(name) != value},
         model=_unless(edits.model, own["agent"].get("model")),
         max_attempts=_unless(edits.max_attempts, own["retry"].get("maxAttempts")),
+        budget={name: value for name, value in edits.budget.items() if own["budget"].get(name) != value},
     )
 
 
@@ -129,6 +132,8 @@ def edited(
         new["agent"] = {**(spec.get("agent") or {}), "model": edits.model}
     if edits.max_attempts is not None:
         new["retry"] = {**(spec.get("retry") or {}), "maxAttempts": edits.max_attempts}
+    if edits.budget:
+        new["budget"] = {**(spec.get("budget") or {}), **edits.budget}
     _check(spec, new, metadata, template)
     return new
 
@@ -169,7 +174,7 @@ def rerun_labels(name: str, uid: str, before: Mapping[str, Any], after: Mapping[
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fields that `Edits` sets and in which two specs differ."""
-    fields = (("input", "message"), ("parameters",), ("agent", "model"), ("retry", "maxAttempts"))
+    fields = (("input", "message"), ("parameters",), ("agent", "model"), ("retry", "maxAttempts"), ("budget",))
     return tuple(".".join(path) for path in fields if _at(before, path) != _at(after, path))
 
 

@@ -6,7 +6,8 @@ import msgspec
 from fastapi import Request
 from msgspec import Meta
 
-from agentjobs.api.fields import PARAMETER_NAME
+from agentjobs.api.fields import DOLLARS, PARAMETER_NAME
+from agentjobs.api.job.budget import MAX_CALLS, MAX_TOKENS
 from agentjobs.api.job.relations import MAX_PARAMETER, MAX_PARAMETERS
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.raw_status import MAX_RESUME
@@ -33,6 +34,21 @@ class NothingBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`{}`, or no body at all."""
 
 
+class BudgetBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits of `spec.budget`; what is left out keeps its value."""
+
+    maxCostUSD: Annotated[str, Meta(max_length=16, pattern=f"{DOLLARS}(?!\\n)")] | None = None  # noqa: N815  as in the spec
+    """The cost of model calls in US dollars, such as `"2.50"`."""
+    maxTokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)] | None = None  # noqa: N815
+    """The tokens of model calls, sent and received."""
+    maxLLMCalls: Annotated[int, Meta(ge=1, le=MAX_CALLS)] | None = None  # noqa: N815
+    """The number of model calls."""
+    maxToolCalls: Annotated[int, Meta(ge=1, le=MAX_CALLS)] | None = None  # noqa: N815
+    """The number of tool calls."""
+    maxTurns: Annotated[int, Meta(ge=1, le=MAX_CALLS)] | None = None  # noqa: N815
+    """The number of turns of Claude Code."""
+
+
 class RerunBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to run a job again."""
 
@@ -48,10 +64,18 @@ class RerunBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Replaces `spec.agent.model`; the old one by default."""
     maxAttempts: Annotated[int, Meta(ge=1, le=100)] | None = None  # noqa: N815  the name in the spec
     """Replaces `spec.retry.maxAttempts`; the old one by default."""
+    budget: BudgetBody = BudgetBody()
+    """Replaces these limits of `spec.budget`; others keep their values."""
 
     def edits(self) -> Edits:
         """Return the changes as the client has them."""
-        return Edits(message=self.message, parameters=self.parameters, model=self.model, max_attempts=self.maxAttempts)
+        return Edits(
+            message=self.message,
+            parameters=self.parameters,
+            model=self.model,
+            max_attempts=self.maxAttempts,
+            budget=msgspec.to_builtins(self.budget),
+        )
 
 
 class ScaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +107,7 @@ class RunBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The queue; the template's by default."""
 
 
-MODELS: Final = (NothingBody, RerunBody, ScaleBody, TriggerBody, RunBody)
+MODELS: Final = (NothingBody, BudgetBody, RerunBody, ScaleBody, TriggerBody, RunBody)
 """For the OpenAPI document."""
 
 

@@ -25,6 +25,8 @@ REFUSED = [
     pytest.param(SPEC, Edits(message="x" * 65537), {}, "spec.input.message", id="long-message"),
     pytest.param(SPEC, Edits(message="$(params.a)"), {}, "spec.input.message", id="unknown-name"),
     pytest.param(SPEC, Edits(model="a b"), {}, "spec.agent.model", id="no-model-name"),
+    pytest.param(SPEC, Edits(budget={"maxCostUSD": "0"}), {}, "spec.budget.maxCostUSD", id="no-amount"),
+    pytest.param(SPEC, Edits(budget={"maxCosts": "1"}), {}, "spec.budget.maxCosts", id="no-such-limit"),
     pytest.param(TEMPLATED, Edits(max_attempts=500), {}, "spec.retry.maxAttempts", id="too-many-attempts"),
 ]
 
@@ -56,12 +58,15 @@ def test_the_own_message_of_a_job_with_a_template_can_be_changed():
         (Edits(message="hi", model="m", max_attempts=2, parameters={"repo": "shop"}), Edits()),
         (Edits(message="hi", model="n"), Edits(model="n")),
         (Edits(parameters={"repo": "shop", "depth": ""}), Edits(parameters={"depth": ""})),
+        (Edits(budget={"maxTokens": 7, "maxCostUSD": "1"}), Edits(budget={"maxCostUSD": "1"})),
         (Edits(message="", max_attempts=3), Edits(message="", max_attempts=3)),
     ],
-    ids=["nothing", "model", "new-parameter", "empty-message"],
+    ids=["nothing", "model", "new-parameter", "budget", "empty-message"],
 )
 def test_only_values_that_differ_are_changes(edits, actual):
-    assert actual_edits({**SPEC, **TEMPLATED, "retry": {"maxAttempts": 2}}, edits) == actual
+    own = {**SPEC, **TEMPLATED, "retry": {"maxAttempts": 2}, "budget": {"maxTokens": 7}}
+
+    assert actual_edits(own, edits) == actual
 
 
 @pytest.mark.parametrize(("spec", "edits", "more", "words"), REFUSED)
@@ -128,6 +133,7 @@ def test_a_problem_that_the_change_did_not_cause_is_left_to_the_operator():
         parameters=st.dictionaries(st.sampled_from(["repo", "depth"]), st.text(st.characters(min_codepoint=32))),
         model=st.none() | st.sampled_from(["m", "n"]),
         max_attempts=st.none() | st.integers(1, 100),
+        budget=st.sampled_from([{}, {"maxCostUSD": "2.50"}, {"maxLLMCalls": 7, "maxTokens": 100}]),
     )
 )
 def test_a_rerun_differs_only_in_changed_fields_whose_names_are_in_its_labels(edits):

@@ -16,6 +16,8 @@ ONCE = "0123456789abcdef"
 SPEC = {"agent": {"model": "m", "inline": {}}, "input": {"message": "one\r\ntwo"}, "retry": {"maxAttempts": 2}}
 OF_TEMPLATE = {"templateRef": {"name": "review"}, "parameters": {"repository": "shop"}}
 REVIEW = template_view(a_template(parameters=[REPOSITORY, DEPTH], locked=["retry"]))
+BUDGETED = {**SPEC, "budget": {"maxTokens": 7}}
+COST = "budget.maxCostUSD"
 MESSAGE_FROM = {"input": {"messageFrom": {"configMapKeyRef": {"name": "texts", "key": "k"}}}}
 
 
@@ -31,13 +33,17 @@ def wrong(form):
 @pytest.mark.parametrize(
     ("old", "values"),
     [
-        (Old(SPEC), {"message": "one\ntwo", "model": "m", "maxAttempts": "2"}),
-        (Old(OF_TEMPLATE, REVIEW), {"p.repository": "shop", "p.depth": "quick", "model": ""}),
-        (Old(OF_TEMPLATE), {"p.repository": "shop", "model": "", "maxAttempts": ""}),
-        (Old({**SPEC, **MESSAGE_FROM}), {"message": "", "model": "m", "maxAttempts": "2"}),
-        (Old({"input": {"message": "x" * 70_000}}), {"message": "", "model": "", "maxAttempts": ""}),
+        (Old(SPEC), {"message": "one\ntwo", "model": "m", "maxAttempts": "2", COST: ""}),
+        (Old(OF_TEMPLATE, REVIEW), {"p.repository": "shop", "p.depth": "quick", "model": "", COST: ""}),
+        (Old(OF_TEMPLATE), {"p.repository": "shop", "model": "", "maxAttempts": "", COST: ""}),
+        (Old({**SPEC, **MESSAGE_FROM}), {"message": "", "model": "m", "maxAttempts": "2", COST: ""}),
+        (Old({"input": {"message": "x" * 70_000}}), {"message": "", "model": "", "maxAttempts": "", COST: ""}),
+        (
+            Old({**SPEC, "budget": {"maxLLMCalls": 9, "maxCostUSD": "2.50", "onExceeded": "Suspend"}}),
+            {"message": "one\ntwo", "model": "m", "maxAttempts": "2", COST: "2.50", "budget.maxLLMCalls": "9"},
+        ),
     ],
-    ids=["plain", "template", "unreadable-template", "config-map", "long-message"],
+    ids=["plain", "template", "unreadable-template", "config-map", "long-message", "budget"],
 )
 def test_the_form_has_the_old_values_and_sends_only_edited_ones(old, values):
     form = rerun_form(old, "hello", ONCE)
@@ -51,12 +57,23 @@ def test_the_form_has_the_old_values_and_sends_only_edited_ones(old, values):
     [
         (Old(SPEC), {"message": "one\r\nthree"}, {"message": "one\nthree"}),
         (Old(SPEC), {"model": " n ", "maxAttempts": "1"}, {"model": "n", "maxAttempts": 1}),
+        (Old(BUDGETED), {COST: "2.50", "budget.maxTokens": "8"}, {"budget": {"maxCostUSD": "2.50", "maxTokens": 8}}),
+        (Old(SPEC), {"budget.maxTurns": "8"}, {}),
         (Old(OF_TEMPLATE, REVIEW), {"p.depth": "thorough"}, {"parameters": {"depth": "thorough"}}),
         (Old(OF_TEMPLATE), {"p.repository": "other"}, {"parameters": {"repository": "other"}}),
         (Old({**SPEC, **MESSAGE_FROM}), {"message": "hi"}, {"message": "hi"}),
         (Old(OF_TEMPLATE, REVIEW), {"message": "x", "maxAttempts": "9", "p.other": "x"}, {}),
     ],
-    ids=["message", "model-and-attempts", "parameter", "unreadable-template", "config-map", "no-such-fields"],
+    ids=[
+        "message",
+        "model-and-attempts",
+        "budget",
+        "no-such-limit",
+        "parameter",
+        "unreadable-template",
+        "config-map",
+        "no-such-fields",
+    ],
 )
 def test_edited_values_are_sent(old, typed, changed):
     body = dict(sent(old, **typed).body)
@@ -74,8 +91,11 @@ def test_edited_values_are_sent(old, typed, changed):
         (Old(SPEC), {"maxAttempts": "\u00b2"}),
         (Old(SPEC), {"maxAttempts": "101"}),
         (Old(OF_TEMPLATE, REVIEW), {"p.depth": "none"}),
+        (Old(SPEC), {COST: "0"}),
+        (Old(BUDGETED), {"budget.maxTokens": ""}),
+        (Old(BUDGETED), {"budget.maxTokens": "1e3"}),
     ],
-    ids=["empty", "long", "no-model", "other-digits", "too-many", "not-in-the-list"],
+    ids=["empty", "long", "no-model", "other-digits", "too-many", "not-in-the-list", "cost", "no-limit", "no-number"],
 )
 def test_a_problem_is_reported_at_its_field(old, typed):
     assert wrong(sent(old, **typed)) == list(typed)

@@ -129,7 +129,7 @@ async def test_a_rerun_creates_a_job_with_the_same_work(act, kube, actions):
     assert (await actions.actions(None)).items[0].message == "again"
 
 
-CHANGES = {"message": "ho", "model": "other", "maxAttempts": 1}
+CHANGES = {"message": "ho", "model": "other", "maxAttempts": 1, "budget": {"maxCostUSD": "2.50"}}
 
 
 async def test_a_rerun_with_changes_creates_a_changed_job_once(act, kube):
@@ -137,6 +137,7 @@ async def test_a_rerun_with_changes_creates_a_changed_job_once(act, kube):
     other = await act("agentjobs/hello/rerun", {"name": "again", **CHANGES, "maxAttempts": 2})
 
     changed = {"agent": {"model": "other", "inline": {}}, "input": {"message": "ho"}, "retry": {"maxAttempts": 1}}
+    changed |= {"budget": CHANGES["budget"]}
     assert ([one.json()["made"] for one in answers], kube.spec("agentjobs", "again")) == (["again"] * 2, changed)
     assert (other.status_code, other.json()["reason"]) == (409, "AlreadyExists")
 

@@ -1,9 +1,12 @@
 """The form that runs a job again with changes: filled with the old values. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from agentjobs.api.fields import DOLLARS
+from agentjobs.api.job.budget import MAX_CALLS, MAX_TOKENS
 from agentjobs.api.job.relations import MAX_PARAMETER
 from agentjobs.api.job.resolve import unresolved
 from agentjobs.api.job.team import as_object
@@ -27,6 +30,23 @@ ATTEMPTS: Final = "maxAttempts"
 MESSAGE: Final = "message"
 MAX_MODEL: Final = 253
 MAX_ATTEMPTS: Final = 100
+BUDGET: Final = "budget."
+"""Before the names of limits in the form."""
+COST: Final = "maxCostUSD"
+_LONGEST_AMOUNT: Final = 16
+_BUDGET: Final = {
+    COST: "Maximum cost in US dollars",
+    "maxTokens": "Maximum tokens",
+    "maxLLMCalls": "Maximum model calls",
+    "maxToolCalls": "Maximum tool calls",
+    "maxTurns": "Maximum turns of Claude Code",
+}
+"""The limits of a budget, with their labels."""
+_NO_LIMIT: Final = (
+    f"Enter a whole number above 0, up to {MAX_CALLS:,}; for tokens up to {MAX_TOKENS:,}.",
+    "Enter an amount above 0, such as 2.50.",
+)
+"""What is wrong with a number, and with an amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,19 @@ def _fields(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
         bad = "" if fits or value == before == "" else f"Enter a number from 1 to {MAX_ATTEMPTS}."
         text = "" if before else "Empty: the default."
         yield Field(ATTEMPTS, "job-attempts", "Maximum attempts", text, "line", value, bool(before), most=3, wrong=bad)
+    if "budget" not in locked:
+        yield from _budget(old, typed)
+
+
+def _budget(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
+    """Yield the limits that the job sets, and that of its cost."""
+    limits = _limits(old)
+    for name in limits:
+        label, before = _BUDGET[name], limits[name]
+        value = typed.get(f"{BUDGET}{name}", before).strip()
+        bad = "" if value == before or _limit(name, value) is not None else _NO_LIMIT[name == COST]
+        text = "" if before else "Empty: the template's." if old.spec.get("templateRef") else "Empty: no limit."
+        yield Field(f"{BUDGET}{name}", f"job-{name}", label, text, "line", value, bool(before), most=16, wrong=bad)
 
 
 def _message(old: Old, typed: Mapping[str, str]) -> Field:
@@ -130,6 +163,14 @@ def _changed(old: Old, values: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     attempts = values.get(ATTEMPTS, "")
     if attempts != _attempts(old) and _is_a_count(attempts):
         yield ATTEMPTS, int(attempts)
+    before_limits = _limits(old)
+    limits = {
+        name: limit
+        for name, was in before_limits.items()
+        if (value := values.get(f"{BUDGET}{name}", was)) != was and (limit := _limit(name, value)) is not None
+    }
+    if limits:
+        yield "budget", limits
 
 
 def _is_a_count(text: str) -> bool:
@@ -184,6 +225,21 @@ def _model(old: Old) -> str:
 def _attempts(old: Old) -> str:
     told = as_object(old.spec.get("retry")).get("maxAttempts")
     return str(told) if isinstance(told, int) else ""
+
+
+def _limits(old: Old) -> dict[str, str]:
+    """Return the old values of the limits in the form, as texts; empty for none."""
+    given = as_object(old.spec.get("budget"))
+    return {name: str(given.get(name, "")) for name in _BUDGET if name == COST or name in given}
+
+
+def _limit(name: str, text: str) -> str | int | None:
+    """Return the value of a limit, None if it has none."""
+    if name == COST:
+        return text if re.fullmatch(DOLLARS, text) and len(text) <= _LONGEST_AMOUNT else None
+    most = MAX_TOKENS if name == "maxTokens" else MAX_CALLS
+    fits = text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most
+    return int(text) if fits else None
 
 
 def _too_long(value: str, most: int) -> str:
