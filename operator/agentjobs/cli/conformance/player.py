@@ -75,18 +75,15 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
         stage.script = scene.script(stage)
         pair = _certificates(folder, mount, scene.tls)
         server = Server(stage, None if pair is None else (pair.certificate, pair.key))
-        termination = folder / "termination"
-        termination.touch()
-        termination.chmod(0o666)
-        place = Place(mount.folder, termination, _variables(scene, server.url), authority=pair is not None)
-        # Kept open, so that no other file can get its inode number.
-        with termination.open("rb") as mounted, serving(server, after=scene.opens_after):
+        termination = _TerminationFile(folder / "termination")
+        place = Place(mount.folder, termination.path, _variables(scene, server.url), authority=pair is not None)
+        with termination, serving(server, after=scene.opens_after):
             began = time.monotonic()
             running = program.start(place)
             running.watch(stage.tokens)
             with _ended(running):
                 course = _follow(scene, stage, running, began, stopping)
-            replaced = not termination.exists() or not os.path.samestat(termination.stat(), os.fstat(mounted.fileno()))
+            replaced = termination.is_replaced()
         return Seen(
             attempt=stage.given,
             calls=tuple(stage.calls),
@@ -94,7 +91,7 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
             ended=course.ended,
             code=course.code,
             why_killed=course.why_killed,
-            termination=_read(termination),
+            termination=termination.read(),
             replaced=replaced,
             leaked=running.leaked,
             output=running.output,
@@ -168,6 +165,39 @@ class _Mount:
             (self.folder / "token").symlink_to("..data/token")
 
 
+class _TerminationFile:
+    """The file for the termination message. In a pod it is a mount, so that a program can write but not replace it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+        path.chmod(0o666)
+
+    def __enter__(self) -> None:
+        # Kept open, so that no other file can get its inode number.
+        self._mounted = self.path.open("rb")
+
+    def __exit__(self, *_: object) -> None:
+        self._mounted.close()
+
+    def is_replaced(self) -> bool:
+        """Whether the program has removed it, or has put another file in its place."""
+        return not self.path.exists() or not os.path.samestat(self.path.stat(), os.fstat(self._mounted.fileno()))
+
+    def read(self) -> bytes:
+        """Return the content, up to a kubelet's limit."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return b""
+        try:
+            return os.read(descriptor, _MOST_BYTES)
+        except OSError:  # it is a folder
+            return b""
+        finally:
+            os.close(descriptor)
+
+
 def _certificates(folder: Path, mount: _Mount, tls: str) -> "Certified | None":
     """Create the server's certificate, and put its CA into the mount that the program uses to verify it."""
     if not tls:
@@ -194,17 +224,3 @@ def _variables(scene: Scene, url: str) -> dict[str, str]:
         contract.ENV_GRACE_SECONDS: f"{scene.grace:.0f}",
         **engine,
     }
-
-
-def _read(file: Path) -> bytes:
-    """The termination file, up to a kubelet's limit."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, _MOST_BYTES)
-    except OSError:  # it is a folder
-        return b""
-    finally:
-        os.close(descriptor)
