@@ -31,7 +31,7 @@ AIM_P99_MS = 40.0
 AIM_CPU_MS = 5.5
 AIM_CPU_PACED_MS = 12.0
 AIM_BESIDE_MS = 100.0
-AIM_JOBS_A_SECOND = 100.0
+AIM_JOBS_PER_SECOND = 100.0
 PACED_JOBS = 200
 PACED_SECONDS = 0.1
 CROWDS = (500, 2000)
@@ -186,7 +186,7 @@ async def _crowd_runs(backend: Backend, jobs: int, runs: int) -> list[Figure]:
                     served_peers.append(1000 * (cpu_of("kube-apiserver") - server) / jobs)
                     controller.append(1000 * (cpu_of("kube-controller-manager") - manager) / jobs)
     said = f"{backend}, {jobs} at once"
-    aim = AIM_JOBS_A_SECOND
+    aim = AIM_JOBS_PER_SECOND
     named = "Job controller" if peers else ""
     return [
         Figure(f"jobs to Succeeded; {said}", "/s", tuple(rates), aim, True, tuple(peers), named),

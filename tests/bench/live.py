@@ -51,7 +51,7 @@ class Everybody:
 async def serve(dsn: str, port: int) -> None:
     async with Database(dsn, pool_size=8, application="bench live") as database:
         services = Services(
-            lambda cluster: history_of(database, cluster), Everybody(), metrics=GatewayMetrics(), reads_at_once=6
+            lambda cluster: history_of(database, cluster), Everybody(), metrics=GatewayMetrics(), concurrent_reads=6
         )
         app = create_app(services, check_history=database.check_schema, audience=["people"])
         http = connections(per_address=None)

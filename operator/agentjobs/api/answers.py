@@ -65,8 +65,8 @@ class Reader:
     def at(self, path: Sequence[str]) -> Raw | Missing:
         """Return the value at a path of member names and list indexes from 0."""
         value = self._value
-        for place, name in enumerate(path):
-            above = tuple(path[:place])
+        for index, name in enumerate(path):
+            above = tuple(path[:index])
             inner = self._opened.get(above)
             if inner is None:
                 inner = self._opened[above] = _inner(value)

@@ -188,10 +188,10 @@ def texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
         inline = _with_text(inline, (*here, "instruction"), visit)
         if isinstance(inline.get("agents"), list | tuple):
             inline["agents"] = [
-                _with_text(member, (*here, "agents", place, "instruction"), visit)
+                _with_text(member, (*here, "agents", index, "instruction"), visit)
                 if isinstance(member, Mapping)
                 else member
-                for place, member in enumerate(inline["agents"])
+                for index, member in enumerate(inline["agents"])
             ]
         new["agent"] = {**agent, "inline": inline}
     claude = agent.get("claudeCode") if isinstance(agent, Mapping) else None
@@ -218,7 +218,7 @@ def follow_up_texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:
     entries = spec.get("followUps")
     if not isinstance(entries, list | tuple):
         return dict(spec)
-    visited = [_follow_up(entry, ("followUps", place), visit) for place, entry in enumerate(entries)]
+    visited = [_follow_up(entry, ("followUps", index), visit) for index, entry in enumerate(entries)]
     return {**spec, "followUps": visited}
 
 
@@ -247,5 +247,5 @@ def _deep(path: Path, value: Any, visit: Visit) -> Any:
     if isinstance(value, Mapping):
         return {key: _deep((*path, str(key)), item, visit) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_deep((*path, place), item, visit) for place, item in enumerate(value)]
+        return [_deep((*path, index), item, visit) for index, item in enumerate(value)]
     return value

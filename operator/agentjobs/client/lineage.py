@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentjobs.client.operations import Operations
 
 # Number of parents in one selector, which is part of a URL.
-_AT_ONCE: Final = 50
+_PARENTS_PER_REQUEST: Final = 50
 MAX_JOBS: Final = 1000
 
 
@@ -108,7 +108,7 @@ def _descend(do: "Operations", found: dict[str, TreeJob]) -> Operation[bool]:
     """Add follow-ups, level by level. True if there are too many."""
     requested: set[str] = set()
     while names := sorted({job.name for job in found.values()} - requested):
-        chosen = names[:_AT_ONCE]
+        chosen = names[:_PARENTS_PER_REQUEST]
         requested.update(chosen)
         for job in (yield from do.list(selector=f"{LABEL_PARENT} in ({','.join(chosen)})")):
             if job.annotations.get(ANNOTATION_PARENT_UID) not in found:

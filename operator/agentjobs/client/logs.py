@@ -21,7 +21,7 @@ POLL_SECONDS: Final = 0.5
 # A silent log is reopened after this long, because of lost nodes and dropped connections.
 SILENCE_SECONDS: Final = 60.0
 # A pod may publish long after its agent's log has ended, and that log is read as a whole each time.
-LINES_A_SECOND: Final = 2000
+LINES_PER_SECOND: Final = 2000
 MAX_POLL_SECONDS: Final = 5.0
 
 
@@ -75,7 +75,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         if deadline is not None and (yield Now()) >= deadline:
             raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
         over = 0 if shown.get(start, 0) > known else known
-        yield Sleep(min(MAX_POLL_SECONDS, max(POLL_SECONDS, over / LINES_A_SECOND)))
+        yield Sleep(min(MAX_POLL_SECONDS, max(POLL_SECONDS, over / LINES_PER_SECOND)))
 
 
 def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:

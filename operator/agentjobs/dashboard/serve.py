@@ -81,7 +81,7 @@ async def serving(
             metrics=metrics,
             callers=backing.callers,
             changes=changes,
-            reads_at_once=_READS_AT_ONCE,
+            concurrent_reads=_READS_AT_ONCE,
         )
         rest = create_app(services, check_history=backing.database.check_schema, audience=[_PEOPLE])
         background.start(presence(backing, "dashboard"), "presence")

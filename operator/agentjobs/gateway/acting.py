@@ -23,7 +23,7 @@ from agentjobs.problem import Problem, busy, forbidden, unauthorized, unavailabl
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PATIENCE_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
 """How long an operation retries while a server is busy."""
 # The time limit of a whole operation: a person waits for the response.
 _WHOLE_SECONDS: Final = 10.0

@@ -22,7 +22,7 @@ from agentjobs.client.queue_operations import QueueOperations
 from agentjobs.client.schedule import Schedule
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.gateway import rights
-from agentjobs.gateway.acting import PATIENCE_SECONDS, Acting, acting_as_caller
+from agentjobs.gateway.acting import RETRY_SECONDS, Acting, acting_as_caller
 from agentjobs.gateway.action_bodies import NothingBody, RerunBody, RunBody, ScaleBody, TriggerBody, body_of, takes
 from agentjobs.gateway.audit import PendingAction, audited
 from agentjobs.gateway.named_jobs import NamedJob, may_be_uid, named_job
@@ -99,7 +99,7 @@ async def rerun_job(request: Request, namespace: Namespace, name: Name) -> Actio
     body = await body_of(request, RerunBody)
     async with _as_caller(request, user, pending) as caller:
         job = await _named(request, pending)
-        again = Operations(namespace, PATIENCE_SECONDS).rerun(
+        again = Operations(namespace, RETRY_SECONDS).rerun(
             job.name, uid=job.uid, new_name_=body.name, edits=body.edits()
         )
         pending.message = (await caller.run(again)).name
@@ -144,7 +144,7 @@ async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectN
     user = await _allowed(request, pending, "patch", AGENTSCHEDULES)
     value = (await body_of(request, TriggerBody)).value
     async with _as_caller(request, user, pending) as caller:
-        do = ScheduleOperations(namespace, PATIENCE_SECONDS)
+        do = ScheduleOperations(namespace, RETRY_SECONDS)
         triggered = do.trigger(name, value=value, timeout=_TRIGGER_SECONDS)
         try:
             made: str | None = (await caller.run(triggered)).name
@@ -181,7 +181,7 @@ async def run_template(request: Request, namespace: Namespace, name: ObjectName)
     spec = of_template(name, body.parameters, message=body.message, spec=more)
     called = body.name or new_name(name.replace(".", "-"))
     async with _as_caller(request, user, pending) as caller:
-        submitted = Operations(namespace, PATIENCE_SECONDS).submit(spec, name=called, labels=None, annotations=None)
+        submitted = Operations(namespace, RETRY_SECONDS).submit(spec, name=called, labels=None, annotations=None)
         pending.message = (await caller.run(submitted)).name
     return _done(pending, made=pending.message)
 
@@ -191,7 +191,7 @@ async def _ordered(request: Request, pending: PendingAction, order: Callable[...
     await body_of(request, NothingBody)
     async with _as_caller(request, user, pending) as caller:
         named = await _named(request, pending)
-        job = await caller.run(order(Operations(pending.namespace, PATIENCE_SECONDS), named.name, uid=named.uid))
+        job = await caller.run(order(Operations(pending.namespace, RETRY_SECONDS), named.name, uid=named.uid))
         pending.uid = job.uid
         pending.message = _ENDED if job.finished else ""
     return _done(pending)
@@ -215,7 +215,7 @@ async def _queue(
 ) -> ActionDone:
     async with _as_caller(request, user, pending) as caller:
         known = await is_in_use(request, pending.namespace, pending.name)
-        _, made = await caller.run(change(QueueOperations(pending.namespace, PATIENCE_SECONDS), known))
+        _, made = await caller.run(change(QueueOperations(pending.namespace, RETRY_SECONDS), known))
         pending.message = (
             "Its AgentQueue was created; settings that it does not have come from the installation." if made else ""
         )
@@ -228,7 +228,7 @@ async def _schedule(
     user = await _allowed(request, pending, "patch", AGENTSCHEDULES)
     await body_of(request, NothingBody)
     async with _as_caller(request, user, pending) as caller:
-        await caller.run(change(ScheduleOperations(pending.namespace, PATIENCE_SECONDS), pending.name))
+        await caller.run(change(ScheduleOperations(pending.namespace, RETRY_SECONDS), pending.name))
     return _done(pending)
 
 

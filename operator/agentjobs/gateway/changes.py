@@ -23,7 +23,7 @@ PROGRESS_REMEMBERED: Final = 2000
 NOTIFIED_PER_SECOND: Final = 6.0
 """The rate at which streams of lists are notified, in the long run; streams of single jobs have the same rate. Each
 notified client requests a page, which takes about ten milliseconds of this process."""
-NOTIFIED_AT_ONCE: Final = 20
+NOTIFIED_BURST: Final = 20
 """The number of streams that may be notified without waiting for their turn."""
 
 # Below the resolution of the clock.
@@ -78,8 +78,8 @@ _ANYTHING: Final = Event("", "", "", ChangeKind.ALL, 0)
 class Pace:
     """A token bucket that assigns turns in the order of requests."""
 
-    def __init__(self, *, a_second: float = NOTIFIED_PER_SECOND, at_once: int = NOTIFIED_AT_ONCE) -> None:
-        self._between = 1.0 / a_second
+    def __init__(self, *, per_second: float = NOTIFIED_PER_SECOND, at_once: int = NOTIFIED_BURST) -> None:
+        self._between = 1.0 / per_second
         self._ahead = (at_once - 1) * self._between
         self._last = float("-inf")
 

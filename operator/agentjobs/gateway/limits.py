@@ -30,15 +30,15 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 5.0
 # A runner sends entries, steps and its result from separate threads, and requests that timed out may still run. Code
 # that saves many artifacts at the same time gets 429 and tries again.
-REQUESTS_AT_ONCE: Final = 4
+CONCURRENT_REQUESTS: Final = 4
 # The rate of a pod in the long run and in a burst. A runner gathers entries while its last request is in progress.
-REQUESTS_A_SECOND: Final = 50.0
+REQUESTS_PER_SECOND: Final = 50.0
 BURST: Final = 200.0
 # A body counts as one more request for each of these bytes: 3 MiB a second in the long run.
 REQUEST_BYTES: Final = 64 * 1024
 # The same for requests that record steps. The burst lets an agent whose models and tools take no time run for seconds.
 # Their bytes count more, so that a pod may send as many bytes in total.
-STEPS_A_SECOND: Final = 200.0
+STEPS_PER_SECOND: Final = 200.0
 STEPS_BURST: Final = 1000.0
 STEPS_BYTES: Final = 16 * 1024
 # The number of pods whose buckets are kept; the least recently used are dropped first.
@@ -49,20 +49,20 @@ BODY_BYTES: Final = 32 * 1024 * 1024
 FILE_BYTES: Final = 4 * 1024 * 1024
 DATABASE_CONNECTIONS: Final = 12
 """The size of the connection pool. The three limits below share it; claims and heartbeats have the rest."""
-WRITES_AT_ONCE: Final = 5
-READS_AT_ONCE: Final = 3
-STEP_READS_AT_ONCE: Final = 2
+CONCURRENT_WRITES: Final = 5
+CONCURRENT_READS: Final = 3
+CONCURRENT_STEP_READS: Final = 2
 # Concurrent requests to the API server as callers: an action, a list of objects, a log. Each may hold some MiB.
-AS_CALLERS_AT_ONCE: Final = 16
+CONCURRENT_CALLER_REQUESTS: Final = 16
 # The rate at which refused actions of one user are recorded, in the long run and in a burst, so that a user without
 # rights cannot fill the database. The log has all of them.
-REFUSALS_A_SECOND: Final = 1.0
+REFUSALS_PER_SECOND: Final = 1.0
 REFUSALS: Final = 100.0
 # How long a request waits for capacity. Runners give up after 15 s and try again.
 WAIT_SECONDS: Final = 5.0
 # The time limit of a body, and one more second for each of these bytes.
 BODY_SECONDS: Final = 3.0
-BODY_BYTES_A_SECOND: Final = 512 * 1024
+BODY_BYTES_PER_SECOND: Final = 512 * 1024
 # How long a pod that was slower may send no body. Heartbeats are still accepted.
 PENALTY_SECONDS: Final = 30.0
 # Smaller bodies are parsed faster than a thread can take them.
@@ -74,7 +74,7 @@ class Rates:
 
     Args:
         clock: in seconds; must never go back.
-        a_second: requests a second in the long run.
+        per_second: requests a second in the long run.
         burst: the size of the bucket.
         size: a body counts as one more request for each of these bytes.
         who: the kind of caller, for the message of the refusal.
@@ -84,14 +84,14 @@ class Rates:
         self,
         clock: Callable[[], float] = time.monotonic,
         *,
-        a_second: float = REQUESTS_A_SECOND,
+        per_second: float = REQUESTS_PER_SECOND,
         burst: float = BURST,
         size: int = REQUEST_BYTES,
         who: str = "A pod",
     ) -> None:
         self._clock = clock
         self._who = who
-        self._a_second = a_second
+        self._per_second = per_second
         self._burst = burst
         self._size = size
         self._buckets: Bounded[str, tuple[float, float]] = Bounded(PODS)
@@ -108,8 +108,8 @@ class Rates:
         """Return how many requests the caller has left. Raises as `count`."""
         left = self._left(caller)
         if left < 1:
-            message = f"{self._who} may send {self._a_second:.0f} such requests a second."
-            raise busy(429, message, (1 - left) / self._a_second)
+            message = f"{self._who} may send {self._per_second:.0f} such requests a second."
+            raise busy(429, message, (1 - left) / self._per_second)
         return left
 
     def charge(self, caller: str, size: int) -> None:
@@ -118,11 +118,11 @@ class Rates:
 
     def penalize(self, caller: str) -> None:
         """Refuse what the caller sends for `PENALTY_SECONDS`."""
-        self._keep(caller, -PENALTY_SECONDS * self._a_second)
+        self._keep(caller, -PENALTY_SECONDS * self._per_second)
 
     def _left(self, caller: str) -> float:
         left, then = self._buckets.get(caller) or (self._burst, 0.0)
-        return min(self._burst, left + (self._clock() - then) * self._a_second)
+        return min(self._burst, left + (self._clock() - then) * self._per_second)
 
     def _keep(self, caller: str, left: float) -> None:
         self._buckets.put(caller, (left, self._clock()))
@@ -132,16 +132,16 @@ class Intake:
     """Reads the bodies of runners within the limits and parses them in a thread. One per process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, timeout: float = WAIT_SECONDS) -> None:
-        self.per_pod = PerCaller(REQUESTS_AT_ONCE)
+        self.per_pod = PerCaller(CONCURRENT_REQUESTS)
         self.rates = Rates(clock)
         self.bodies = Rates(clock)
         self.artifacts = Rates(clock)
         self.files = Rates(clock)
-        self.steps = Rates(clock, a_second=STEPS_A_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
+        self.steps = Rates(clock, per_second=STEPS_PER_SECOND, burst=STEPS_BURST, size=STEPS_BYTES)
         self._timeout = timeout
         self._bytes = Capacity(BODY_BYTES, timeout=timeout)
         self._file_bytes = Capacity(FILE_BYTES, timeout=timeout)
-        self._writes = Capacity(WRITES_AT_ONCE, timeout=timeout)
+        self._writes = Capacity(CONCURRENT_WRITES, timeout=timeout)
         self._lines: dict[str, Capacity] = {}
         # One thread: two would share the interpreter and hold twice as much memory.
         self._parser = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse")
@@ -285,7 +285,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 async def _received(request: Request, limit: int) -> bytes:
     body = bytearray()
     stream = request.stream()
-    seconds = BODY_SECONDS + limit / BODY_BYTES_A_SECOND
+    seconds = BODY_SECONDS + limit / BODY_BYTES_PER_SECOND
     try:
         async with asyncio.timeout(seconds):
             refused = announced(request) > limit
@@ -306,7 +306,7 @@ async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Read the body as it arrives. The time that the caller takes for a chunk does not count."""
     if announced(request) > limit:
         raise _too_large(limit)
-    stream, left = request.stream(), BODY_SECONDS + limit / BODY_BYTES_A_SECOND
+    stream, left = request.stream(), BODY_SECONDS + limit / BODY_BYTES_PER_SECOND
     while True:
         began = time.monotonic()
         try:

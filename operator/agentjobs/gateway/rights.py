@@ -25,7 +25,7 @@ MAX_NAMESPACES: Final = 500
 
 _READING: Final = ("GET", "HEAD")
 # For a caller who may not read all namespaces each one is checked: this many at a time, new namespaces this late.
-_REVIEWS_AT_ONCE: Final = 16
+_CONCURRENT_REVIEWS: Final = 16
 _NAMESPACES_SECONDS: Final = 5.0
 
 Scope = tuple[str, ...] | None
@@ -134,7 +134,7 @@ async def _readable(request: Request) -> tuple[str, ...]:
             return await (await services.history()).people.namespaces(limit=MAX_NAMESPACES)
 
     known: Sequence[str] = await services.shared.once("namespaces", None, read=read, seconds=_NAMESPACES_SECONDS)
-    room = asyncio.Semaphore(_REVIEWS_AT_ONCE)
+    room = asyncio.Semaphore(_CONCURRENT_REVIEWS)
 
     async def allowed(namespace: str) -> bool:
         async with room:

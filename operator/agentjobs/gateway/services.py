@@ -17,11 +17,11 @@ from agentjobs.auth import AnswerCache, Authenticator, Reviewer, RunnerIdentity,
 from agentjobs.capacity import Capacity
 from agentjobs.gateway.change_feed import ChangeFeed
 from agentjobs.gateway.limits import (
-    AS_CALLERS_AT_ONCE,
-    READS_AT_ONCE,
+    CONCURRENT_CALLER_REQUESTS,
+    CONCURRENT_READS,
+    CONCURRENT_STEP_READS,
     REFUSALS,
-    REFUSALS_A_SECOND,
-    STEP_READS_AT_ONCE,
+    REFUSALS_PER_SECOND,
     WAIT_SECONDS,
     Intake,
     Rates,
@@ -78,7 +78,7 @@ class Services:
         changes: the source of streams of changes; its creator closes it when the process stops.
         streams: the limits on the number and duration of streams; None for the defaults.
         user_limits: the limits on the requests of users; None for the defaults.
-        reads_at_once: the number of concurrent reads of users; the connection pool must be larger.
+        concurrent_reads: the number of concurrent reads of users; the connection pool must be larger.
     """
 
     def __init__(
@@ -95,17 +95,17 @@ class Services:
         changes: ChangeFeed | None = None,
         streams: Streams | None = None,
         user_limits: UserLimits | None = None,
-        reads_at_once: int = READS_AT_ONCE,
+        concurrent_reads: int = CONCURRENT_READS,
     ) -> None:
         self.authenticator = Authenticator(kube, clock=clock, check_addresses=check_addresses)
         self.clock = clock
         self.metrics = metrics
         self.spans = spans or Spans()
         self.intake = Intake(clock)
-        self.reads = Capacity(reads_at_once, timeout=WAIT_SECONDS)
-        self.step_reads = Capacity(STEP_READS_AT_ONCE, timeout=WAIT_SECONDS)
-        self.refusals = Rates(a_second=REFUSALS_A_SECOND, burst=REFUSALS)
-        self.as_callers = Capacity(AS_CALLERS_AT_ONCE, timeout=WAIT_SECONDS)
+        self.reads = Capacity(concurrent_reads, timeout=WAIT_SECONDS)
+        self.step_reads = Capacity(CONCURRENT_STEP_READS, timeout=WAIT_SECONDS)
+        self.refusals = Rates(per_second=REFUSALS_PER_SECOND, burst=REFUSALS)
+        self.as_callers = Capacity(CONCURRENT_CALLER_REQUESTS, timeout=WAIT_SECONDS)
         self.kube = kube
         self.signed_calls = signed_calls or SignedCalls(Triggers(None), clock=clock)
         self.changes = changes or ChangeFeed()

@@ -13,13 +13,13 @@ from agentjobs.gateway.limits import Rates
 from agentjobs.problem import busy
 
 # The rate of a user in the long run and in a burst. Twenty pages with five requests every two seconds are half of it.
-READS_A_SECOND: Final = 100.0
+READS_PER_SECOND: Final = 100.0
 READS_BURST: Final = 1000.0
 # A user who cancels a page of jobs sends one request for each.
-ACTIONS_A_SECOND: Final = 10.0
+ACTIONS_PER_SECOND: Final = 10.0
 ACTIONS_BURST: Final = 500.0
 # The rate of an address: requests with an unknown token, or with an impersonation that is not allowed.
-REFUSALS_A_SECOND: Final = 5.0
+REFUSALS_PER_SECOND: Final = 5.0
 REFUSALS_BURST: Final = 100.0
 # Open streams of changes: each tab of a browser has one. Each takes a few kilobytes and a connection.
 STREAMS_PER_USER: Final = 50
@@ -34,10 +34,10 @@ class UserLimits:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._reads = Rates(clock, a_second=READS_A_SECOND, burst=READS_BURST, who="A user")
-        self._actions = Rates(clock, a_second=ACTIONS_A_SECOND, burst=ACTIONS_BURST, who="A user")
+        self._reads = Rates(clock, per_second=READS_PER_SECOND, burst=READS_BURST, who="A user")
+        self._actions = Rates(clock, per_second=ACTIONS_PER_SECOND, burst=ACTIONS_BURST, who="A user")
         self._refusals = Rates(
-            clock, a_second=REFUSALS_A_SECOND, burst=REFUSALS_BURST, who="An address without a known token"
+            clock, per_second=REFUSALS_PER_SECOND, burst=REFUSALS_BURST, who="An address without a known token"
         )
 
     def count(self, user: str, *, acts: bool) -> None:

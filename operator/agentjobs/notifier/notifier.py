@@ -33,7 +33,7 @@ IDLE_SECONDS: Final = 1.0
 # Polling interval while requests are running: several that end together are handled together.
 BUSY_SECONDS: Final = 0.02
 OUTAGE_PAUSE_SECONDS: Final = 1.0
-GIVE_UP_SECONDS: Final = 15.0
+GIVE_UP_INTERVAL_SECONDS: Final = 15.0
 
 
 class Notifier:
@@ -119,7 +119,7 @@ class Notifier:
                 self._metrics.waiting(await self._outbox.backlog())
             except AgentJobsError as error:
                 logger.warning("outbox.unavailable", extra={"error": str(error)})
-            await asyncio.sleep(GIVE_UP_SECONDS)
+            await asyncio.sleep(GIVE_UP_INTERVAL_SECONDS)
 
     def _room(self) -> dict[str, int]:
         now = self._clock()

@@ -16,7 +16,7 @@ BODY_BYTES: Final = 256 * 1024 * 1024
 CAPACITY_SECONDS: Final = 10.0
 # Time limit for a body, plus a second per this number of bytes.
 BODY_SECONDS: Final = 10.0
-BODY_BYTES_A_SECOND: Final = 256 * 1024
+BODY_BYTES_PER_SECOND: Final = 256 * 1024
 # Time limit for sending one piece of an answer.
 WRITE_SECONDS: Final = 60.0
 
@@ -64,7 +64,7 @@ class Client:
 
     async def _received(self, most: int) -> bytes:
         body = bytearray()
-        seconds = BODY_SECONDS + most / BODY_BYTES_A_SECOND
+        seconds = BODY_SECONDS + most / BODY_BYTES_PER_SECOND
         try:
             async with asyncio.timeout(seconds):
                 async for piece in self._request.content.iter_any():

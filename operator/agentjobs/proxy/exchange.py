@@ -48,7 +48,7 @@ from agentjobs.tokens import credentials_of
 logger = logging.getLogger(__name__)
 
 # Per pod: parallel agents of one job, and their tools.
-REQUESTS_AT_ONCE: Final = 64
+CONCURRENT_REQUESTS: Final = 64
 # For budget and limits together. Longer than a full per-minute limit takes, and below the clients' timeout of ten
 # minutes.
 MAX_WAIT_SECONDS: Final = 120.0
@@ -90,7 +90,7 @@ class Exchange:
         self._proxy = proxy
         self._clock = clock
         self._max_wait = MAX_WAIT_SECONDS
-        self._per_pod = PerCaller(REQUESTS_AT_ONCE)
+        self._per_pod = PerCaller(CONCURRENT_REQUESTS)
 
     async def serve(self, client: Client, api: Api, path: str) -> None:
         """Answer a request to an API, or cut its connection.

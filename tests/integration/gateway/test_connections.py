@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentjobs.gateway import connections, limits, serve
-from agentjobs.gateway.limits import REQUESTS_AT_ONCE
+from agentjobs.gateway.limits import CONCURRENT_REQUESTS
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 LARGE = 8 * 1024 * 1024
@@ -112,12 +112,12 @@ async def test_a_client_that_does_not_read_its_response_is_disconnected(monkeypa
 
 @pytest.mark.alone("its runner's pod has no job, and a cluster's garbage collector deletes it")
 async def test_responses_that_a_runner_does_not_read_count_as_in_progress(ask):
-    unread = [await ask() for _ in range(REQUESTS_AT_ONCE)]
+    unread = [await ask() for _ in range(CONCURRENT_REQUESTS)]
     heads = [await reader.readuntil(b"\r\n") for reader in unread]
 
     one_more = await (await ask()).readuntil(b"\r\n")
 
-    assert (heads, one_more) == ([b"HTTP/1.1 200 OK\r\n"] * REQUESTS_AT_ONCE, b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert (heads, one_more) == ([b"HTTP/1.1 200 OK\r\n"] * CONCURRENT_REQUESTS, b"HTTP/1.1 429 Too Many Requests\r\n")
 
 
 async def test_a_client_that_is_idle_between_requests_is_not_disconnected(monkeypatch, dial):

@@ -65,7 +65,7 @@ async def test_a_reused_connection_has_the_same_time_limit_for_its_next_head(set
 
 async def test_a_request_whose_body_does_not_arrive_is_aborted(settings, monkeypatch, pod, fake):
     monkeypatch.setattr(client, "BODY_SECONDS", 0.1)
-    monkeypatch.setattr(client, "BODY_BYTES_A_SECOND", 10**12)
+    monkeypatch.setattr(client, "BODY_BYTES_PER_SECOND", 10**12)
     token = await pod()
 
     async with serving(settings()) as url:

@@ -379,7 +379,7 @@ async def test_a_rerun_from_history_uses_the_impersonated_users_permissions(act,
 
 
 async def test_an_unavailable_api_server_is_reported_without_its_address(act, kube, actions, monkeypatch):
-    monkeypatch.setattr("agentjobs.gateway.actions_api.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("agentjobs.gateway.actions_api.RETRY_SECONDS", 0.0)
 
     def goes_away(*_):
         raise refused(503, "ServiceUnavailable", "cannot connect to host 10.0.0.1:6443")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentjobs.gateway.changes import (
     BEFORE_SECONDS,
-    NOTIFIED_AT_ONCE,
+    NOTIFIED_BURST,
     NOTIFIED_PER_SECOND,
     REMEMBERED,
     Board,
@@ -275,16 +275,16 @@ def test_a_repeatedly_interrupted_stream_gets_all_of_its_changes_and_no_others(r
 
 
 def test_some_of_many_lists_are_notified_immediately_and_the_rest_in_sequence(board, join):
-    listeners = [join() for _ in range(NOTIFIED_AT_ONCE + 100)]
+    listeners = [join() for _ in range(NOTIFIED_BURST + 100)]
     tell(board, A, now=0.0)
     waits = sorted(listener.due_in(0.0) for listener in listeners)
 
-    assert waits[:NOTIFIED_AT_ONCE] == [0.0] * NOTIFIED_AT_ONCE
+    assert waits[:NOTIFIED_BURST] == [0.0] * NOTIFIED_BURST
     assert waits[-1] == pytest.approx(100 / NOTIFIED_PER_SECOND)
 
 
 def test_a_page_of_a_job_does_not_wait_for_all_lists(board, join):
-    lists = [join() for _ in range(NOTIFIED_AT_ONCE + 100)]
+    lists = [join() for _ in range(NOTIFIED_BURST + 100)]
     page = join(Interest(("docs",), "a"))
     tell(board, A, now=0.0)
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from agentjobs.capacity import Capacity, PerCaller
 from agentjobs.gateway import limits
 from agentjobs.gateway.bodies import HeartbeatBody
-from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_A_SECOND, Intake, Rates, read_body
+from agentjobs.gateway.limits import BURST, LINGER_BYTES, REQUESTS_PER_SECOND, Intake, Rates, read_body
 from agentjobs.problem import Problem
 
 
@@ -110,7 +110,7 @@ def test_a_pod_with_too_many_requests_gets_a_retry_delay(clock):
     clock.now += 2
     second = count_until_refused(rates, "a")
 
-    assert (first[0], second[0]) == (BURST, 2 * REQUESTS_A_SECOND)
+    assert (first[0], second[0]) == (BURST, 2 * REQUESTS_PER_SECOND)
     assert (first[1].status, first[1].headers) == (429, {"Retry-After": "1"})
     assert count_until_refused(rates, "b")[0] == BURST
 

@@ -9,7 +9,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.auth import DEFAULT_BUDGET
 from agentjobs.contract import MAX_STEP_BYTES
-from agentjobs.gateway.limits import BODY_BYTES, REQUESTS_AT_ONCE, WRITES_AT_ONCE
+from agentjobs.gateway.limits import BODY_BYTES, CONCURRENT_REQUESTS, CONCURRENT_WRITES
 
 AS_RUNNER = {"Authorization": "Bearer t"}
 EVENT = {"seq": 1, "time": "2026-11-21T09:00:00Z", "kind": "text", "author": "hello", "data": {"text": "SECRET"}}
@@ -195,9 +195,9 @@ async def test_nothing_secret_is_logged(http, history, caplog):
 
 async def test_a_concurrent_request_is_released_after_any_ending(http, history):
     history.raises = errors.Fenced("another pod")
-    refused = [await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER) for _ in range(REQUESTS_AT_ONCE)]
+    refused = [await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER) for _ in range(CONCURRENT_REQUESTS)]
     history.raises = None
-    wrong = [await http.post("/v1/attempt/events", headers=AS_RUNNER, content=b"{") for _ in range(REQUESTS_AT_ONCE)]
+    wrong = [await http.post("/v1/attempt/events", headers=AS_RUNNER, content=b"{") for _ in range(CONCURRENT_REQUESTS)]
 
     answer = await http.get("/v1/attempt", headers=AS_RUNNER)
 
@@ -213,9 +213,11 @@ async def test_a_runner_with_too_many_concurrent_requests_gets_a_retry_after(htt
         await go_on.wait()
 
     history.heartbeat = slow
-    many = [asyncio.create_task(http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)) for _ in range(REQUESTS_AT_ONCE)]
+    many = [
+        asyncio.create_task(http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)) for _ in range(CONCURRENT_REQUESTS)
+    ]
     async with asyncio.timeout(20):
-        while len(waiting) < REQUESTS_AT_ONCE:
+        while len(waiting) < CONCURRENT_REQUESTS:
             await asyncio.sleep(0)
     answer = await http.post("/v1/attempt/heartbeat", headers=AS_RUNNER)
     go_on.set()
@@ -226,7 +228,7 @@ async def test_a_runner_with_too_many_concurrent_requests_gets_a_retry_after(htt
 
 async def test_claims_and_heartbeats_are_accepted_while_bodies_fill_the_memory_limit(http, app, history):
     intake = app._app.state.services.intake
-    async with intake._bytes.taken(BODY_BYTES), intake._writes.taken(WRITES_AT_ONCE):
+    async with intake._bytes.taken(BODY_BYTES), intake._writes.taken(CONCURRENT_WRITES):
         answers = [await http.request(*call, headers=AS_RUNNER) for call in (HEARTBEAT, CLAIM)]
 
     assert [answer.status_code for answer in answers] == [204, 200]

@@ -228,7 +228,7 @@ def _bodies(size):
 
 async def test_a_too_slow_upload_is_refused_and_stores_nothing(http, monkeypatch):
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.01)
-    monkeypatch.setattr(limits, "BODY_BYTES_A_SECOND", 10**12)
+    monkeypatch.setattr(limits, "BODY_BYTES_PER_SECOND", 10**12)
 
     async def slow():
         yield b"x"

@@ -66,11 +66,11 @@ def after_problems(spec: Raw, job: str) -> Iterator[Problem]:
     names = [name for name in as_list(after.get("jobs")) if isinstance(name, str)]
     if not names and not after.get("selector"):
         yield Problem("spec.after", "", "names no job; set jobs, selector or both")
-    for place, name in enumerate(names):
-        path: Path = ("after", "jobs", place)
+    for index, name in enumerate(names):
+        path: Path = ("after", "jobs", index)
         if name == job:
             yield Problem(field_name(path), shown(name), "is this job itself", AcceptedReason.DEPENDENCY_CYCLE)
-        elif name in names[:place]:
+        elif name in names[:index]:
             yield problem_at(path, name, "is named twice; keep one")
     yield from _selector_problems(as_object(after.get("selector")))
     yield from _text_problems(spec, names)

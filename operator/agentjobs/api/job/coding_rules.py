@@ -72,24 +72,24 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
     yield from _argument_problems(claude.get("extraArgs"))
     for name in ("allowedTools", "disallowedTools"):
         rules = claude.get(name)
-        for place, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
+        for index, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
             if isinstance(rule, str) and rule.startswith("-"):
-                yield problem_at((*here, name, place), rule, "is a flag; a rule begins with the name of a tool")
+                yield problem_at((*here, name, index), rule, "is a flag; a rule begins with the name of a tool")
     yield from _adk_only_problems(spec, "agent.claudeCode")
 
 
 def _argument_problems(arguments: object) -> Iterator[Problem]:
     here: Path = ("agent", "claudeCode", "extraArgs")
-    for place, argument in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
+    for index, argument in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
         if isinstance(argument, str) and _is_managed(argument):
             cure = "is set by the runner; use the field of agent.claudeCode, output or budget for it"
-            yield problem_at((*here, place), argument, cure)
-        elif isinstance(argument, str) and place == 0 and not argument.startswith("-"):
+            yield problem_at((*here, index), argument, cure)
+        elif isinstance(argument, str) and index == 0 and not argument.startswith("-"):
             # The CLI would read it as a message, or as a command such as `mcp`.
-            yield problem_at((*here, place), argument, "is not a flag; put messages into input.message")
+            yield problem_at((*here, index), argument, "is not a flag; put messages into input.message")
         elif isinstance(argument, str) and argument.partition("=")[0] in INTERACTIVE_FLAGS:
             cure = "needs a person at a terminal; remove it"
-            yield problem_at((*here, place), argument, cure)
+            yield problem_at((*here, index), argument, cure)
 
 
 def _is_managed(argument: str) -> bool:

@@ -19,10 +19,10 @@ def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(entries, list | tuple):
         return
     before: list[object] = []
-    for place, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         if isinstance(entry, Mapping):
-            yield from _own_problems(entry, ("followUps", place), before)
-            yield from _inherit_problems(spec, entry, ("followUps", place, "inherit"))
+            yield from _own_problems(entry, ("followUps", index), before)
+            yield from _inherit_problems(spec, entry, ("followUps", index, "inherit"))
             before.append(entry.get("name"))
     yield from _text_problems(spec, entries)
 
@@ -32,10 +32,10 @@ def _own_problems(entry: Mapping[str, Any], here: Path, before: list[object]) ->
     if isinstance(own, str) and own in before:
         yield problem_at((*here, "name"), own, "is used twice; give each follow-up its own name")
     after = entry.get("after")
-    for number, name in enumerate(after if isinstance(after, list | tuple) else ()):
+    for index, name in enumerate(after if isinstance(after, list | tuple) else ()):
         if name not in before:
             cure = "is not an earlier follow-up in the list; name one before this"
-            yield problem_at((*here, "after", number), name, cure)
+            yield problem_at((*here, "after", index), name, cure)
     for_each = entry.get("forEach")
     if isinstance(for_each, str) and FOR_EACH.fullmatch(for_each) is None:
         yield problem_at((*here, "forEach"), for_each, "must be the name of a list in the answer: $(result.<path>)")

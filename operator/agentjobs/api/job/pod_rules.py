@@ -61,8 +61,8 @@ def pod_problems(spec: Raw) -> Iterator[Problem]:
             if isinstance(key, str) and key.partition("/")[0] in RESERVED_DOMAINS:
                 yield problem_at(("runtime", kind, key), key, "is reserved for AgentJobs; use your own domain")
     yield from _volume_problems(runtime, restricted=restricted)
-    for number, source in enumerate(as_list(runtime.get("envFrom"))):
-        yield from exactly_one(("runtime", "envFrom", number), source, ("configMapRef", "secretRef"))
+    for index, source in enumerate(as_list(runtime.get("envFrom"))):
+        yield from exactly_one(("runtime", "envFrom", index), source, ("configMapRef", "secretRef"))
     if runtime.get("automountServiceAccountToken") is True and not runtime.get("serviceAccountName"):
         cure = "needs serviceAccountName: agents must not use the default account"
         yield Problem(field_name(("runtime", "automountServiceAccountToken")), "true", cure, lacking=True)
@@ -70,8 +70,8 @@ def pod_problems(spec: Raw) -> Iterator[Problem]:
 
 def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
     names = set(RESERVED_VOLUMES)
-    for number, volume in enumerate(as_list(runtime.get("volumes"))):
-        path: Path = ("runtime", "volumes", number)
+    for index, volume in enumerate(as_list(runtime.get("volumes"))):
+        path: Path = ("runtime", "volumes", index)
         name = as_object(volume).get("name")
         if not isinstance(name, str) or not name:
             yield Problem(field_name((*path, "name")), "", "is required: volumeMounts refer to it")
@@ -95,13 +95,13 @@ def _volume_source_problems(path: Path, volume: Raw, runtime: Raw, *, restricted
     if claim == GIT_CACHE_CLAIM:
         cure = "holds repositories of other jobs; agents must not mount it"
         yield problem_at((*path, "persistentVolumeClaim", "claimName"), claim, cure)
-    for place, source in enumerate(as_list(as_object(volume.get("projected")).get("sources"))):
-        yield from _credential_problems(runtime, (*path, "projected", "sources", place), as_object(source))
+    for index, source in enumerate(as_list(as_object(volume.get("projected")).get("sources"))):
+        yield from _credential_problems(runtime, (*path, "projected", "sources", index), as_object(source))
 
 
 def _mount_problems(runtime: Raw, volumes: Set[str]) -> Iterator[Problem]:
-    for number, entry in enumerate(as_list(runtime.get("volumeMounts"))):
-        path: Path = ("runtime", "volumeMounts", number)
+    for index, entry in enumerate(as_list(runtime.get("volumeMounts"))):
+        path: Path = ("runtime", "volumeMounts", index)
         name, place = as_object(entry).get("name"), as_object(entry).get("mountPath")
         if isinstance(name, str) and name not in volumes:
             yield problem_at((*path, "name"), name, "is not a volume of runtime.volumes", lacking=True)

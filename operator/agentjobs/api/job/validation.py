@@ -308,10 +308,10 @@ def _egress_problems(egress: Raw) -> Iterator[Problem]:
     for number, rule in enumerate(rules):
         if isinstance(rule, Mapping) and not as_list(rule.get("to")) and not as_list(rule.get("ports")):
             yield Problem(field_name((*here, number)), "", "allows everything; name destinations in to, or ports")
-        for place, peer in enumerate(as_list(as_object(rule).get("to"))):
-            yield from _peer_problems((*here, number, "to", place), as_object(peer))
-        for place, port in enumerate(as_list(as_object(rule).get("ports"))):
-            yield from _port_problems((*here, number, "ports", place), as_object(port))
+        for position, peer in enumerate(as_list(as_object(rule).get("to"))):
+            yield from _peer_problems((*here, number, "to", position), as_object(peer))
+        for position, port in enumerate(as_list(as_object(rule).get("ports"))):
+            yield from _port_problems((*here, number, "ports", position), as_object(port))
 
 
 def _peer_problems(path: Path, peer: Raw) -> Iterator[Problem]:
@@ -344,13 +344,13 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
             cure = "needs output: an answer without a schema has no outcome"
             yield Problem(field_name((*here, "onOutcomes")), "", cure, lacking=True)
         errors = rule.get("onErrors")
-        for place, name in enumerate(errors if isinstance(errors, list) else ()):
+        for position, name in enumerate(errors if isinstance(errors, list) else ()):
             if isinstance(name, str) and name not in set(ErrorClass):
                 near = difflib.get_close_matches(name, list(ErrorClass), n=1)
                 cure = (
                     f"; did you mean {near[0]}?" if near else "; docs/reference/conditions.md lists the error classes"
                 )
-                yield problem_at((*here, "onErrors", place), name, f"is not an error class{cure}")
+                yield problem_at((*here, "onErrors", position), name, f"is not an error class{cure}")
         if rule.get("delay") is not None and rule.get("action") not in ("Retry", "Snooze"):
             cure = "only applies to the actions Retry and Snooze; remove it"
             yield problem_at((*here, "delay"), rule["delay"], cure, lacking=rule.get("action") is None)

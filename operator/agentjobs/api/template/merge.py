@@ -100,14 +100,14 @@ _KINDS: Final = AGENT_KINDS
 
 def can_be_added(path: Path) -> bool:
     """Whether another layer can add a field at `path`."""
-    places = [place for place, part in enumerate(path) if isinstance(part, int)]
-    if not places:
+    indexes = [index for index, part in enumerate(path) if isinstance(part, int)]
+    if not indexes:
         return True
     below = tuple("*" if isinstance(part, int) else part for part in path)
-    entries = [_NAMED.get(below[:place]) for place in places]
+    entries = [_NAMED.get(below[:index]) for index in indexes]
     last = entries[-1]
     return all(entry is not None and not entry.whole for entry in entries) and (
-        last is not None and path[places[-1] + 1 :] != (last.key,)
+        last is not None and path[indexes[-1] + 1 :] != (last.key,)
     )
 
 

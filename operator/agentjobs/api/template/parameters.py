@@ -14,8 +14,8 @@ _OURS: Final = (PARAMETERS, "job.", "schedule.")
 def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
     """Yield the problems of a template's declarations."""
     names: set[str] = set()
-    for place, parameter in enumerate(declared):
-        here: Path = ("parameters", place)
+    for index, parameter in enumerate(declared):
+        here: Path = ("parameters", index)
         if parameter.name in names:
             yield problem_at((*here, "name"), parameter.name, "is declared twice; keep one")
         names.add(parameter.name)

@@ -26,7 +26,7 @@ _BODIES_BYTES: Final = 64 * MAX_BODY_BYTES
 _WAIT_SECONDS: Final = 5.0
 # The rate of calls with a wrong signature from one address, in the long run and in a burst. Calls with a right one are
 # not limited: behind an ingress all calls have the same address.
-_FAILURES_A_SECOND: Final = 1.0
+_FAILURES_PER_SECOND: Final = 1.0
 _FAILURES: Final = 20.0
 
 
@@ -70,7 +70,7 @@ class SignedCalls:
     ) -> None:
         self._triggers = triggers
         self._now = now
-        self._failures = Rates(clock, a_second=_FAILURES_A_SECOND, burst=_FAILURES)
+        self._failures = Rates(clock, per_second=_FAILURES_PER_SECOND, burst=_FAILURES)
         self._nobodys = secrets.token_bytes(32)
         self.bodies = Capacity(_BODIES_BYTES, timeout=_WAIT_SECONDS)
 
