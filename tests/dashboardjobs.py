@@ -215,6 +215,7 @@ def a_failed_job(answers):
         a_step(2, 20, 35, kind="tool", name="search", usage={"toolCalls": 1}, replayed=True),
         a_step(3, 36, None, kind="tool", name="write", usage={"toolCalls": 1}),
         a_step(4, later + 3, later + 8, start=2, served="gemini-pro"),
+        a_step(5, later + 5, later + 6, kind="tool", name="search", usage={"toolCalls": 1}, start=2),
     ]
     answers[f"{base}/steps"] = RecordedSteps(items=steps, cursor=None)
     for step in steps:

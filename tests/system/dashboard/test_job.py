@@ -23,7 +23,7 @@ from agentjobs.api.recorded import Events, RecordedSteps, StepContent
 from agentjobs.api.recorded_overview import ActionDone
 
 PAGE = "/jobs/docs/triage-7"
-TABS = ["overview", "transcript", "steps&step=2", "logs", "result", "models", "events", "related", "yaml"]
+TABS = ["overview", "transcript", "steps&step=5", "logs", "result", "models", "events", "related", "yaml"]
 
 
 @pytest.mark.parametrize("show", TABS)
@@ -152,6 +152,15 @@ def test_a_step_leads_from_the_timeline_to_its_arguments_and_its_call(plain_tab,
     follow(plain_tab, plain_tab.get_by_role("link", name="Its call in the transcript"))
 
     expect(plain_tab.locator("#entry-2-3:target")).to_be_visible()
+
+
+def test_the_arguments_of_a_step_are_readable_for_everybody(tab, answers):
+    a_failed_job(answers)
+    tab.goto(f"{PAGE}?show=steps&step=5")
+    tab.get_by_text("Arguments").click()
+
+    expect(tab.get_by_text('"query": "heat pumps"')).to_be_visible()
+    assert violations(tab) == []
 
 
 def test_tools_arguments_are_folded_and_open_by_keyboard(tab, answers):
