@@ -372,7 +372,7 @@ async def test_only_the_log_of_the_running_start_grows(pages, answers, log, grow
 
     page = await pages.get(PAGE, params={"show": "logs", "log": log})
 
-    assert ("data-grows" in page.text) is grows
+    assert ("data-polled" in page.text) is grows
 
 
 async def test_the_shown_start_is_among_the_links_to_starts(pages, answers):

@@ -47,7 +47,7 @@ const tell = (text) => {
   note.textContent = text;
   note.hidden = !text;
 };
-const isPolled = () => document.querySelector("[data-grows], [data-polled]"); // a log of a running pod; objects other than jobs
+const isPolled = () => document.querySelector("[data-polled]"); // a log of a running pod; objects other than jobs
 if (isPolled()) later(POLL);
 const ofMain = (event) => event.detail.elt === main();
 
