@@ -32,7 +32,7 @@ from agentjobs.history.model_limits import ModelLimits
 from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.process_records import Presence
-from agentjobs.history.processes import of_cluster, say_that_it_lives
+from agentjobs.history.processes import of_cluster, write_heartbeats
 from agentjobs.history.queue_models import QueueModels
 from agentjobs.history.retention import Retention
 from agentjobs.history.session_retention import SessionRetention
@@ -188,7 +188,7 @@ class Operator:
         ):
             metrics.database.pool(database.connections)
             processes = of_cluster(database, lambda: auth.cluster_uid(client))
-            background.start(say_that_it_lives(processes, lambda: self._presence(identity)), "presence")
+            background.start(write_heartbeats(processes, lambda: self._presence(identity)), "presence")
             if settings.leader_elect:
                 await self._stand_by(client, identity, database)
             else:

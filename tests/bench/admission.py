@@ -49,7 +49,7 @@ class Walk:
         self.jobs: dict[JobName, str] = {}
         self.claims: dict[JobName, SessionLock] = {}
 
-    def ask(self, one: Candidate) -> None:
+    def enqueue(self, one: Candidate) -> None:
         self.jobs[one.key] = one.uid
         self.entries[one.key] = one, None
 
@@ -100,8 +100,8 @@ class Kept:
     def __init__(self) -> None:
         self.queues = Queues()
 
-    def ask(self, one: Candidate) -> None:
-        self.queues.ask("agents", one)
+    def enqueue(self, one: Candidate) -> None:
+        self.queues.enqueue("agents", one)
 
     def start(self, key: JobName) -> None:
         entry = self.queues.entry(key)
@@ -123,7 +123,7 @@ def crowd(queue: Walk | Kept, waiting: int) -> Iterator[JobName]:
         session = ("app", "user", f"job-{number}")
         # In an order that no sort has done already.
         created = NOW - timedelta(seconds=number * 7919 % waiting)
-        queue.ask(Candidate(("default", f"job-{number:06}"), f"uid-{number}", 2, created, session))
+        queue.enqueue(Candidate(("default", f"job-{number:06}"), f"uid-{number}", 2, created, session))
     for key in queue.look()[:SLOTS]:
         queue.start(key)
         yield key
@@ -168,7 +168,7 @@ def latencies(policy: QueuePolicy, partitions: int, waiting: int) -> list[float]
     queues, running, now, number = Queues(), deque[JobName](), NOW, 0
     found = []
     for number in range(waiting):
-        queues.ask("agents", request(number, partitions, NOW - HOUR * number / max(1, waiting)))
+        queues.enqueue("agents", request(number, partitions, NOW - HOUR * number / max(1, waiting)))
     queues.admit("agents", policy, now)
 
     def claim(key: JobName) -> None:
@@ -187,12 +187,12 @@ def latencies(policy: QueuePolicy, partitions: int, waiting: int) -> list[float]
         if waiting:
             queues.hold(("claim", running.popleft()), None)
         else:
-            queues.ask("agents", request(number, partitions, now))
+            queues.enqueue("agents", request(number, partitions, now))
         for key in queues.admit("agents", policy, now).admitted:
             claim(key)
         found.append((time.thread_time() - begun) * 1000)
         if waiting:
-            queues.ask("agents", request(number, partitions, now))
+            queues.enqueue("agents", request(number, partitions, now))
             queues.admit("agents", policy, now)
         else:
             queues.hold(("claim", running.popleft()), None)
@@ -226,7 +226,7 @@ def memory(runs: int) -> Figure:
         queues = Queues()
         tracemalloc.start()
         for one in jobs:
-            queues.ask("agents", one)
+            queues.enqueue("agents", one)
         queues.admit("agents", policy, NOW)
         samples.append(tracemalloc.get_traced_memory()[0] / len(jobs))
         tracemalloc.stop()

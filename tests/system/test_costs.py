@@ -10,7 +10,7 @@ from agentjobs.dev.programs import handed_to_models
 from agentjobs.dev.up import up
 from agentjobs.history.database import Database
 from agentjobs.history.model_limits import ModelLimits
-from agentjobs.reconcile.job.exhausted import ASK_SECONDS
+from agentjobs.reconcile.job.exhausted import LOAD_SECONDS
 from devcluster.client import NAMESPACES
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("costs")]
@@ -73,7 +73,7 @@ async def test_a_job_is_delayed_while_the_provider_asks_to_wait(system, job_of, 
         limits = ModelLimits(database, cluster=kube_system["metadata"]["uid"])
         while not await limits.exhausted_models():
             await asyncio.sleep(0.1)
-    await asyncio.sleep(ASK_SECONDS + 0.5)  # what the operator asked for the first job's start is too old then
+    await asyncio.sleep(LOAD_SECONDS + 0.5)  # what the operator asked for the first job's start is too old then
     await system.apply(*job_of("second", agent=one))
     waiting = await system.until("second", lambda status: status.get("reason") == "WaitingForModelLimit", seconds=15)
     first, second = await system.finished("first"), await system.finished("second")

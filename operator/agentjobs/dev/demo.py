@@ -62,7 +62,7 @@ class Example:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen: it ended, or it stays where its expected end says."""
+        """Whether nothing more will happen: it ended, or it stays in the phase that is expected at the end."""
         return self.phase in TERMINAL or self.phase == self.expected["phase"]
 
     @property
@@ -153,7 +153,7 @@ async def run(cluster: DevCluster, folder: Path, out: TextIO, *, timeout: float 
     examples, objects = load(folder)
     began = time.monotonic()
     show: Show = _Table(out, examples) if out.isatty() else _Lines(out, examples, began)
-    following = asyncio.create_task(_follow(cluster, {one.name: one for one in examples}, show))
+    following = asyncio.create_task(_follow(cluster, {example.name: example for example in examples}, show))
     broken = asyncio.create_task(cluster.until_broken())
     try:
         # ConfigMaps first, so that no job waits for its script.
@@ -191,8 +191,8 @@ def summary(examples: Sequence[Example], out: TextIO, *, seconds: float, log: Pa
         mistakes = example.mistakes()
         outcome = example.outcome()
         attempts = "1 attempt" if outcome["attempts"] == 1 else f"{outcome['attempts']} attempts"
-        said = _plain(example.answer) or f"({outcome['reason']})"
-        text = f"  {'✗' if mistakes else '✓'} {example.name:<14} {outcome['phase'] or 'unknown'}, {attempts}: {said}"
+        answer = _plain(example.answer) or f"({outcome['reason']})"
+        text = f"  {'✗' if mistakes else '✓'} {example.name:<14} {outcome['phase'] or 'unknown'}, {attempts}: {answer}"
         print(_cut(text, shutil.get_terminal_size().columns) if out.isatty() else text, file=out)
         for mistake in mistakes:
             print(f"      {mistake}", file=out)
@@ -226,13 +226,13 @@ class _Lines(Show):
     def __init__(self, out: TextIO, examples: Sequence[Example], began: float) -> None:
         self._out = out
         self._began = began
-        self._said: dict[str, tuple[Any, ...]] = {}
+        self._printed: dict[str, tuple[Any, ...]] = {}
 
     def update(self, example: Example) -> None:
         outcome = example.outcome()
         now = (outcome["phase"], outcome["attempts"], outcome["starts"])
-        if self._said.get(example.name) != now and outcome["phase"]:
-            self._said[example.name] = now
+        if self._printed.get(example.name) != now and outcome["phase"]:
+            self._printed[example.name] = now
             seconds = time.monotonic() - self._began
             text = f"{outcome['phase']:<10} attempt {outcome['attempts']}  {outcome['reason']}"
             print(f"{seconds:6.1f} s  {example.name:<14} {text}", file=self._out, flush=True)

@@ -40,7 +40,7 @@ from devcluster.files import kubeconfig, write_kubeconfig
 
 SESSION_LABEL: Final = "agentjobs.dev/dev-session"
 _READY_SECONDS = 30.0
-_GONE_SECONDS = 60.0  # a namespace with a hundred pods takes 10 to 20 s on a small cluster
+_DELETE_SECONDS = 60.0  # a namespace with a hundred pods takes 10 to 20 s on a small cluster
 _POLL_SECONDS = 0.2
 _DEAD = datetime.timedelta(minutes=10)
 """A session ends when its node has not renewed its lease for this time; it renews every ten seconds."""
@@ -206,7 +206,7 @@ class SharedCluster:
         names = await self._names(NAMESPACES, session)
         for name in names:
             await self._delete(NAMESPACES.path(None, name))
-        deadline = asyncio.get_running_loop().time() + _GONE_SECONDS
+        deadline = asyncio.get_running_loop().time() + _DELETE_SECONDS
         while names and asyncio.get_running_loop().time() < deadline:
             for name in names:
                 await self._release_pods(name)

@@ -405,7 +405,7 @@ class _Start:
         deadline = time.monotonic() + _READY_SECONDS
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca))
         async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
-            said = "no answer"
+            answer = "no answer"
             while time.monotonic() < deadline:
                 for url in urls:
                     with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -413,9 +413,9 @@ class _Start:
                             if response.status == 200:
                                 self._note(name)
                                 return
-                            said = (await response.text()).strip()
+                            answer = (await response.text()).strip()
                 await asyncio.sleep(_POLL_SECONDS)
-        raise TimeoutError(f"{name} was not ready after {_READY_SECONDS:.0f} s: {said}")
+        raise TimeoutError(f"{name} was not ready after {_READY_SECONDS:.0f} s: {answer}")
 
     def _note(self, phase: str) -> None:
         self._phases[phase] = time.monotonic() - self._began

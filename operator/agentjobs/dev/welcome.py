@@ -50,13 +50,13 @@ def welcome(
         "triggers": f"from {triggers}; certificate {cluster.folder}/gateway-ca.crt" if triggers else "",
         "logs": f"{cluster.folder}/*.log",
     }
-    told = "\n".join(_line(name, what) for name, what in parts.items() if what)
+    rows = "\n".join(_line(name, what) for name, what in parts.items() if what)
     typed = "\n".join(f"  {line}" for line in next_lines(cluster.kubeconfig, here=Path.cwd(), prefix=Path(sys.prefix)))
     unserved = "\n".join(textwrap.fill(line, _WIDTH) for line in absent.splitlines())
     return f"""\
 AgentJobs for development, ready in {cluster.phases["ready"]:.1f} s. Not for production.
 
-{told}
+{rows}
 
 {_entrance(cluster)}Next, in another terminal:
 

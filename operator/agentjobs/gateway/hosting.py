@@ -29,7 +29,7 @@ from agentjobs.history.model_reports import ModelReports
 from agentjobs.history.outbox import Notifications
 from agentjobs.history.overview import Overview
 from agentjobs.history.process_records import Presence
-from agentjobs.history.processes import Processes, of_cluster, say_that_it_lives, unique_id
+from agentjobs.history.processes import Processes, of_cluster, unique_id, write_heartbeats
 from agentjobs.history.reads import Reads
 from agentjobs.history.runner_writes import RunnerWrites
 from agentjobs.history.session_reads import SessionReads
@@ -81,7 +81,7 @@ def history_of(database: Database, cluster: str) -> GatewayHistory:
 async def presence(backing: Backing, kind: Literal["gateway", "dashboard"]) -> None:
     """Report in history that this process runs. Never returns; for a background task."""
     me = Presence(kind, unique_id(), agentjobs.__version__)
-    await say_that_it_lives(of_cluster(backing.database, lambda: cluster_uid(backing.kube)), lambda: me)
+    await write_heartbeats(of_cluster(backing.database, lambda: cluster_uid(backing.kube)), lambda: me)
 
 
 @contextlib.asynccontextmanager

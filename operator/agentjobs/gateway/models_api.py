@@ -46,7 +46,7 @@ async def get_models(reports: Reports, budget: ReadBudget, namespace: OneNamespa
     """Return the models of the installation, their prices, what remains of limits, and running calls."""
     async with budget.taken():
         proxies = await reports.proxies()
-        report = max(proxies, key=lambda proxy: proxy.since).told if proxies else {}
+        report = max(proxies, key=lambda proxy: proxy.since).report if proxies else {}
         limits = await reports.limits_now(limits_of(report))
         under_way = await reports.under_way(namespace)
     return overview(report, limits, proxies=proxies, under_way=under_way, namespace=namespace)

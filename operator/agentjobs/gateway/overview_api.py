@@ -125,7 +125,7 @@ def clock_skew(theirs: datetime, *, requested: datetime, answered: datetime) -> 
 
 
 def _proxy(proxy: SeenProxy) -> Process:
-    version = str(proxy.told.get("version") or "")
+    version = str(proxy.report.get("version") or "")
     return Process(kind="proxy", id=proxy.id, version=version, since=proxy.since, seen=proxy.seen)
 
 

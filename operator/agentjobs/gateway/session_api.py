@@ -105,7 +105,7 @@ async def list_versions(runner: Runner, artifacts: Artifacts, budget: StepBudget
     """List the versions of an artifact, oldest first."""
     async with budget.taken():
         found = await artifacts.versions(runner.uid, runner.start, runner.pod_uid, name)
-    return json_answer({"versions": [version.told() for version in found]})
+    return json_answer({"versions": [version.to_contract() for version in found]})
 
 
 @router.delete(contract.PATH_ARTIFACT, status_code=204)
@@ -123,7 +123,7 @@ async def bytes_answer(stored: StoredVersion, pieces: AsyncIterator[bytes]) -> R
         errors.AgentJobsError: the first piece could not be read.
     """
     first = await anext(pieces, b"")
-    record = msgspec.json.decode(msgspec.json.encode(stored.told()))
+    record = msgspec.json.decode(msgspec.json.encode(stored.to_contract()))
     headers = {
         contract.HEADER_ARTIFACT: json.dumps(record, separators=(",", ":")),
         "Content-Length": str(stored.bytes),

@@ -13,36 +13,36 @@ from agentjobs.errors import AgentJobsError, Unavailable
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
-# As many as workers usually ask concurrently; a batch of specs (at most 96 KiB each) has some megabytes.
+# The usual number of concurrent questions of workers; a batch of specs (at most 96 KiB each) has some megabytes.
 LIMIT: Final = 64
 # A query that waits for a lock must not block all others.
 QUERIES: Final = 2
 
 
 class Batcher(Generic[Question, Answer]):
-    """`await batcher(question)` answers one question; `ask` answers many, in order."""
+    """`await batcher(question)` answers one question; `query` answers many, in order."""
 
     def __init__(
         self,
-        ask: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
+        query: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
         *,
         limit: int = LIMIT,
         queries: int = QUERIES,
     ) -> None:
         """
         Args:
-            ask: idempotent; fails as a whole.
+            query: idempotent; fails as a whole.
             limit: questions in one query.
             queries: maximum concurrent queries.
         """
-        self._ask = ask
+        self._query = query
         self._limit = limit
         self._queries = queries
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, question: Question) -> Answer:
-        """Ask. Raises what `ask` raises for this question."""
+        """Return the answer. Raises what `query` raises for this question."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         self._send()
@@ -72,7 +72,7 @@ class Batcher(Generic[Question, Answer]):
         if not batch:
             return
         try:
-            answers = await self._ask([question for question, _ in batch])
+            answers = await self._query([question for question, _ in batch])
         except Unavailable as error:
             # The questions that came meanwhile wait for the same database. Failing them now keeps their deadlines.
             waiting, self._waiting = self._waiting, []

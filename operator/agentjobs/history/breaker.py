@@ -61,9 +61,9 @@ class Breaker:
         """Whether requests fail immediately."""
         return bool(self._problem)
 
-    def on_back(self, tell: Callable[[], None]) -> None:
-        """Call `tell` whenever PostgreSQL answers again after an outage."""
-        self._on_back.append(tell)
+    def on_back(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever PostgreSQL answers again after an outage."""
+        self._on_back.append(callback)
 
     def check(self) -> None:
         """Return if PostgreSQL is not known to be unreachable.
@@ -163,5 +163,5 @@ class Breaker:
         self._problem = ""
         self._back_at = self._answered_at
         logger.warning("database.back", extra={"away_seconds": round(self._answered_at - self._since, 1)})
-        for tell in self._on_back:
-            tell()
+        for callback in self._on_back:
+            callback()

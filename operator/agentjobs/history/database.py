@@ -291,9 +291,9 @@ class Database:
 
     async def _probe(self) -> None:
         async with self._timed(), asyncio.timeout(_PROBE_SECONDS):
-            await self._ask_probe()
+            await self._connect_once()
 
-    async def _ask_probe(self) -> None:
+    async def _connect_once(self) -> None:
         """Return if a new connection reaches a writable server with our schema."""
         async with await _Connection.connect(**self._parameters) as connection:
             _check_version(await _version(connection))

@@ -43,7 +43,7 @@ class Fence:
             yield tx
 
     @contextlib.asynccontextmanager
-    async def asking(
+    async def querying(
         self, uid: str, start: int, pod: str, question: str, parameters: Mapping[str, Any]
     ) -> AsyncIterator[tuple[Connection, Any]]:
         """Open a transaction like `async with fence(…)`, with the cursor of a query behind the fence.

@@ -58,7 +58,7 @@ class Journal:
     async def append(self, uid: str, start: int, pod_uid: str, body: StepsBody) -> Appended:
         """Record steps, as `RunnerHistory.append_steps`, in two round trips."""
         parameters = {**start_key(uid, start), "run": body["run"], "keys": keys_of(body)}
-        async with self._fence.asking(uid, start, pod_uid, _SQL["look"], parameters) as (tx, answer):
+        async with self._fence.querying(uid, start, pod_uid, _SQL["look"], parameters) as (tx, answer):
             rows: list[Any] = await answer.fetchall()
             head = rows[0]
             check_run(body["run"], start=start, of_start=head.of_start)
@@ -69,7 +69,7 @@ class Journal:
 
 
 async def _store(tx: Connection, parameters: Mapping[str, Any], changes: Appended, head: Any, versions: Any) -> None:
-    """Store what changed, and note at the start what it used; `head` says what is noted there."""
+    """Store what changed, and the usage in the start's row, whose current values are in `head`."""
     used = total_usage([head.used or {}, changes.usage]) if changes.usage else None
     noted = {**parameters, "versions": as_json(versions), "usage": as_json(used), "bytes": changes.bytes}
     statements = [(name, rows) for name, rows in (("change", changes.changed), ("insert", changes.inserted)) if rows]

@@ -25,12 +25,12 @@ class KeptFiles:
 
     async def files(self, uid: str, start: int, pod_uid: str) -> list[KeptFile]:
         """Return all files by name."""
-        rows = await self._asked(uid, start, pod_uid, "files", {})
+        rows = await self._query(uid, start, pod_uid, "files", {})
         return [KeptFile(name=row.name, bytes=row.bytes) for row in rows]
 
     async def part(self, uid: str, start: int, pod_uid: str, name: str, offset: int) -> bytes | None:
         """Return up to `MAX_KEPT_PART_BYTES` of a file from `offset`, fewer at its end only; None without a file."""
-        rows = await self._asked(
+        rows = await self._query(
             uid, start, pod_uid, "part", {"name": name, "offset": offset, "most": MAX_KEPT_PART_BYTES}
         )
         return bytes(rows[0].data) if rows else None
@@ -42,7 +42,7 @@ class KeptFiles:
             errors.Invalid, errors.TooLarge: as `check_write`.
         """
         place = {**start_key(uid, start), "name": write.name, "offset": write.offset}
-        async with self._fence.asking(uid, start, pod_uid, _SQL["look"], place) as (tx, answer):
+        async with self._fence.querying(uid, start, pod_uid, _SQL["look"], place) as (tx, answer):
             row: Any = await answer.fetchone()
             if is_late(write.number, start, row if row.known is not None else None):
                 return
@@ -55,7 +55,7 @@ class KeptFiles:
         async with self._fence(uid, start, pod_uid, share=True) as tx:
             await tx.execute(_SQL["delete"], place)
 
-    async def _asked(self, uid: str, start: int, pod_uid: str, statement: str, parameters: dict[str, Any]) -> list[Any]:
+    async def _query(self, uid: str, start: int, pod_uid: str, statement: str, parameters: dict[str, Any]) -> list[Any]:
         """Run a query for a start that the pod holds, in one round trip."""
         parameters = {**start_key(uid, start), **parameters}
 

@@ -64,7 +64,7 @@ class Listing:
     def __post_init__(self) -> None:
         if self.cursor is not None:
             self.values["after"], self.values["after_uid"] = parse_job_cursor(self.chosen.order, self.cursor)
-        if self._is_of_one:
+        if self._has_one_namespace:
             self.values["namespace"] = self.scope[0] if self.scope else ""
         elif self.scope is not None:
             self.values["namespaces"] = list(self.scope)
@@ -75,11 +75,11 @@ class Listing:
         Its result is the page if it is full; otherwise jobs may be missing.
         """
         order = self.chosen.order
-        if order is JobOrder.COST or (self._is_of_one and self._has_index):
+        if order is JobOrder.COST or (self._has_one_namespace and self._has_index):
             return None
         sorted_by = self._sort_key(ended=True)
         near = ["cluster = %(cluster)s", *self._after(sorted_by), *self._created()]
-        near += ["namespace = %(namespace)s"] if self._is_of_one else []
+        near += ["namespace = %(namespace)s"] if self._has_one_namespace else []
         near += [_HAS_ENDED] if order is JobOrder.ENDED else []
         wanted = [
             *self._of_all(),
@@ -115,7 +115,7 @@ class Listing:
         )
 
     @property
-    def _is_of_one(self) -> bool:
+    def _has_one_namespace(self) -> bool:
         return self.scope is not None and len(self.scope) <= 1
 
     @property
@@ -123,7 +123,7 @@ class Listing:
         """Whether each of several namespaces has its own part. Indexes of words and labels do not include
         namespaces.
         """
-        return not self._is_of_one and not self.chosen.text and not self.chosen.label
+        return not self._has_one_namespace and not self.chosen.text and not self.chosen.label
 
     @property
     def _has_index(self) -> bool:
@@ -150,10 +150,10 @@ class Listing:
         alone = [{several: (value,)} for value in getattr(whole, several)] if several else [{}]
         for self._part_number, values in enumerate(alone):
             self.chosen = replace(whole, **values)  # type: ignore[arg-type]  # of these fields each is a tuple of texts
-            yield from self._parts_of_one()
+            yield from self._parts_of_one_namespace()
         self.chosen = whole
 
-    def _parts_of_one(self) -> Iterator[str]:
+    def _parts_of_one_namespace(self) -> Iterator[str]:
         if not self._differs:
             yield self._part(self._sort_key(ended=True), [])
             return
@@ -201,7 +201,7 @@ class Listing:
     def _namespaces(self) -> Iterator[str]:
         if self._is_of_each:
             yield "namespace = wanted.namespace"
-        elif self._is_of_one:
+        elif self._has_one_namespace:
             yield "namespace = %(namespace)s"
         elif self.scope is not None:
             yield "namespace = ANY(%(namespaces)s::text[])"

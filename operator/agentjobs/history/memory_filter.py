@@ -1,4 +1,4 @@
-"""Whether a job has what a filter asks for: what the statements of `listing` say in SQL, for `MemoryHistory`. Pure."""
+"""Whether a job matches a filter, as the statements of `listing` decide it in SQL, for `MemoryHistory`. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,7 +13,7 @@ from agentjobs.history.words import has_words
 
 
 def has(job: RecordedJob, chosen: JobFilter) -> bool:
-    """Whether a job has what a filter asks for, and a place in its order."""
+    """Whether a job matches a filter, and has a value for its order."""
     return place_of(chosen.order, job) is not None and all(_answers(job, chosen))
 
 

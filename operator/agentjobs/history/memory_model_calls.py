@@ -39,11 +39,11 @@ from agentjobs.models.tokens import Tokens
 
 @dataclass(slots=True)
 class MemoryProxy:
-    """One proxy, as its row says it."""
+    """The row of a proxy."""
 
     since: datetime
     seen: datetime
-    told: Mapping[str, Any]
+    report: Mapping[str, Any]
 
 
 class MemoryModelCalls:
@@ -135,8 +135,8 @@ class MemoryModelReports:
         for job, call in ended:
             day = call.ended.astimezone(UTC).date() if call.ended else None
             if call.booked and day and first <= day <= last and namespace in (None, job.key.namespace):
-                whose = _whose(job, call.booked, day)
-                lines.setdefault(tuple(whose[each] for each in by), []).append(call.booked)
+                values = _values_of(job, call.booked, day)
+                lines.setdefault(tuple(values[each] for each in by), []).append(call.booked)
         lines_of_usage = [
             UsageLine(**_sum(ends), by=dict(zip(by, key, strict=True))) for key, ends in sorted(lines.items())
         ]
@@ -182,7 +182,7 @@ class MemoryModelReports:
         self._check_available()
         found = sorted(self._ledger.proxies.items())
         now = self._history.now()
-        return [SeenProxy(name, seen.since, seen.seen, seen.told) for name, seen in found if now - seen.seen < MISSED]
+        return [SeenProxy(name, seen.since, seen.seen, seen.report) for name, seen in found if now - seen.seen < MISSED]
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
         """Return the state of limits."""
@@ -209,7 +209,7 @@ class MemoryModelReports:
             raise errors.Unavailable("history is unreachable")
 
 
-def _whose(job: MemoryJob, end: EndedCall, day: date) -> dict[UsageBy, str]:
+def _values_of(job: MemoryJob, end: EndedCall, day: date) -> dict[UsageBy, str]:
     spec = job.resolved["spec"] if job.resolved else {}
     return {
         UsageBy.NAMESPACE: job.key.namespace,

@@ -139,7 +139,7 @@ class MemoryModelLimits:
         return {model: until for model, (until, _) in self._exhausted.items() if until > self._now()}
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
-        """Return the state of limits, as `ModelReports` tells it."""
+        """Return the state of limits, as `ModelReports` returns it."""
         now, closed, exhausted = self._now(), await self.closed_keys(), await self.exhausted_models()
         gates = [(key, model, self._closed[key, model]) for key, model in sorted(closed)]
         return LimitsNow(

@@ -1,4 +1,4 @@
-"""What the operator writes and asks, in memory: what `OperatorHistory` promises, for `MemoryHistory`."""
+"""The operator's writes and reads in memory: `OperatorHistory` for `MemoryHistory`."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -148,8 +148,8 @@ class MemoryOperator(MemoryRows):
         """Return for how long a start has not reported."""
         self._check_available()
         found = self._start(uid, start)
-        heard = [time for time in (found.claimed, found.heartbeat) if time is not None] if found else []
-        return self.now() - max(heard) if heard else None
+        reports = [time for time in (found.claimed, found.heartbeat) if time is not None] if found else []
+        return self.now() - max(reports) if reports else None
 
     async def recorded(self, uid: str) -> str | None:
         """Return the phase a job ended with."""
@@ -294,7 +294,7 @@ class MemoryOperator(MemoryRows):
 
 
 def _notify(job: MemoryJob, record: TransitionRecord, now: datetime) -> None:
-    """Tell a transition that is new to the sinks that asked for its event."""
+    """Add notifications of a new transition, for the sinks that subscribe to its event."""
     if job.resolved is None:
         return
     row, spec, work = event_of(record), job.resolved["spec"], cast("dict[str, Any]", job.resolved)

@@ -36,7 +36,7 @@ from agentjobs.models.tokens import Tokens
 
 @dataclass(slots=True)
 class MemoryStart:
-    """One start, as its row says it."""
+    """The row of a start."""
 
     attempt: int
     pod: str
@@ -57,7 +57,7 @@ class MemoryStart:
 
 @dataclass(slots=True)
 class MemoryCall:
-    """One model call, as its row says it."""
+    """The row of a model call."""
 
     new: NewCall
     attempt: int
@@ -73,7 +73,7 @@ class MemoryCall:
 
 @dataclass(slots=True)
 class MemoryNotification:
-    """One notification, as its row says it; `MemoryOutbox` takes it."""
+    """The row of a notification; `MemoryOutbox` claims it."""
 
     uid: str
     sink: str
@@ -96,7 +96,7 @@ class MemoryNotification:
 
 @dataclass(frozen=True, slots=True)
 class MemoryKeptFile:
-    """One kept file, as its rows say it."""
+    """The rows of a kept file."""
 
     data: bytes
     start: int
@@ -105,7 +105,7 @@ class MemoryKeptFile:
 
 @dataclass(slots=True)
 class MemoryJob:
-    """One job, as its rows say it."""
+    """The rows of a job."""
 
     key: JobKey
     inserted: datetime

@@ -1,4 +1,4 @@
-"""What runners write and ask, in memory: what `RunnerHistory` promises, for `MemoryHistory`."""
+"""The runners' writes and reads in memory: `RunnerHistory` for `MemoryHistory`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -139,7 +139,7 @@ class MemoryRunner(MemoryRows):
         self._fenced(uid, start, pod_uid)
 
     async def put_result(self, uid: str, start: int, pod_uid: str, document: ResultDocument) -> Raw | None:
-        """Store how a start says it ended; return the job's final result."""
+        """Store the ending that a start reports; return the job's final result."""
         found = self._fenced(uid, start, pod_uid)
         job, result = self.jobs_by_uid[uid], document["result"]
         if found.reported is None:

@@ -35,7 +35,7 @@ from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limi
 from agentjobs.history.records import TurnEvent
 from agentjobs.history.scopes import NEW, JobSession, Scope
 from agentjobs.history.sessions import PAGE_BYTES, PAGE_EVENTS
-from agentjobs.history.turns import TurnParts, checked, digest, head, said, state_bytes, turn_bytes
+from agentjobs.history.turns import TurnParts, checked, digest, head, state_bytes, texts_of, turn_bytes
 from agentjobs.history.versions import CHUNK_BYTES, Piece, Saving, StoredVersion, check_room
 
 _WORD: Final = re.compile(r"\w+")
@@ -43,7 +43,7 @@ _WORD: Final = re.compile(r"\w+")
 
 @dataclass(slots=True)
 class MemoryTurn:
-    """One turn, as its row says it."""
+    """The row of a turn."""
 
     uid: str
     number: int
@@ -379,7 +379,7 @@ def _words(text: str) -> list[str]:
 
 
 def _texts(turns: Iterable[MemoryTurn]) -> Iterable[tuple[MemoryTurn, Raw, str]]:
-    return ((turn, event, said(event)) for turn in turns for event in turn.parts.events)
+    return ((turn, event, texts_of(event)) for turn in turns for event in turn.parts.events)
 
 
 def _hit(turn: MemoryTurn, event: Raw) -> MemoryHit:
@@ -389,7 +389,7 @@ def _hit(turn: MemoryTurn, event: Raw) -> MemoryHit:
         session=turn.own.scope.session,
         author=event_head.author,
         time=event_head.time(turn.stored).isoformat(),
-        text=said(event)[:MAX_MEMORY_CHARS],
+        text=texts_of(event)[:MAX_MEMORY_CHARS],
     )
 
 

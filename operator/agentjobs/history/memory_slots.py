@@ -13,7 +13,7 @@ from agentjobs.history.slots import LEFT_SECONDS
 
 @dataclass(slots=True)
 class MemorySlot:
-    """A slot, as its row says it."""
+    """The row of a slot."""
 
     job: JobKey
     start: int

@@ -46,7 +46,7 @@ class ModelLimits:
             "cluster": self._cluster,
             "proxy": proxy,
             "model": model,
-            "asked": len(requests),
+            "requests": len(requests),
             "calls": calls,
             "probe": PROBE_SECONDS,
             "grace": GRACE_SECONDS,

@@ -78,7 +78,7 @@ class ModelLimits(Protocol):
 
         Args:
             proxy: its concurrent calls count while it is alive (`ModelLedger.seen`).
-            others: what else the first call may take; nothing is taken, but `Taken` tells of it.
+            others: the amounts of the next calls: they are not taken, but `Taken` reports whether they could be.
         """
         ...
 

@@ -36,7 +36,7 @@ class NewCall:
     step: str
     """Key of the step it belongs to, empty for a call of the user's own code."""
     asked: str
-    """The model that the job asked for, as in `agent.model`."""
+    """The model that the job requested, as in `agent.model`."""
     limits: Limits
     """The budget of the job."""
     tokens: int
@@ -161,12 +161,12 @@ DAY: Final = 86_400.0
 GRACE_SECONDS: Final = 0.5
 # A proxy without a heartbeat for this long counts as dead, and its calls are lost. It beats every ten seconds.
 MISSED: Final = timedelta(seconds=45)
-# How long a proxy that was refused concurrent calls counts as waiting; it asks again sooner.
+# How long a proxy that was refused concurrent calls counts as waiting; it retries sooner.
 WAITING: Final = timedelta(seconds=2)
 # How long one proxy tries a closed key before all may use it again: a provider refuses quickly, without the time of an
 # answer.
 PROBE_SECONDS: Final = 5.0
-# Other proxies do not report the end of their calls, so a call asks again this often.
+# Other proxies do not report the end of their calls, so a call retries this often.
 LOOK_AGAIN_SECONDS: Final = 0.5
 
 
@@ -291,7 +291,7 @@ class SeenProxy:
     since: datetime
     """Since when it has been alive without a gap."""
     seen: datetime
-    told: Mapping[str, Any]
+    report: Mapping[str, Any]
     """Its public data about providers, models, prices and limits; without keys."""
 
 

@@ -27,7 +27,7 @@ def key_row(key: JobKey, *, cluster: str) -> Row:
     }
 
 
-def asked_row(acceptance: Acceptance, *, cluster: str) -> Row:
+def acceptance_row(acceptance: Acceptance, *, cluster: str) -> Row:
     """Return the job of an acceptance. A starting job is in the queue of its slot, to which it may have been moved."""
     row = accept_row(acceptance.job, cluster=cluster)
     return row if acceptance.slot is None else {**row, "queue": clean_text(acceptance.slot.queue)}

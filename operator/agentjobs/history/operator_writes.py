@@ -22,7 +22,7 @@ from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
 from agentjobs.history.operator_rows import (
     accept_row,
-    asked_row,
+    acceptance_row,
     end_row,
     key_row,
     start_row,
@@ -44,7 +44,7 @@ from agentjobs.history.records import (
     Steering,
     TransitionRecord,
 )
-from agentjobs.history.spending import ask_spent, usage_of, used
+from agentjobs.history.spending import query_spending, usage_of, used
 from agentjobs.history.statements import load
 from agentjobs.history.twins import Decisions
 from agentjobs.models.budget import Spend
@@ -91,7 +91,7 @@ class OperatorWrites:
     async def _accept_all(self, batch: Sequence[Acceptance]) -> list[Answer]:
         """Accept many, in their order."""
         answers: list[Answer] = []
-        for part in _one_start_a_job(batch):
+        for part in _one_claim_per_job(batch):
             answers += await self._accept_part(part)
         return answers
 
@@ -103,7 +103,7 @@ class OperatorWrites:
             keys = [key_row(acceptance.job.job, cluster=self._cluster) for acceptance in jobs.values()]
             decisions = await unique_keys.decide(tx, batch, keys, cluster=self._cluster)
             rows = [
-                {**asked_row(acceptance, cluster=self._cluster), **decisions.columns(acceptance.job.job.uid)}
+                {**acceptance_row(acceptance, cluster=self._cluster), **decisions.columns(acceptance.job.job.uid)}
                 for acceptance in jobs.values()
             ]
             stored = await _execute(tx, "accept_now", rows)
@@ -197,14 +197,14 @@ class OperatorWrites:
         of = [{"uid": uid, "attempt": attempt} for uid, attempt in set(attempts)]
 
         async def work(connection: Connection) -> dict[tuple[str, int | None], Any]:
-            rows: list[Any] = await (await ask_spent(connection, of)).fetchall()
+            rows: list[Any] = await (await query_spending(connection, of)).fetchall()
             return {(row.uid, row.attempt): row for row in rows}
 
         found = await self._database.autocommit(work)
         return [used(usage_of(found[each]), found[each].cost) for each in attempts]
 
     async def silence(self, uid: str, start: int) -> timedelta | None:
-        """Return for how long the gateway has heard nothing of a start, None when it never did.
+        """Return for how long a start has not reported to the gateway, None if it never did.
 
         Only by the database's clock, because other clocks may be wrong by hours.
         """
@@ -217,7 +217,7 @@ class OperatorWrites:
         return found
 
     async def lacking(self, records: Sequence[TransitionRecord | StartEnd]) -> list[TransitionRecord | StartEnd]:
-        """Return the records that are not stored: asking is cheaper than writing all again."""
+        """Return the records that are not stored: reading is cheaper than writing all again."""
         changed, over = _of(TransitionRecord, records), _of(StartEnd, records)
         parameters = {
             "transitions": _json([{"uid": each.job.uid, "number": each.transition} for each in changed]),
@@ -373,7 +373,7 @@ async def _fence_older(tx: Connection, starts: Iterable[StartRecord | StartEnd],
     await _execute(tx, "fence_older", rows)
 
 
-def _one_start_a_job(batch: Sequence[Acceptance]) -> list[list[Acceptance]]:
+def _one_claim_per_job(batch: Sequence[Acceptance]) -> list[list[Acceptance]]:
     """Split a batch before a job's second claim of a slot, because a job's claims are answered one after another."""
     parts: list[list[Acceptance]] = [[]]
     seen: dict[str, bool] = {}

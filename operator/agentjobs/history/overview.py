@@ -67,7 +67,7 @@ class Overview:
         """
         slices = slices_of(since, until, ACTIVITY_SECONDS)
         places = await self._namespaces() if namespaces is None else namespaces
-        parameters = {**slices.asked(), "places": sorted(places), "limit": MAX_REASONS}
+        parameters = {**slices.parameters(), "places": sorted(places), "limit": MAX_REASONS}
         created = await self._rows("created", namespaces, parameters)
         started = await self._rows(await self._started(slices, namespaces), namespaces, parameters)
         ended = await self._rows("ended", namespaces, parameters)

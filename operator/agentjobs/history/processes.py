@@ -82,7 +82,7 @@ def of_cluster(database: Database, cluster: Callable[[], Awaitable[str]]) -> Cal
     return processes
 
 
-async def say_that_it_lives(
+async def write_heartbeats(
     history: Callable[[], Awaitable[ProcessHistory]],
     presence: Callable[[], Presence],
     *,

@@ -407,7 +407,7 @@ class UserSessionHistory(Protocol):
     async def turn_events(
         self, namespace: str, app: str, user: str, session: str, *, cursor: str | None = None
     ) -> Page[TurnEvent]:
-        """Return a page of what was said in a session, oldest first. Raises `errors.Invalid` for a wrong cursor."""
+        """Return a page of a session's events, oldest first. Raises `errors.Invalid` for a wrong cursor."""
         ...
 
     async def artifacts(

@@ -78,7 +78,7 @@ class SlotRequest:
 Ends = Callable[[str, str, str, datetime], str | None]
 """The phase with which a job ended, empty for one that was deleted before it did.
 
-Asked with its uid, namespace and name, and when history stored it first.
+Called with the job's uid, namespace and name, and the time when history first stored it.
 
 None for one that is not known to have ended.
 """

@@ -18,7 +18,7 @@ from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
 from agentjobs.history.fence import Fence
 from agentjobs.history.journal import Journal
 from agentjobs.history.ownership import check, start_key
-from agentjobs.history.spending import ask_spent, ask_turns, usage_of, used
+from agentjobs.history.spending import count_turns, query_spending, usage_of, used
 from agentjobs.history.statements import load
 from agentjobs.history.steps import MAX_PAGE_STEPS, Appended, Before, run_of
 from agentjobs.models.budget import Limits, Scope, to_runner
@@ -44,7 +44,7 @@ class RunnerWrites:
     async def claim(
         self, uid: str, start: int, pod_uid: str, *, namespace: str, job: str, budget: Limits | None = None
     ) -> Attempt:
-        """Bind a start to the first pod that claims it, and return its work; the same pod may ask again.
+        """Bind a start to the first pod that claims it, and return its work; the same pod may repeat the request.
 
         `resolved` and `result` of what it returns are `Raw`.
 
@@ -175,8 +175,8 @@ class RunnerWrites:
 
 async def _budget(tx: Connection, limits: Limits, *, uid: str, start: int, attempt: int) -> Budget:
     of = {"uid": uid, "before": start, "attempt": attempt if limits.scope is Scope.ATTEMPT else None}
-    row = await (await ask_spent(tx, [of])).fetchone()
-    turns = None if limits.turns is None else await ask_turns(tx, of)
+    row = await (await query_spending(tx, [of])).fetchone()
+    turns = None if limits.turns is None else await count_turns(tx, of)
     return to_runner(limits, used(usage_of(row), row.cost), turns)
 
 

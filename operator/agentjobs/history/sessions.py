@@ -20,7 +20,7 @@ from agentjobs.history.pages import parse_cursor, write_cursor
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.scopes import JobSession, Scope
 from agentjobs.history.statements import load
-from agentjobs.history.turns import TurnParts, checked, digest, event_rows, head, said, turn_bytes
+from agentjobs.history.turns import TurnParts, checked, digest, event_rows, head, texts_of, turn_bytes
 
 PAGE_BYTES: Final = 1024 * 1024
 PAGE_EVENTS: Final = 500
@@ -191,7 +191,7 @@ def _hit(row: Any) -> MemoryHit:
         session=row.session_id,
         author=event_head.author,
         time=event_head.time(row.stored_at).isoformat(),
-        text=said(event)[: contract.MAX_MEMORY_CHARS],
+        text=texts_of(event)[: contract.MAX_MEMORY_CHARS],
     )
 
 

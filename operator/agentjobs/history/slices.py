@@ -56,7 +56,7 @@ class Slices:
         number = ((time - _EPOCH) // timedelta(seconds=1) - self.begin) // self.seconds
         return number if 0 <= number < self.count else None
 
-    def asked(self) -> Mapping[str, object]:
+    def parameters(self) -> Mapping[str, object]:
         """Return them as parameters of a statement."""
         return {"since": self.since, "until": self.until, "width": timedelta(seconds=self.seconds)}
 

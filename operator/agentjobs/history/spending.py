@@ -18,8 +18,8 @@ from agentjobs.models.budget import NOTHING, Spend
 _SQL: Final = load("spending")
 
 
-async def ask_spent(connection: Connection, of: Sequence[Mapping[str, Any]]) -> Any:
-    """Ask what starts of jobs used; each row of the answer is one for `used`.
+async def query_spending(connection: Connection, of: Sequence[Mapping[str, Any]]) -> Any:
+    """Query the usage of starts of jobs; `used` reads each row.
 
     Args:
         of: `uid` each, with `attempt` for that attempt alone, and with `before` only starts of lower numbers.
@@ -27,7 +27,7 @@ async def ask_spent(connection: Connection, of: Sequence[Mapping[str, Any]]) -> 
     return await connection.execute(_SQL["spent"], {"rows": Json(of, msgspec.json.encode)})
 
 
-async def ask_turns(connection: Connection, of: Mapping[str, Any]) -> int:
+async def count_turns(connection: Connection, of: Mapping[str, Any]) -> int:
     """Return how many turns starts of a job took, of all its runs.
 
     Args:
@@ -67,6 +67,6 @@ def used(usage: Mapping[str, int], cost: Decimal | None) -> Spend:
 
 
 def usage_of(row: Any) -> dict[str, int]:
-    """Return the usage that a row tells: `used` of the starts, `calls`, `input` and `output` of model calls."""
+    """Return the usage in a row: `used` of the starts, `calls`, `input` and `output` of model calls."""
     calls = {"llmCalls": int(row.calls), "inputTokens": int(row.input), "outputTokens": int(row.output)}
     return usage(row.used, calls)

@@ -80,7 +80,7 @@ jobs = Table(
     Column("replaced_by", Text, nullable=False, server_default=text("''")),
     # Null where it has none, and of a job that was skipped or replaced.
     Column("unique_key", Text),
-    # Whom it tells of what: `spec.notifications`.
+    # Its notifications: `spec.notifications`.
     Column("notify", JSON(none_as_null=True)),
     # What was published of its workspace: `contract.Published`.
     Column("workspace", JSON(none_as_null=True)),
@@ -162,7 +162,7 @@ Index("jobs_labels_idx", jobs.c.labels, postgresql_using="gin", postgresql_where
 Index("jobs_words_idx", jobs.c.words, postgresql_using="gin")
 
 # One row a start: who may write (`pod_uid`, `fenced_at`), whether it lives (`heartbeat_at`), what its runner reported
-# (`reported`), how the operator says it ended (`ended_at` to `message`), its answer while that is not final
+# (`reported`), the ending that the operator recorded (`ended_at` to `message`), its answer while that is not final
 # (`result`), the start whose steps it continues (`run`, set by its claim), and the bytes of the steps it recorded
 # itself.
 starts = Table(
@@ -321,7 +321,7 @@ turns = Table(
     UniqueConstraint("scope", "number", name="turns_place_key"),
 )
 
-# What a turn added to its session. `words` is what memory finds the event by; null where nothing was said.
+# What a turn added to its session. `words` is what memory finds the event by; null without a text.
 turn_events = Table(
     "turn_events",
     metadata,
@@ -388,7 +388,7 @@ def _money(name: str) -> Column[Any]:
 _TOKENS: Final = ("input", "output", "cached", "cache_written", "thinking")
 
 # The proxies that live, or lived: what one has open is given back once `seen_at` is old. `since` is when it began to be
-# seen without a gap. `told` is what people may see of its providers, models, prices and limits; it holds no key.
+# seen without a gap. `told` is what users may see of its providers, models, prices and limits; it holds no key.
 proxies = Table(
     "proxies",
     metadata,
@@ -411,7 +411,7 @@ processes = Table(
 )
 
 # Every call of a model through a proxy, written before it is made. `ended` is null until it ends; until then its
-# reservation counts. `asked` is the model that the job asked for, `model` the one that was asked; both as in a job's
+# reservation counts. `asked` is the model that the job requested, `model` the one that was called; both as in a job's
 # `agent.model`. `step` is the key of the step that it belongs to, empty for calls of the user's own code.
 model_calls = Table(
     "model_calls",
@@ -448,7 +448,7 @@ model_spend = Table(
     _money("cost"),
 )
 
-# The same by day (UTC) and by what reports ask for; it stays when jobs go.
+# The same by day (UTC) and by the dimensions of reports; kept when jobs are deleted.
 model_usage = Table(
     "model_usage",
     metadata,
@@ -570,7 +570,7 @@ queue_spend = Table(
     _money("cost"),
 )
 
-# What sinks are to be told of transitions: inserted with the transition, sent in order of a job's transitions. One that
+# Notifications of transitions to sinks: inserted with the transition, sent in order of a job's transitions. One that
 # is in progress is due again when its lease ends. `inserted_at` is since when it waits.
 notifications = Table(
     "notifications",

@@ -35,7 +35,7 @@ class EventRow(TypedDict):
 
     n: int
     event: Raw
-    said: str
+    texts: str
     """The texts in it, empty for none."""
 
 
@@ -78,7 +78,7 @@ def digest(turn: TurnParts) -> bytes:
 
 def event_rows(turn: TurnParts) -> list[EventRow]:
     """Return the rows of a turn's events, numbered from 0."""
-    return [EventRow(n=n, event=event, said=said(event)) for n, event in enumerate(turn.events)]
+    return [EventRow(n=n, event=event, texts=texts_of(event)) for n, event in enumerate(turn.events)]
 
 
 class _Part(msgspec.Struct):
@@ -113,7 +113,7 @@ _DECODER: Final = msgspec.json.Decoder(_TextOfEvent)
 _HEAD: Final = msgspec.json.Decoder(EventHead)
 
 
-def said(event: Raw) -> str:
+def texts_of(event: Raw) -> str:
     """Return the texts of an event's parts without thoughts; empty where it is too large or no ADK Event."""
     if _size(event) > MAX_INDEXED_BYTES:
         return ""

@@ -34,7 +34,7 @@ async def decide(
         return decisions
     rows = [_row(acceptance, acceptance.unique) for acceptance in acceptances.values() if acceptance.unique is not None]
     names = sorted({f"unique/{cluster}/{row['namespace']}/{row['key']}" for row in rows})
-    parameters = {"cluster": cluster, "uids": sorted(acceptances), "asked": as_json(rows)}
+    parameters = {"cluster": cluster, "uids": sorted(acceptances), "keys": as_json(rows)}
     locked = {"rows": Json(jobs, msgspec.json.encode), "batch": [job["uid"] for job in jobs]}
     await tx.execute(_SQL["lock_keys"], {"names": names})
     await tx.execute(_SQL["lock_twins"], {**parameters, **locked})

@@ -46,7 +46,7 @@ class StoredVersion:
     stored_at: datetime
     metadata: Raw
 
-    def told(self) -> dict[str, Any]:
+    def to_contract(self) -> dict[str, Any]:
         """Return `contract.ArtifactVersion`."""
         time = self.stored_at.isoformat()
         return {

@@ -141,7 +141,7 @@ class Elector:
                 raise
             except (AgentJobsError, TimeoutError) as error:
                 retry.tolerate(error)
-                logger.warning("lease.unavailable", extra=self._said(error))
+                logger.warning("lease.unavailable", extra=self._fields(error))
             # Twice as often as a leader renews, because a handover waits for half of it on average.
             await asyncio.sleep(self._retry / 2 * (1 + 0.2 * self._jitter()))
 
@@ -162,7 +162,7 @@ class Elector:
                 self._renewed_at = None
                 raise
             except (AgentJobsError, TimeoutError) as error:
-                logger.warning("lease.unrenewed", extra=self._said(error))
+                logger.warning("lease.unrenewed", extra=self._fields(error))
 
     async def release(self) -> None:
         """Release the Lease, so that another process need not wait for it to expire. Writes are fenced immediately.
@@ -176,7 +176,7 @@ class Elector:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._give_back(lease)
         except (AgentJobsError, TimeoutError) as error:
-            logger.warning("lease.unreleased", extra=self._said(error))
+            logger.warning("lease.unreleased", extra=self._fields(error))
         else:
             logger.info("lease.released", extra={"lease": self._name, "identity": self._identity})
 
@@ -279,7 +279,7 @@ class Elector:
             "leaseTransitions": transitions,
         }
 
-    def _said(self, error: Exception) -> dict[str, str]:
+    def _fields(self, error: Exception) -> dict[str, str]:
         return {"lease": self._name, "error": str(error) or "no answer in time"}
 
     def _time(self) -> str:

@@ -41,7 +41,7 @@ REMEMBERED: Final = 4096
 TRIES: Final = 5
 RETRY_SECONDS: Final = 1.0
 # Time between two log lines about dropped Events.
-TELL_SECONDS: Final = 60.0
+LOG_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -115,8 +115,8 @@ class EventRecorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self.dropped = 0
-        self._untold = 0
-        self._told_at = float("-inf")
+        self._unlogged = 0
+        self._logged_at = float("-inf")
 
     def record(self, about: Mapping[str, Any], event_type: str, reason: str, message: str) -> None:
         """Record an Event about an object. Returns immediately, and never raises if it is dropped.
@@ -232,13 +232,13 @@ class EventRecorder:
 
     def _drop(self) -> None:
         self.dropped += 1
-        self._untold += 1
+        self._unlogged += 1
         if self._on_dropped is not None:
             self._on_dropped()
         now = asyncio.get_running_loop().time()
-        if now - self._told_at >= TELL_SECONDS:
-            logger.warning("event.dropped", extra={"events": self._untold, "waiting": len(self._pending)})
-            self._told_at, self._untold = now, 0
+        if now - self._logged_at >= LOG_SECONDS:
+            logger.warning("event.dropped", extra={"events": self._unlogged, "waiting": len(self._pending)})
+            self._logged_at, self._unlogged = now, 0
 
     def _body(
         self, about: Mapping[str, Any], key: tuple[str, str], event_type: str, reason: str, message: str, time: str

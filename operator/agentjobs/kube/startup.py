@@ -64,12 +64,12 @@ async def cluster_uid(client: KubeClient) -> str:
     return str((await answered(lambda: client.get(NAMESPACES, None, "kube-system")))["metadata"]["uid"])
 
 
-async def answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Call `ask` until the API server answers; raises permanent errors."""
+async def answered(request: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Call `request` until the API server answers; raises permanent errors."""
     retry = StartupRetry(time.monotonic)
     while True:
         try:
-            return await ask()
+            return await request()
         except (Unavailable, Denied) as error:
             retry.tolerate(error)
             logger.warning("operator.waiting", extra={"error": str(error)})

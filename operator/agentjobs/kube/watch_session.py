@@ -77,7 +77,7 @@ def watch_session(
 class WatchedContent:
     """The stream of a watch, without the events of some kinds; otherwise like the wrapped stream.
 
-    All events of a watch are of one kind, which the first tells.
+    All events of a watch have the same kind, that of the first.
     """
 
     def __init__(

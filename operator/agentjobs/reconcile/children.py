@@ -43,14 +43,14 @@ class Children:
         *,
         parent: Resource,
         child: Resource,
-        word: str,
+        kind: str,
         controller: Callable[[Any], str],
         created_before: Callable[[Any, str], Awaitable[str | None]] | None = None,
         parent_of: Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> None:
         """
         Args:
-            word: the parent's kind in messages, as in "this schedule's".
+            kind: the parent's kind in messages, as in "this schedule's".
             controller: returns the uid of the parent of a cached child.
             created_before: returns the uid of an earlier child with that name, from history. Raises Unavailable while
                 history is unreachable. None if the parent's loop reads history itself.
@@ -61,7 +61,7 @@ class Children:
         self._state = setup.state
         self._parent = parent
         self._child = child
-        self._word = word
+        self._kind = kind
         self._controller = controller
         self._created_before = created_before or _unasked
         self._parent_of = parent_of or controller_uid
@@ -148,8 +148,8 @@ class Children:
         if self._parent_of(found) == parent.uid:
             self._state.observe(self._child, None, found)
             return
-        what = f"an {self._child.kind} {name} exists that does not belong to this {self._word}"
-        message = f"{what}; delete it and the {self._word} continues"
+        what = f"an {self._child.kind} {name} exists that does not belong to this {self._kind}"
+        message = f"{what}; delete it and the {self._kind} continues"
         seen.refusals[name] = Refusal(RefusalReason.NAME_TAKEN, message)
 
     async def write(self, parent: Versioned, patch: Mapping[str, Any], seen: Pass) -> None:

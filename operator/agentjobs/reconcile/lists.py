@@ -44,7 +44,7 @@ class Lists:
         self._writer = ports.writer
         self._state = state
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
-        self._told: list[TransitionRecord | StartEnd] = []
+        self._records: list[TransitionRecord | StartEnd] = []
         # Versions of the lists that `start` took, by kind and namespace.
         self._versions: dict[tuple[str, str | None], str] = {}
         self._incomplete: list[tuple[Kind[Any, Any], str | None]] = []
@@ -119,26 +119,26 @@ class Lists:
         try:
             return await self._history.clock()
         except Unavailable as error:
-            _tell(error)
+            _log(error)
             return None
 
     def _note(self, _name: Name, before: KnownJob | None, after: KnownJob | None) -> None:
         """Keep the records in the status of a new job."""
         if before is None and isinstance(after, Job):
-            self._told += records_from_status(after)
+            self._records += records_from_status(after)
 
     async def _feed(self) -> None:
         """Write the kept records that history lacks because of a crash.
 
         While PostgreSQL is unreachable, all records wait in the writer.
         """
-        records, self._told = self._told, []
+        records, self._records = self._records, []
         if not records:
             return
         try:
             records = await self._history.lacking(records)
         except Unavailable as error:
-            _tell(error)
+            _log(error)
         for record in records:
             self._writer.put(record)
 
@@ -153,7 +153,7 @@ class Lists:
         try:
             closed = await self._history.close_vanished(self.lives, listed_at=listed_at, namespaces=only)
         except Unavailable as error:
-            _tell(error)
+            _log(error)
             return
         if closed:
             logger.info("history.closed", extra={"jobs": closed})
@@ -228,6 +228,6 @@ async def _each(items: Iterable[dict[str, Any]], take: Callable[[dict[str, Any]]
             await asyncio.sleep(0)
 
 
-def _tell(error: Unavailable) -> None:
+def _log(error: Unavailable) -> None:
     if not isinstance(error, Away):  # the breaker logs that, once
         logger.warning("history.unavailable", extra={"error": str(error)})

@@ -9,7 +9,7 @@ from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
-ASK_AGAIN_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 2.0
 """When to retry a request to PostgreSQL or the API server that failed or had no result yet."""
 
 FOLLOW_UP_DEPTH: Final = 10

@@ -1,7 +1,7 @@
 """The queues of all namespaces: entries of jobs that wait for a slot, holders of slots, users of sessions.
 
 A reservation holds the slot between admission and the claim in the job's status; afterwards the claim holds it. If this
-memory is lost, jobs ask again.
+memory is lost, jobs request slots again.
 """
 
 from collections import Counter, defaultdict
@@ -33,14 +33,14 @@ class Slots:
         self._wake = wake
         self._queues: dict[str, Queues] = defaultdict(Queues)
 
-    def has_asked(self, queue: QueueName, candidate: Candidate) -> bool:
+    def has(self, queue: QueueName, candidate: Candidate) -> bool:
         """Whether an equal entry exists."""
         entry = self._entry(candidate.key)
         return entry is not None and (entry.queue, entry.candidate) == (queue[1], candidate)
 
-    def ask(self, queue: QueueName, candidate: Candidate) -> None:
+    def enqueue(self, queue: QueueName, candidate: Candidate) -> None:
         """Add a job to a queue; it leaves its previous one."""
-        self._queues[queue[0]].ask(queue[1], candidate)
+        self._queues[queue[0]].enqueue(queue[1], candidate)
         self._changed(queue[0])
 
     def answer(self, job: Job, queue: str) -> Answer | None:

@@ -301,23 +301,23 @@ class State:
             if not self._unseen:
                 self.slots.wake_all()
 
-    def ask_for_slot(self, job: Job, ask: needs.Slot) -> None:
+    def request_slot(self, job: Job, request: needs.Slot) -> None:
         """Add the job to its queue; wakes admission if the entry is new or has changed."""
-        queue, place = (job.namespace, ask.queue), job.status.queue
-        since = place.since if place is not None and place.name == ask.queue else None
+        queue, place = (job.namespace, request.queue), job.status.queue
+        since = place.since if place is not None and place.name == request.queue else None
         candidate = Candidate(
             key=job.key,
             uid=job.uid,
-            priority=ask.priority,
+            priority=request.priority,
             created=job.created,
-            lock=ask.session,
+            lock=request.session,
             partition=self.specs.partition(job),
             since=since or self.slots.waits_since(queue, job) or self._now().replace(microsecond=0),
             is_new=not job.accepted,
             worktree=self.specs.worktree(job),
         )
-        if not self.slots.has_asked(queue, candidate):
-            self.slots.ask(queue, candidate)
+        if not self.slots.has(queue, candidate):
+            self.slots.enqueue(queue, candidate)
 
     def admit(self, queue: QueueName) -> Admission:
         """Decide which jobs of a queue start now, once every job of the first lists has been processed."""

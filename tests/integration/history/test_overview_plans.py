@@ -45,7 +45,7 @@ JOBS = """
 def test_the_numbers_of_a_day_are_read_from_an_index(database, statement, index):
     slices = slices_of(NOW - timedelta(days=1), NOW, ACTIVITY_SECONDS)
     first = slices.begin // 900
-    asked = {"cluster": "c", "namespaces": None, "places": ["n1", "n2"], **slices.asked(), "limit": 20}
+    asked = {"cluster": "c", "namespaces": None, "places": ["n1", "n2"], **slices.parameters(), "limit": 20}
     asked |= {"first": first, "last": first + 97, "quarters": 1, "keys": 8, "by": "model"}
     with psycopg.connect(database) as connection:
         connection.execute(JOBS)

@@ -46,7 +46,7 @@ async def database(pool, monkeypatch):
     """A real Database, breaker and deadlines included, on a pool with faults."""
     async with Database("postgresql://nobody@127.0.0.1:1/none") as database:
         monkeypatch.setattr(database, "_repeated_once", pool.ask)
-        monkeypatch.setattr(database, "_ask_probe", pool.probe)
+        monkeypatch.setattr(database, "_connect_once", pool.probe)
         yield database
 
 
@@ -136,7 +136,7 @@ async def test_the_breaker_stays_open_longer_if_only_probes_are_answered(databas
         pool.probes += 1
 
     pool.fault = "refuses"
-    monkeypatch.setattr(database, "_ask_probe", healthy)
+    monkeypatch.setattr(database, "_connect_once", healthy)
     for _ in range(600):
         await ask(database)
         await asyncio.sleep(0.1)
@@ -155,10 +155,10 @@ async def test_an_unexpected_error_in_a_probe_does_not_stop_probing(database, po
     async def defect():
         raise KeyError("probe")
 
-    monkeypatch.setattr(database, "_ask_probe", defect)
+    monkeypatch.setattr(database, "_connect_once", defect)
     await asyncio.sleep(3)
     assert database.breaker.away
-    monkeypatch.setattr(database, "_ask_probe", pool.probe)
+    monkeypatch.setattr(database, "_connect_once", pool.probe)
     await asyncio.sleep(2)
 
     assert not database.breaker.away

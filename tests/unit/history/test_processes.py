@@ -6,7 +6,7 @@ from agentjobs import errors
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_overview import MemoryProcesses
 from agentjobs.history.process_records import Presence
-from agentjobs.history.processes import EVERY_SECONDS, of_cluster, say_that_it_lives, unique_id
+from agentjobs.history.processes import EVERY_SECONDS, of_cluster, unique_id, write_heartbeats
 
 ME = Presence("gateway", "gw-1", "1")
 
@@ -29,7 +29,7 @@ async def says(processes, *steps, presence=lambda: ME):
         return processes
 
     with pytest.raises(Enough):
-        await say_that_it_lives(history, presence, sleep=sleep)
+        await write_heartbeats(history, presence, sleep=sleep)
     return slept
 
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 from agentjobs import errors
 from agentjobs.contract import MAX_STATE_BYTES, MAX_TURN_BYTES
 from agentjobs.history.scopes import Scope
-from agentjobs.history.turns import MAX_INDEXED_BYTES, TurnParts, checked, digest, head, said
+from agentjobs.history.turns import MAX_INDEXED_BYTES, TurnParts, checked, digest, head, texts_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -43,14 +43,14 @@ def turn(*events, state=b"{}", user=None, app=None):
     ],
 )
 def test_only_the_texts_of_an_event_are_found(content, text):
-    assert said(event(content)) == text
+    assert texts_of(event(content)) == text
 
 
 @pytest.mark.parametrize(
     "raw", [b"{}", b'{"content": {"parts": [{"text": "a"', b'{"id": 7, "author": [], "timestamp": "x"}']
 )
 def test_an_event_that_is_not_adks_has_no_text_and_no_author(raw):
-    assert (said(Raw(raw)), head(Raw(raw)).author) == ("", "")
+    assert (texts_of(Raw(raw)), head(Raw(raw)).author) == ("", "")
 
 
 @pytest.mark.parametrize("timestamp", [None, 1e300, -1e300, "now"])

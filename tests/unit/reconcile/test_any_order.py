@@ -20,7 +20,7 @@ from agentjobs.api.conditions import Phase, primary_condition
 from agentjobs.contract import ANNOTATION_SESSION, Verdict
 from agentjobs.core.job.observation import Job
 from agentjobs.errors import NotFound
-from agentjobs.reconcile.job.exhausted import ASK_SECONDS
+from agentjobs.reconcile.job.exhausted import LOAD_SECONDS
 
 JOBS = ("one", "two", "three", "four")
 SLOTS = 2
@@ -192,7 +192,7 @@ class Watcher:
     def _check_model(self, uid):
         (model,) = (job["spec"]["agent"]["model"] for job in self._jobs() if job["metadata"]["uid"] == uid)
         since = self.world.exhausted_since.get(model)
-        known = since is not None and self.world.now - since > timedelta(seconds=ASK_SECONDS)
+        known = since is not None and self.world.now - since > timedelta(seconds=LOAD_SECONDS)
         still = self.world.exhausted.get(model, self.world.now) > self.world.now
         assert not (known and still), "a job was started whose model is at its limit"
 

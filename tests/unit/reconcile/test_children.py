@@ -90,7 +90,7 @@ class Batches:
             setup,
             parent=BATCHES,
             child=ITEMS,
-            word="batch",
+            kind="batch",
             controller=lambda item: item.batch,
             created_before=lambda batch, name: self._ledger.ran(name),
         )

@@ -160,7 +160,7 @@ async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked
     for name in [("one", "one-1"), ("one", "one-2"), ("two", "two-1")]:
         state.mark_seen(name)
     first = state.jobs.get(("two", "two-1"))
-    state.ask_for_slot(first, needs.Slot("agents", 2, ("", "", "session")))
+    state.request_slot(first, needs.Slot("agents", 2, ("", "", "session")))
 
     state.admit(("two", "agents"))
     early = state.slots.answer(first, "agents")
@@ -194,7 +194,7 @@ def waiting_behind(world, jobs):
     )
     state.begin()
     for name in list(state.jobs.keys()):
-        state.ask_for_slot(state.jobs.get(name), needs.Slot("agents", 2, ("app", "user", name[1])))
+        state.request_slot(state.jobs.get(name), needs.Slot("agents", 2, ("app", "user", name[1])))
         state.mark_seen(name)
     state.admit(("default", "agents"))
     return state

@@ -47,7 +47,7 @@ class Awaited:
         more = len(self.waiting) - SHOWN
         return f"waits for jobs: {names}" + (f" and {more} more" if more > 0 else "")
 
-    def is_said_by(self, message: str) -> bool:
+    def is_described_by(self, message: str) -> bool:
         """Whether a message is still true, so that a job that waits for a hundred jobs is not written a hundred
         times.
         """

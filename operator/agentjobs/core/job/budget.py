@@ -52,7 +52,7 @@ def after_start(seen: Observation, spec: AgentJobSpec, ending: Ending, now: date
 
 def is_suspended(job: Job) -> bool:
     """Whether the job is suspended because its budget is used up."""
-    return job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.BUDGET_EXCEEDED)
+    return job.has_condition(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.BUDGET_EXCEEDED)
 
 
 def is_unchanged(job: Job, limits: Limits) -> bool:

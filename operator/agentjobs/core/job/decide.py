@@ -32,7 +32,7 @@ from agentjobs.core.job.actions import (
     ReportPod,
     StopPod,
 )
-from agentjobs.core.job.end_start import ASK_AGAIN, answered, end_start
+from agentjobs.core.job.end_start import RETRY_DELAY, answered, end_start
 from agentjobs.core.job.following import again, follow
 from agentjobs.core.job.holds import HEAL_AGAIN, HOLDS, next_attempt
 from agentjobs.core.job.observation import Job, Observation
@@ -110,7 +110,7 @@ def _finished(seen: Observation, now: datetime) -> Answer:
         return Decision(Keep(), again=expiry)
     if seen.end_recorded is None and seen.history_available:
         return needs.EndRecorded()
-    return Decision(DeleteJob()) if seen.end_recorded else Decision(Keep(), again=now + ASK_AGAIN)
+    return Decision(DeleteJob()) if seen.end_recorded else Decision(Keep(), again=now + RETRY_DELAY)
 
 
 def _is_over(job: Job, pod: Pod) -> bool:
@@ -174,7 +174,7 @@ def _diagnosed(job: Job, pod: Pod) -> Ending:
 
 
 def _is_silent(job: Job) -> bool:
-    return job.says(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.SILENT)
+    return job.has_condition(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.SILENT)
 
 
 def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime, now: datetime) -> Answer:
@@ -197,7 +197,7 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
     if seen.heartbeat is None and seen.history_available:
         return needs.LastHeartbeat(active.start)
     if seen.heartbeat is None or seen.heartbeat.silence is None:
-        return Decision(Keep(), again=now + ASK_AGAIN)
+        return Decision(Keep(), again=now + RETRY_DELAY)
     silence = min(seen.heartbeat.silence, age)
     if silence < limit:
         return Decision(Keep(), again=now + limit - silence)
@@ -220,7 +220,9 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
         return end_start(seen, active, None, refused(obstacle), now)
     if obstacle.reason in _GIVEN_UP and age >= GIVE_UP_AFTER:
         return end_start(seen, active, None, never_began(Waiting(obstacle.reason, obstacle.message)), now)
-    if age >= REPORT_AFTER and not seen.job.says(ConditionType.POD_STARTED, status=False, reason=obstacle.reason):
+    if age >= REPORT_AFTER and not seen.job.has_condition(
+        ConditionType.POD_STARTED, status=False, reason=obstacle.reason
+    ):
         return Decision(ReportPod(False, obstacle.reason, obstacle.message))
     return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
 
@@ -244,14 +246,14 @@ def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: dateti
 def _stopping(seen: Observation, pod: Pod, now: datetime) -> Decision:
     """Write that the pod is in its grace period: together with an edit, or once it takes longer than usual."""
     job = seen.job
-    if _is_silent(job) or job.says(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.STOPPING):
-        return Decision(Keep(), again=now + ASK_AGAIN)
+    if _is_silent(job) or job.has_condition(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.STOPPING):
+        return Decision(Keep(), again=now + RETRY_DELAY)
     if job.is_observed and seen.deleting_for < REPORT_STOP_AFTER:
         return Decision(Keep(), again=now + REPORT_STOP_AFTER - seen.deleting_for)
     why = _order(seen) if seen.must_stop else pod.disruption or "it was deleted"
     until = f" until {pod.deletion:%H:%M:%S}" if pod.deletion else ""
     message = f"pod {pod.name} is stopping, within its grace period{until}: {why}"
-    return Decision(ReportPod(False, PodStartedReason.STOPPING, message), again=now + ASK_AGAIN)
+    return Decision(ReportPod(False, PodStartedReason.STOPPING, message), again=now + RETRY_DELAY)
 
 
 def _grace(seen: Observation, pod: Pod) -> timedelta:
@@ -278,7 +280,7 @@ def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime)
     if age < REPORT_AFTER:
         return Decision(Keep(), again=now + REPORT_AFTER - age)
     again = now + GIVE_UP_AFTER - age
-    if waiting is None or seen.job.says(ConditionType.POD_STARTED, status=False, reason=waiting.reason):
+    if waiting is None or seen.job.has_condition(ConditionType.POD_STARTED, status=False, reason=waiting.reason):
         return Decision(Keep(), again=again)
     return Decision(ReportPod(False, waiting.reason, waiting.message), again=again)
 
@@ -299,7 +301,7 @@ def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) ->
     age, reason = now - max(pod.created, active.started or pod.created), PodStartedReason.SCHEDULING_GATED
     if age < REPORT_AFTER:
         return Decision(Keep(), again=now + REPORT_AFTER - age)
-    if seen.job.says(ConditionType.POD_STARTED, status=False, reason=reason):
+    if seen.job.has_condition(ConditionType.POD_STARTED, status=False, reason=reason):
         return Decision(Keep())
     return Decision(ReportPod(False, reason, f"pod {pod.name} has scheduling gates: {', '.join(pod.gates)}"))
 

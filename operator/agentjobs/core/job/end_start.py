@@ -26,7 +26,7 @@ from agentjobs.core.pods.pod import Pod
 
 # Ten records, conditions and a result fit into 16 KiB of status; history has the runner's complete report.
 RECORD_BYTES = 512
-ASK_AGAIN = timedelta(seconds=5)
+RETRY_DELAY = timedelta(seconds=5)
 DEADLINE_SLACK = timedelta(seconds=1)  # the kubelet counts whole seconds
 _TIMED_OUT = (ErrorClass.ATTEMPT_TIMEOUT, ErrorClass.PROGRESS_TIMEOUT)
 _OVER_BUDGET = (ErrorClass.BUDGET_EXCEEDED, ErrorClass.MAX_TURNS_EXCEEDED)
@@ -36,8 +36,8 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
     """Decide whether the ended start is charged, and what follows; or return a need to answer first."""
     ending = _as_answered(seen, ending)
-    was_told = pod is not None and pod.uid == seen.stopped
-    ending = stopped(seen.job, ending, seen.stop, was_told=was_told)
+    requested = pod is not None and pod.uid == seen.stopped
+    ending = stopped(seen.job, ending, seen.stop, requested=requested)
     may_continue = (
         ending.verdict in (Verdict.RETRY, Verdict.SNOOZE) or ending.outcome is not None or _is_over_budget(ending)
     )
@@ -45,7 +45,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
     may_continue = may_continue or seen.job.has_rules
     if unknown and may_continue and not seen.history_available and not seen.job.must_end:
         # The accepted spec is only in Postgres, which is unreachable, because of an invalid edit or a template.
-        return Decision(Keep(), again=now + ASK_AGAIN)
+        return Decision(Keep(), again=now + RETRY_DELAY)
     ran = _ran(active, pod, now)
     rule = _rule(seen, ending, pod)
     if rule is not None:
@@ -58,7 +58,7 @@ def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending:
             return needs.StartProgress(active.start)
         if seen.progress is None and (not ending.infra or _spent(seen, ending)):
             # The next start needs Postgres too, so waiting loses nothing.
-            return Decision(Keep(), again=now + ASK_AGAIN)
+            return Decision(Keep(), again=now + RETRY_DELAY)
         ending = _after_steps(seen, ending)
     next_step, charged = _next_step(seen, active, ending, ran, now)
     return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran)
@@ -204,7 +204,7 @@ def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
 def _next_step(
     seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
-    """Apply the job's requests and limits to an ending. The second value tells whether an attempt is charged."""
+    """Apply the job's requests and limits to an ending. The second value is whether an attempt is charged."""
     if _is_undecided(seen, ending):
         return _undecided(seen, ending, now)
     if ending.verdict is Verdict.SUCCEED:

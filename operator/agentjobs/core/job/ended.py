@@ -57,5 +57,5 @@ def ended_job(job: Job) -> EndedJob:
         made_by_uid=intern(job.made_by_uid),
         of_generation=job.of_generation,
         parent_uid=job.parent_uid,
-        in_cycle=job.says(ConditionType.FAILED, status=True, reason=AcceptedReason.DEPENDENCY_CYCLE),
+        in_cycle=job.has_condition(ConditionType.FAILED, status=True, reason=AcceptedReason.DEPENDENCY_CYCLE),
     )

@@ -1,8 +1,8 @@
 """The follow-up jobs of a finished job.
 
-The write that ends a job lists its matching follow-ups (`asked`). Then `planned` returns the jobs of each, under names
-that depend only on the parent, so that a repetition creates the same. The parent's answer is only inserted as text: it
-cannot choose template, queue or image, and names in it are not replaced. Pure.
+The write that ends a job lists its matching follow-ups (`requested`). Then `planned` returns the jobs of each, under
+names that depend only on the parent, so that a repetition creates the same. The parent's answer is only inserted as
+text: it cannot choose template, queue or image, and names in it are not replaced. Pure.
 """
 
 import hashlib
@@ -103,7 +103,7 @@ class Plans:
         self._job = job
         self._record = record
         self._follow_ups = {follow_up.name: follow_up for follow_up in follow_ups}
-        self._asked = {follow_up.name for follow_up in job.status.follow_ups or requested(follow_ups, job.status)}
+        self._requested = {follow_up.name for follow_up in job.status.follow_ups or requested(follow_ups, job.status)}
         self._depth = depth
         self._answer: tuple[Whole, Reader] | None = None
         template = template_of(record.resolved) if record.resolved else None
@@ -112,7 +112,9 @@ class Plans:
     def before(self, name: str) -> tuple[str, ...]:
         """Return the matching follow-ups whose jobs this one waits for."""
         known = self._follow_ups.get(name)
-        return () if known is None else tuple(other for other in known.after if other in self._asked and other != name)
+        return (
+            () if known is None else tuple(other for other in known.after if other in self._requested and other != name)
+        )
 
     def planned(self, name: str) -> tuple[dict[str, Any], ...] | Unmade:
         """Return all AgentJobs of a follow-up, or why none can be created."""

@@ -117,12 +117,12 @@ def other_jobs(seen: Observation, now: datetime) -> Answer | None:
         return Decision(_rejected(awaited.problems)) if awaited.problems else None
     again = now + _patience(job, now)
     condition = find_condition(job.status.conditions, ConditionType.ACCEPTED)
-    is_said = (
+    is_current = (
         condition is not None
         and condition.reason == AcceptedReason.WAITING_FOR_JOBS
-        and awaited.is_said_by(condition.message)
+        and awaited.is_described_by(condition.message)
     )
-    message = condition.message if condition is not None and is_said else awaited.message
+    message = condition.message if condition is not None and is_current else awaited.message
     return _unaccepted(AcceptedReason.WAITING_FOR_JOBS, message, again=again)
 
 
@@ -237,7 +237,7 @@ def backoff(seen: Observation, now: datetime) -> Answer | None:
     job, due = seen.job, seen.job.status.next_attempt_time
     if due is None or due <= now:
         return None
-    if job.says(ConditionType.ADMITTED, status=False, reason=AdmittedReason.WAITING_FOR_BACKOFF):
+    if job.has_condition(ConditionType.ADMITTED, status=False, reason=AdmittedReason.WAITING_FOR_BACKOFF):
         return Decision(Keep(), again=due)
     return _admitted(job, AdmittedReason.WAITING_FOR_BACKOFF, "resumed", again=due)
 
@@ -347,10 +347,10 @@ def _patience(job: Job, now: datetime) -> timedelta:
 
 def _suspended(job: Job) -> Decision | None:
     if job.suspend:
-        if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.REQUESTED):
+        if job.has_condition(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.REQUESTED):
             return Decision(Keep())
         return Decision(Suspend(SuspendedReason.REQUESTED, SUSPENDED, accept=not job.accepted))
-    if job.says(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.RULE) and not _is_resumed(job):
+    if job.has_condition(ConditionType.SUSPENDED, status=True, reason=SuspendedReason.RULE) and not _is_resumed(job):
         return Decision(Keep())
     return None
 

@@ -38,7 +38,7 @@ def _of_claude_code(model: str | None, aliases: Collection[str]) -> str | None:
     return canonical(Api.ANTHROPIC, model) if api_of(model) is None and "/" not in model else model
 
 
-def asked_models(spec: AgentJobSpec, aliases: Mapping[str, str]) -> frozenset[str]:
+def requested_models(spec: AgentJobSpec, aliases: Mapping[str, str]) -> frozenset[str]:
     """Return the models of the spec, with aliases resolved and without scripted ones."""
     return frozenset(aliases.get(model, model) for _, model in named_models(spec, aliases))
 

@@ -80,7 +80,7 @@ class Job:
     """Its labels, by which other jobs may wait for it."""
     parent_uid: str = ""
     """Uid of the job that it follows, if any."""
-    told_lineage: Lineage | None = None
+    declared_lineage: Lineage | None = None
     """Its lineage, from labels and annotations; None if it is not a follow-up."""
     # Derived from status and spec once, because one pass reads them about fifty times.
     finished: bool = field(init=False)
@@ -197,7 +197,7 @@ class Job:
     @property
     def lineage(self) -> Lineage | None:
         """The jobs before it; once in the status, edits of annotations do not change it."""
-        return self.status.lineage or self.told_lineage
+        return self.status.lineage or self.declared_lineage
 
     @property
     def needs_follow_ups(self) -> bool:
@@ -212,7 +212,7 @@ class Job:
         """Whether nothing is due for the job before its TTL expires; its pods may still have our finalizer."""
         return self.finished and not self.needs_result and not self.needs_follow_ups and self.is_observed
 
-    def says(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
+    def has_condition(self, condition: ConditionType, *, status: bool, reason: str) -> bool:
         """Whether the status already has exactly this condition."""
         found = find_condition(self.status.conditions, condition)
         return found is not None and found.is_true == status and found.reason == reason
@@ -248,7 +248,7 @@ def parse_job(obj: Mapping[str, Any]) -> Job:
         replaced_by=str(annotations.get(ANNOTATION_REPLACED_BY, ""))[:63],
         labels=meta.get("labels") or {},
         parent_uid=str(annotations.get(ANNOTATION_PARENT_UID) or "")[:MAX_UID],
-        told_lineage=_lineage(meta.get("labels") or {}, annotations),
+        declared_lineage=_lineage(meta.get("labels") or {}, annotations),
     )
 
 

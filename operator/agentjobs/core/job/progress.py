@@ -256,7 +256,7 @@ def _moved(job: Job, status: AgentJobStatus, now: datetime) -> AgentJobStatus:
 def _observed(
     job: Job, status: AgentJobStatus, conditions: tuple[Condition, ...] | None = None, **changed: Any
 ) -> AgentJobStatus:
-    """The status as said about the object as it is now, with other conditions and members if given."""
+    """The status for the object's current generation, with other conditions and members if given."""
     conditions = observed_at(_fitting(status.conditions if conditions is None else conditions), job.generation)
     return replace(status, conditions=conditions, observed_generation=job.generation, lineage=job.lineage, **changed)
 

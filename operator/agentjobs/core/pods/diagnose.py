@@ -128,13 +128,13 @@ def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
     return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
 
 
-def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, was_told: bool) -> Ending:
+def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, requested: bool) -> Ending:
     """Return the ending of a start that was stopped on request of the job or its queue; other endings are unchanged.
 
     Args:
-        was_told: its pod was stopped on request, which may have been withdrawn since.
+        requested: its pod was stopped on request, which may have been withdrawn since.
     """
-    if ending.reason != ErrorClass.RUNNER_LOST or not (job.must_stop or stop or was_told):
+    if ending.reason != ErrorClass.RUNNER_LOST or not (job.must_stop or stop or requested):
         return ending
     if not (job.must_stop or stop):
         return replace(ending, reason=ErrorClass.SUSPENDED, message="the request to stop was withdrawn")

@@ -230,14 +230,14 @@ def _waiting(status: Mapping[str, Any], stages: tuple[Stage, ...]) -> Waiting | 
         return None
     following = next((stage.name for stage in stages if not stage.is_done), None)
     if following is not None and (waiting := waiting_state(status, following)):
-        return _said(waiting, "ContainerCreating")
+        return _waiting_for(waiting, "ContainerCreating")
     for condition in map(as_map, _list(status.get("conditions"))):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _said(condition, "Unschedulable")
+            return _waiting_for(condition, "Unschedulable")
     return None
 
 
-def _said(state: Mapping[str, Any], reason: str) -> Waiting:
+def _waiting_for(state: Mapping[str, Any], reason: str) -> Waiting:
     """Return a kubelet's or scheduler's message, shortened for a condition."""
     return Waiting(str(state.get("reason") or reason)[:MAX_REASON_CHARS], cut(str(state.get("message") or ""), 900))
 

@@ -119,7 +119,7 @@ class Queues:
         refusal = line.limits.refusal() if line is not None and line.waiting else None
         return isinstance(refusal, Refusal) and refusal.reason == AdmittedReason.WAITING_FOR_RATE
 
-    def ask(self, queue: str, candidate: Candidate) -> None:
+    def enqueue(self, queue: str, candidate: Candidate) -> None:
         """Add a job to a queue. An earlier entry of that name is removed."""
         self.leave(candidate.key)
         entry = self._entries[candidate.key] = QueueEntry(queue, candidate)
@@ -211,7 +211,7 @@ class Queues:
         while (entry := line.next()) is not None:
             self._grant(line, entry)
             admitted.append(entry.candidate.key)
-        answers = line.tell()
+        answers = line.new_answers()
         self.woken.discard(queue)
         refused = {name: answer for name, answer in answers.items() if isinstance(answer, Refusal)}
         rejected = {name: answer for name, answer in answers.items() if isinstance(answer, Rejection)}

@@ -82,15 +82,15 @@ class Limits:
         """Grant no slots of the queue or partition until then. Returns the answer for the refused job."""
         policy, of_rate = self.policy or QueuePolicy(0), reason == "Rate"
         of_partition = reason == "Partition" or (of_rate and policy.rate is not None and policy.rate.by_partition)
-        pause, whose = Pause(until, of_rate), partition.key if of_partition else None
+        pause, key = Pause(until, of_rate), partition.key if of_partition else None
         if of_partition:
             partition.pause = pause
         else:
             self._pause = pause
         if of_rate:
-            return sentences.no_rate(policy.rate, self.queue, whose, until)
+            return sentences.no_rate(policy.rate, self.queue, key, until)
         limit = policy.per_partition if of_partition and policy.per_partition else policy.limit
-        return sentences.no_slot(limit, self.queue, whose)
+        return sentences.no_slot(limit, self.queue, key)
 
     def budget(self, partition: str | None) -> ExceededBudget | None:
         """The decisive used up budget: one whose action is Fail, else the one whose period ends last."""

@@ -226,7 +226,7 @@ class Line:
         self._dirty[partition] = None
         return self.limits.pause(partition, reason, until)
 
-    def tell(self) -> Mapping[JobName, Refusal | Rejection]:
+    def new_answers(self) -> Mapping[JobName, Refusal | Rejection]:
         """Return new and changed answers of waiting jobs. Call it after all admissions."""
         whole = self.limits.refusal()
         if whole is None:
@@ -243,7 +243,7 @@ class Line:
             self._report_at = self.limits.now + REPORT_AGAIN if self._unreported else NEVER
         changed = {entry: answer for entry, answer in answers.items() if entry.answer != answer}
         for entry, answer in changed.items():
-            self._tell(entry, answer)
+            self._set_answer(entry, answer)
         return {entry.candidate.key: answer for entry, answer in changed.items()}
 
     def again(self) -> datetime | None:
@@ -389,7 +389,7 @@ class Line:
             come.sort(key=lambda entry: (entry.level, entry.candidate.created, entry.candidate.key))
             answers |= dict.fromkeys(come[-over:], sentences.backlog_full(self.limits.queue, backlog))
 
-    def _tell(self, entry: QueueEntry, answer: Refusal | Rejection) -> None:
+    def _set_answer(self, entry: QueueEntry, answer: Refusal | Rejection) -> None:
         entry.answer = answer
         if isinstance(answer, Rejection):
             self.leave(entry)

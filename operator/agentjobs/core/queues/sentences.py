@@ -22,8 +22,8 @@ def no_slot(limit: int, queue: str, partition: str | None = None) -> Refusal:
     """Return the message if all slots of the queue or of a partition are taken."""
     if not limit:
         return Refusal(SLOT, f"queue {queue} has no slots: its limit is 0")
-    whose = _whose(queue, partition)
-    return Refusal(SLOT, f"all {limit} slots of {whose} are taken" if limit > 1 else f"the 1 slot of {whose} is taken")
+    owner = _owner(queue, partition)
+    return Refusal(SLOT, f"all {limit} slots of {owner} are taken" if limit > 1 else f"the 1 slot of {owner} is taken")
 
 
 def no_rate(rate: Rate | None, queue: str, partition: str | None, until: datetime) -> Refusal:
@@ -31,7 +31,7 @@ def no_rate(rate: Rate | None, queue: str, partition: str | None, until: datetim
     limit = f"{rate.starts} starts in {format_duration(rate.period)}" if rate else "starts of this period"
     return Refusal(
         RATE,
-        f"{_whose(queue, partition)} reached its rate limit, {limit}; the next start is possible at {_clock(until)}",
+        f"{_owner(queue, partition)} reached its rate limit, {limit}; the next start is possible at {_clock(until)}",
     )
 
 
@@ -48,8 +48,8 @@ def held(queue: str, stop: Stop) -> Refusal:
 
 def over_budget(queue: str, budget: ExceededBudget) -> Refusal | Rejection:
     """Return the message if a budget of the queue is used up."""
-    whose = _whose(queue, budget.partition)
-    message = f"budget {budget.name} of {whose} is used up until {_clock(budget.until)}"
+    owner = _owner(queue, budget.partition)
+    message = f"budget {budget.name} of {owner} is used up until {_clock(budget.until)}"
     return Rejection(ErrorClass.BUDGET_EXCEEDED, message) if budget.fails else Refusal(BUDGET, message)
 
 
@@ -58,7 +58,7 @@ def backlog_full(queue: str, backlog: Backlog) -> Rejection:
     return Rejection(ErrorClass.QUEUE_FULL, f"{backlog.limit} jobs wait in queue {queue}, its backlog.max")
 
 
-def _whose(queue: str, partition: str | None) -> str:
+def _owner(queue: str, partition: str | None) -> str:
     if partition is None:
         return f"queue {queue}"
     return f"partition {partition} in queue {queue}" if partition else f"jobs without a partition in queue {queue}"

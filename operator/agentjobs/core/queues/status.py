@@ -65,11 +65,11 @@ def status_of(view: QueueView, now: datetime) -> AgentQueueStatus:
     return replace(status, conditions=conditions)
 
 
-_Said = tuple[bool, str, str]
-_NOT_LIMITED: _Said = (False, LimitedReason.NOT_LIMITED, "")
+_State = tuple[bool, str, str]
+_NOT_LIMITED: _State = (False, LimitedReason.NOT_LIMITED, "")
 
 
-def _open(view: QueueView) -> _Said:
+def _open(view: QueueView) -> _State:
     holds, reason, message = _openness(view)
     if view.queue.problems:
         problem = rejection(view.queue.problems)[1]
@@ -78,7 +78,7 @@ def _open(view: QueueView) -> _Said:
     return holds, reason, message
 
 
-def _openness(view: QueueView) -> _Said:
+def _openness(view: QueueView) -> _State:
     policy = view.policy
     if policy.stopped is Stop.HOLD_AND_DRAIN:
         return False, OpenReason.DRAINED, "stopPolicy is HoldAndDrain: no job starts, running jobs are suspended"
@@ -93,7 +93,7 @@ def _openness(view: QueueView) -> _Said:
     return True, OpenReason.OPEN, ""
 
 
-def _limits(view: QueueView) -> Iterator[_Said]:
+def _limits(view: QueueView) -> Iterator[_State]:
     """Return the limits other than slots that make jobs wait, most important first."""
     policy = view.policy
     for budget in policy.exceeded:

@@ -26,17 +26,17 @@ ORDER BY changed.touched DESC;
 -- name: progress
 -- The progress of each job as one text, which differs if anything of its newest start does.
 SELECT
-    asked.uid,
+    requested.uid,
     concat_ws(
         ' ', newest.start, newest.claimed_at, newest.heartbeat_at, newest.steps_bytes, newest.ended_at,
-        (SELECT max(n) FROM agentjobs.steps WHERE steps.uid = asked.uid),
-        (SELECT max(seq) FROM agentjobs.events WHERE events.uid = asked.uid AND events.start = newest.start)
+        (SELECT max(n) FROM agentjobs.steps WHERE steps.uid = requested.uid),
+        (SELECT max(seq) FROM agentjobs.events WHERE events.uid = requested.uid AND events.start = newest.start)
     ) AS progress
-FROM unnest(%(uids)s::text[]) AS asked (uid)
+FROM unnest(%(uids)s::text[]) AS requested (uid)
 CROSS JOIN LATERAL (
     SELECT starts.start, starts.claimed_at, starts.heartbeat_at, starts.steps_bytes, starts.ended_at
     FROM agentjobs.starts
-    WHERE starts.uid = asked.uid
+    WHERE starts.uid = requested.uid
     ORDER BY starts.start DESC
     LIMIT 1
 ) AS newest;

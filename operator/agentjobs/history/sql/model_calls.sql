@@ -77,7 +77,7 @@ SELECT holder.*, judged.* FROM holder, judged;
 WITH given AS (
     SELECT *
     FROM json_to_recordset(%(rows)s)
-        AS told (
+        AS reported (
             id uuid, outcome text, status integer, provider text, key text, model text, input bigint, output bigint,
             cached bigint, cache_written bigint, thinking bigint, cost numeric, estimated boolean, queue text,
             content json
@@ -86,8 +86,10 @@ WITH given AS (
     -- Each by its key, and a filter on the row for whether it has ended: a plan that was made while the table was small
     -- would scan all calls.
     SELECT own.id, own.ended
-    FROM (SELECT id FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id) AS asked
-    CROSS JOIN LATERAL (SELECT id, ended FROM agentjobs.model_calls WHERE model_calls.id = asked.id FOR UPDATE) AS own
+    FROM (SELECT id FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id) AS requested
+    CROSS JOIN LATERAL (
+        SELECT id, ended FROM agentjobs.model_calls WHERE model_calls.id = requested.id FOR UPDATE
+    ) AS own
 ), ended AS (
     UPDATE agentjobs.model_calls AS calls
     SET ended = clock_timestamp(),

@@ -123,7 +123,7 @@ shut AS MATERIALIZED (
     WHERE closed.probe IS NULL OR greatest(closed.until, closed.probe) > (SELECT now FROM moment)
 ),
 granting AS MATERIALIZED (
-    SELECT coalesce(min(n) - 1, %(asked)s)::integer AS granted
+    SELECT coalesce(min(n) - 1, %(requests)s)::integer AS granted
     FROM (
         SELECT n FROM wanted WHERE amount > 0 AND least(used + upto - amount, used + upto - most) > 0
         UNION ALL
@@ -180,7 +180,7 @@ SELECT
     (
         SELECT json_agg(json_build_array(bucket, frees, used) ORDER BY frees)
         FROM counted
-        WHERE granted < %(asked)s
+        WHERE granted < %(requests)s
     ) AS frees,
     (SELECT json_agg(json_build_array(key, seconds)) FROM shut WHERE seconds > 0) AS closed,
     (SELECT json_agg(key) FROM probing) AS probes

@@ -50,7 +50,7 @@ ORDER BY cost_usd DESC, provider, model
 LIMIT %(limit)s;
 
 -- name: proxies
-SELECT id, since, seen_at AS seen, told
+SELECT id, since, seen_at AS seen, told AS report
 FROM agentjobs.proxies
 WHERE cluster = %(cluster)s AND seen_at > clock_timestamp() - %(missed)s::interval
 ORDER BY id;

@@ -8,9 +8,9 @@ SELECT
     scopes.session_id AS session,
     scopes.created_at AS created,
     scopes.used_at AS used,
-    told.turns,
-    told.events,
-    told.bytes,
+    totals.turns,
+    totals.events,
+    totals.bytes,
     scopes.artifacts,
     scopes.artifact_bytes
 FROM agentjobs.scopes
@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS turns, coalesce(sum(events), 0) AS events, coalesce(sum(bytes), 0) AS bytes
     FROM agentjobs.turns
     WHERE turns.scope = scopes.id
-) AS told
+) AS totals
 WHERE scopes.cluster = %(cluster)s AND scopes.namespace = %(namespace)s AND scopes.session_id <> ''
     /* conditions */
 ORDER BY scopes.used_at DESC, scopes.id DESC

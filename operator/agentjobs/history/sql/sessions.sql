@@ -113,8 +113,8 @@ SELECT
     %(uid)s::text,
     n,
     event,
-    CASE WHEN said <> '' THEN to_tsvector('simple', said) || array_to_tsvector(ARRAY[%(owner)s::text]) END
-FROM json_to_recordset(%(rows)s) AS event (n integer, event json, said text);
+    CASE WHEN texts <> '' THEN to_tsvector('simple', texts) || array_to_tsvector(ARRAY[%(owner)s::text]) END
+FROM json_to_recordset(%(rows)s) AS event (n integer, event json, texts text);
 
 -- name: put_states
 -- PostgreSQL reads a JSON null as an SQL null.
@@ -139,18 +139,18 @@ SELECT
 
 -- name: search
 -- Events that have one of the words, as in ADK's own memory. An answer rarely has all words of a user's sentence.
-WITH asked AS (
+WITH requested AS (
     SELECT replace(plainto_tsquery('simple', %(query)s)::text, ' & ', ' | ')::tsquery AS words
 )
 SELECT scopes.session_id, turns.stored_at, turn_events.event::text AS event
-FROM asked, agentjobs.turn_events
+FROM requested, agentjobs.turn_events
 JOIN agentjobs.turns ON turns.uid = turn_events.uid
 JOIN agentjobs.scopes ON scopes.id = turns.scope
-WHERE numnode(asked.words) > 0
-    AND turn_events.words @@ (%(owner)s::tsquery && asked.words)
+WHERE numnode(requested.words) > 0
+    AND turn_events.words @@ (%(owner)s::tsquery && requested.words)
     AND scopes.cluster = %(cluster)s AND scopes.namespace = %(namespace)s AND scopes.app = %(app)s
     AND scopes.user_id = %(user_id)s AND scopes.session_id <> %(session_id)s
-ORDER BY ts_rank(turn_events.words, asked.words) DESC, turns.stored_at DESC, turn_events.uid, turn_events.n
+ORDER BY ts_rank(turn_events.words, requested.words) DESC, turns.stored_at DESC, turn_events.uid, turn_events.n
 LIMIT %(limit)s;
 
 -- name: put_chunk

@@ -47,7 +47,7 @@ WHERE slots.start < excluded.start;
 -- As if the claims were processed one after the other, by `n`: a claim first needs room in its partition; of the claims
 -- that have it, the first ones get the queue's slots. The same start in the same queue keeps its slot. Returns when
 -- each was claimed, null for a claim that was refused, and the reason.
-WITH asked AS (
+WITH requested AS (
     SELECT claim.*, slots.start AS held, slots.queue AS held_in
     FROM json_to_recordset(%(claims)s)
         AS claim (n integer, uid text, start integer, namespace text, queue text, partition_key text)
@@ -90,15 +90,15 @@ WITH asked AS (
                 AND begun.queue = partition.queue AND begun.partition_key = partition.partition_key
                 AND begun.at > clock_timestamp() - span
         ) END AS starts_left
-    FROM (SELECT DISTINCT namespace, queue, partition_key FROM asked WHERE held IS NULL) AS partition
+    FROM (SELECT DISTINCT namespace, queue, partition_key FROM requested WHERE held IS NULL) AS partition
     JOIN allowed USING (namespace, queue)
 ), in_partition AS (
     SELECT
-        asked.*,
+        requested.*,
         of_partition.slots_left,
         of_partition.starts_left,
         row_number() OVER (PARTITION BY namespace, queue, partition_key ORDER BY n) AS place
-    FROM asked JOIN of_partition USING (namespace, queue, partition_key)
+    FROM requested JOIN of_partition USING (namespace, queue, partition_key)
     WHERE held IS NULL
 ), in_queue AS (
     SELECT
@@ -135,8 +135,8 @@ WITH asked AS (
     -- From now on it is not mistaken for a slot that a dead operator left.
     UPDATE agentjobs.slots
     SET claimed_at = clock_timestamp()
-    FROM asked
-    WHERE slots.uid = asked.uid AND asked.held = asked.start AND asked.held_in = asked.queue
+    FROM requested
+    WHERE slots.uid = requested.uid AND requested.held = requested.start AND requested.held_in = requested.queue
     RETURNING slots.uid, slots.claimed_at
 ), taken AS (
     INSERT INTO agentjobs.slots (uid, start, cluster, namespace, queue, partition_key)
@@ -144,20 +144,20 @@ WITH asked AS (
     RETURNING uid, claimed_at
 ), counted AS (
     INSERT INTO agentjobs.queue_starts (uid, start, cluster, namespace, queue, partition_key)
-    SELECT asked.uid, asked.start, %(cluster)s, namespace, queue, asked.partition_key
-    FROM asked JOIN allowed USING (namespace, queue)
+    SELECT requested.uid, requested.start, %(cluster)s, namespace, queue, requested.partition_key
+    FROM requested JOIN allowed USING (namespace, queue)
     WHERE allowed.starts IS NOT NULL AND (
-        asked.uid IN (SELECT uid FROM judged WHERE granted) OR asked.uid IN (SELECT uid FROM again)
+        requested.uid IN (SELECT uid FROM judged WHERE granted) OR requested.uid IN (SELECT uid FROM again)
     )
-    ORDER BY asked.uid
+    ORDER BY requested.uid
     ON CONFLICT (uid, start) DO UPDATE
     SET at = excluded.at, queue = excluded.queue, partition_key = excluded.partition_key
 )
 SELECT n, coalesce(taken.claimed_at, again.claimed_at) AS claimed, coalesce(explained.reason, 'Slot') AS reason
-FROM asked
+FROM requested
 LEFT JOIN explained USING (n)
-LEFT JOIN taken ON taken.uid = asked.uid
-LEFT JOIN again ON again.uid = asked.uid;
+LEFT JOIN taken ON taken.uid = requested.uid
+LEFT JOIN again ON again.uid = requested.uid;
 
 -- name: forget_starts
 DELETE FROM agentjobs.queue_starts AS begun

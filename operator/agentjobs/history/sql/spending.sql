@@ -1,7 +1,7 @@
 -- The statements of `spending`. Parameters: %(name)s; `rows` is a JSON array of objects, one per row.
 
 -- name: spent
-SELECT given.uid, given.attempt, told.used, spent.calls, spent.input, spent.output, spent.cost
+SELECT given.uid, given.attempt, recorded.used, spent.calls, spent.input, spent.output, spent.cost
 FROM json_to_recordset(%(rows)s) AS given (uid text, attempt integer, before integer)
 CROSS JOIN LATERAL (
     SELECT json_agg(starts.usage) AS used
@@ -10,7 +10,7 @@ CROSS JOIN LATERAL (
         AND (given.attempt IS NULL OR starts.attempt = given.attempt)
         AND (given.before IS NULL OR starts.start < given.before)
         AND starts.usage IS NOT NULL
-) AS told
+) AS recorded
 CROSS JOIN LATERAL (
     SELECT
         coalesce(sum(calls), 0) AS calls, coalesce(sum(input), 0) AS input, coalesce(sum(output), 0) AS output,

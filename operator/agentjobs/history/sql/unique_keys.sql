@@ -1,4 +1,4 @@
--- The statements of `unique_keys`. Parameters: %(name)s; `asked` and `replaced` are JSON arrays of objects, one per
+-- The statements of `unique_keys`. Parameters: %(name)s; `keys` and `replaced` are JSON arrays of objects, one per
 -- row.
 
 -- name: lock_keys
@@ -20,7 +20,7 @@ FROM (
     UNION ALL
     SELECT DISTINCT
         open.uid, open.cluster, open.namespace, open.name, open.created_at, open.schedule, open.parent_uid
-    FROM json_to_recordset(%(asked)s) AS given (namespace text, key text)
+    FROM json_to_recordset(%(keys)s) AS given (namespace text, key text)
     JOIN agentjobs.jobs AS open
         ON open.cluster = %(cluster)s AND open.namespace = given.namespace AND open.unique_key = given.key
         AND open.unique_key IS NOT NULL AND open.finished_at IS NULL AND open.deleted_at IS NULL
@@ -48,7 +48,7 @@ SELECT DISTINCT
     found.uid, found.name, found.namespace, found.unique_key AS key, found.created_at AS created,
     found.inserted_at AS stored, found.phase, found.ended,
     EXISTS (SELECT FROM agentjobs.starts WHERE starts.uid = found.uid) AS started
-FROM json_to_recordset(%(asked)s)
+FROM json_to_recordset(%(keys)s)
     AS given (uid text, namespace text, key text, created_at timestamptz, period double precision, states text)
 CROSS JOIN LATERAL (
     SELECT open.uid, open.name, open.namespace, open.unique_key, open.created_at,

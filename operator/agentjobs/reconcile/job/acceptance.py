@@ -133,8 +133,8 @@ class Acceptance:
         if (accepted := self._state.specs.accepted(seen.job)) is not None:
             return accepted.spec
         # Never edited, so the object has the accepted spec; or history has lost it, and only the object remains.
-        said_alone = seen.job.generation <= 1 and self._state.specs.own(seen.job).is_alone
-        return seen.spec if said_alone or seen.history_available else None
+        is_whole = seen.job.generation <= 1 and self._state.specs.own(seen.job).is_alone
+        return seen.spec if is_whole or seen.history_available else None
 
 
 def unique_request(job: Job, resolved: Resolved, ends: Ends) -> UniqueRequest | None:

@@ -46,7 +46,7 @@ from agentjobs.reconcile.job.prerequisites import Prerequisites
 from agentjobs.reconcile.job.rows import job_key, with_result
 from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS
+from agentjobs.reconcile.setup import RETRY_SECONDS
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ class Applier:
         if seen.spec is not None and isinstance(seen.slot, Refusal) and action.reason == seen.slot.reason:
             # A changed priority must reach the queue although the current answer stays the same.
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
-            self._state.ask_for_slot(job, needs.Slot(seen.spec.queue, seen.spec.priority, lock))
+            self._state.request_slot(job, needs.Slot(seen.spec.queue, seen.spec.priority, lock))
         return False
 
     def _record_steering(self, seen: Observation) -> None:
@@ -290,7 +290,7 @@ class Applier:
 
     async def _delete_job(self, job: Job) -> None:
         if self._state.is_reserved_by_schedule(job):
-            self._state.queue.add_after(AGENTJOBS.key(job.key), ASK_AGAIN_SECONDS)
+            self._state.queue.add_after(AGENTJOBS.key(job.key), RETRY_SECONDS)
             return
         try:
             await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)

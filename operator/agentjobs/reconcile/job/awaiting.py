@@ -52,7 +52,7 @@ class Standing:
     """It failed because of a cycle, and never ran."""
 
 
-class _Told(Struct, frozen=True):
+class _Result(Struct, frozen=True):
     """One item of `$(after.results)`."""
 
     job: str
@@ -97,15 +97,15 @@ class Awaiting:
         wants = Wants(frozenset(names), after.when == "Any")
         self._state.waits.note(job.key, wants, after.selector)
         standing = await self._standing(job, names)
-        ended_in_cycle = {one.name for one in standing if one.in_cycle}
+        ended_in_cycle = {other.name for other in standing if other.in_cycle}
         if cycle := cycle_of(job.name, self._state.waits.wants(job.namespace), ended_in_cycle):
             return Awaited(is_over=False, cycle=cycle)
-        waiting = [one for one in standing if not one.ended or one.in_cycle]
+        waiting = [other for other in standing if not other.ended or other.in_cycle]
         parent = self._unmade_parent(job.namespace, after)
         if parent or not _is_over(after, standing, waiting, selected):
-            told = [one.name for one in waiting] + [name for name in parent if name not in names]
-            absent = frozenset(one.name for one in waiting if not one.exists)
-            return Awaited(is_over=False, waiting=tuple(told), absent=absent)
+            names_waiting = [other.name for other in waiting] + [name for name in parent if name not in names]
+            absent = frozenset(other.name for other in waiting if not other.exists)
+            return Awaited(is_over=False, waiting=tuple(names_waiting), absent=absent)
         return await self._read(seen, standing)
 
     def _unmade_parent(self, namespace: str, after: After) -> list[str]:
@@ -119,34 +119,34 @@ class Awaiting:
         known = {name: self._state.jobs.get((job.namespace, name)) for name in names}
         absent = [name for name, other in known.items() if other is None]
         found = await self._history.newest(job.namespace, absent) if absent else {}
-        told: list[Standing] = []
+        standing: list[Standing] = []
         for name, other in known.items():
             if other is not None:
-                told.append(_of_cache(other))
+                standing.append(_of_cache(other))
             elif (newest := found.get(name)) is not None and _counts(job, newest):
                 in_cycle = newest.reason == AcceptedReason.DEPENDENCY_CYCLE
-                told.append(Standing(name, newest.uid, newest.phase, True, newest.ended, in_cycle))
+                standing.append(Standing(name, newest.uid, newest.phase, True, newest.ended, in_cycle))
             else:
-                told.append(Standing(name, exists=False))
-        return told
+                standing.append(Standing(name, exists=False))
+        return standing
 
     async def _read(self, seen: Observation, standing: Sequence[Standing]) -> Awaited:
         """Return the values that the texts read of ended jobs."""
         spec = seen.legal_spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-        asked = after_names(spec)
-        if not asked:
+        names_used = after_names(spec)
+        if not names_used:
             return Awaited(is_over=True)
-        ended = [one for one in standing if one.ended]
-        texts = Texts(asked)
-        if RESULTS in asked and len(ended) > MAX_READ:
+        ended = [job for job in standing if job.ended]
+        texts = Texts(names_used)
+        if RESULTS in names_used and len(ended) > MAX_READ:
             cure = f"would contain {len(ended)} jobs; select at most {MAX_READ}"
             return Awaited(is_over=True, problems=(_unresolved(RESULTS, cure),))
-        for some in _parts(ended):
-            answers = await self._history.answers([one.uid for one in some])
-            for one in some:
-                answer = answers.get(one.uid)
-                texts.add(one, None if answer is None else whole(answer))
-        values, problems = texts.values([one for one in standing if not one.ended])
+        for part in _parts(ended):
+            answers = await self._history.answers([job.uid for job in part])
+            for job in part:
+                answer = answers.get(job.uid)
+                texts.add(job, None if answer is None else whole(answer))
+        values, problems = texts.values([job for job in standing if not job.ended])
         names = names_of(seen.job.object["metadata"], seen.sources.parameters, values)
         problems = problems or tuple(grown_problems(spec, names))
         return Awaited(is_over=True, texts=values, problems=problems)
@@ -155,13 +155,13 @@ class Awaiting:
 class Texts:
     """The values of names, read from one answer at a time; only requested values are kept."""
 
-    def __init__(self, asked: Mapping[str, AfterName | None]) -> None:
-        self._asked = {name: one for name, one in asked.items() if one is not None}
-        self._of_all = RESULTS in asked
+    def __init__(self, names: Mapping[str, AfterName | None]) -> None:
+        self._names = {name: read for name, read in names.items() if read is not None}
+        self._of_all = RESULTS in names
         self._values: dict[str, str] = {}
         self._length = 0
         self._problems: list[Problem] = []
-        self._told: list[_Told] = []
+        self._results: list[_Result] = []
         self._size = 0
 
     def add(self, job: Standing, answer: Whole | None) -> None:
@@ -169,21 +169,23 @@ class Texts:
         if self._of_all and self._size <= MAX_VALUE:
             result = answer.content if answer else Raw(b"null")
             self._size += len(memoryview(result))
-            self._told.append(_Told(job.name, job.phase, (answer.outcome or None) if answer else None, result))
+            self._results.append(_Result(job.name, job.phase, (answer.outcome or None) if answer else None, result))
         reader = Reader(answer.content) if answer else None
-        for name, asked in self._asked.items():
-            if asked.job == job.name:
-                self._take(name, _value(job, answer, reader, asked))
+        for name, read in self._names.items():
+            if read.job == job.name:
+                self._take(name, _value(job, answer, reader, read))
 
     def values(self, others: Iterable[Standing]) -> tuple[dict[str, str], tuple[Problem, ...]]:
         """Return the values, and why some are missing. `others` have not ended, and so have no values."""
         for job in others:
-            for name, asked in self._asked.items():
-                if asked.job == job.name:
-                    self._take(name, _value(job, None, None, asked))
+            for name, read in self._names.items():
+                if read.job == job.name:
+                    self._take(name, _value(job, None, None, read))
         if self._of_all:
-            told = msgspec.json.format(msgspec.json.encode(self._told), indent=-1) if self._size <= MAX_VALUE else b""
-            self._take(RESULTS, told.decode() if told else _unresolved(RESULTS, _too_long(self._size)))
+            results = (
+                msgspec.json.format(msgspec.json.encode(self._results), indent=-1) if self._size <= MAX_VALUE else b""
+            )
+            self._take(RESULTS, results.decode() if results else _unresolved(RESULTS, _too_long(self._size)))
         return self._values, tuple(self._problems)
 
     def _take(self, name: str, value: str | Problem) -> None:
@@ -196,26 +198,26 @@ class Texts:
             self._values[name] = value
 
 
-def _value(job: Standing, answer: Whole | None, reader: Reader | None, asked: AfterName) -> str | Problem:
-    match asked.what:
+def _value(job: Standing, answer: Whole | None, reader: Reader | None, read: AfterName) -> str | Problem:
+    match read.what:
         case "phase":
             return job.phase if job.ended else ""
         case "outcome":
             return (answer.outcome or "") if answer else ""
         case "summary":
             return cut(as_text(answer.text), SUMMARY_BYTES) if answer else ""
-        case "result" if not asked.path:
+        case "result" if not read.path:
             return as_text(answer.content) if answer else ""
     if reader is None:
         how = f"ended as {job.phase} without an answer" if job.ended else "has not ended"
-        return _unresolved(asked.name, f"cannot be read: job {job.name} {how}")
-    found = reader.at(asked.path)
+        return _unresolved(read.name, f"cannot be read: job {job.name} {how}")
+    found = reader.at(read.path)
     if not isinstance(found, Missing):
         return as_text(found)
     where = f"{found.at!r} of the answer" if found.at else "the answer"
     known = f"it has {', '.join(found.known)}" if found.known else "it is not an object"
-    name = cut(asked.path[len(found.at.split(".")) if found.at else 0], MAX_NAME)
-    return _unresolved(asked.name, f"does not exist: {where} of job {job.name} has no {name!r}; {known}")
+    name = cut(read.path[len(found.at.split(".")) if found.at else 0], MAX_NAME)
+    return _unresolved(read.name, f"does not exist: {where} of job {job.name} has no {name!r}; {known}")
 
 
 def _too_long(size: int) -> str:
@@ -226,17 +228,17 @@ def _unresolved(name: str, cure: str) -> Problem:
     return Problem("spec.after", f"$({name})", cure, AcceptedReason.UNRESOLVED_REFERENCE)
 
 
-def _counts(job: Job, gone: Newest) -> bool:
+def _counts(job: Job, newest: Newest) -> bool:
     """Whether a job whose object is gone is the intended one, and not an older one with the same name.
 
     The jobs that a follow-up waits for have unique names.
     """
-    return job.lineage is not None or gone.ended_at is None or gone.ended_at >= job.created
+    return job.lineage is not None or newest.ended_at is None or newest.ended_at >= job.created
 
 
 def _of_cache(job: KnownJob) -> Standing:
     if isinstance(job, Job):
-        in_cycle = job.says(ConditionType.FAILED, status=True, reason=AcceptedReason.DEPENDENCY_CYCLE)
+        in_cycle = job.has_condition(ConditionType.FAILED, status=True, reason=AcceptedReason.DEPENDENCY_CYCLE)
         # Until its answer is in its status, history may not have made it final.
         ended = job.finished and not job.needs_result
         return Standing(job.name, job.uid, (job.status.phase or Phase.PENDING).value, True, ended, in_cycle)

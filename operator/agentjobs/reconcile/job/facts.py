@@ -26,7 +26,7 @@ from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Own
 from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
-from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS
+from agentjobs.reconcile.setup import RETRY_SECONDS
 from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class FactsLoader:
         return facts.outage or self._history.away
 
     def exhausted(self, facts: Facts) -> Mapping[str, datetime] | None:
-        """The models at their limits; None when history must be asked."""
+        """The models at their limits; None if history must be read."""
         if facts.exhausted is not None or self._exhausted is None:
             return facts.exhausted
         return self._exhausted.known
@@ -105,7 +105,7 @@ class FactsLoader:
             await self._read_again(job)
         match need:
             case needs.Slot():
-                self._state.ask_for_slot(job, need)
+                self._state.request_slot(job, need)
                 return False
             case needs.PodTrial():
                 memo.trial = self._state.specs.own(job).version, await self._tried(job)
@@ -119,10 +119,10 @@ class FactsLoader:
                     self.outage(job, facts, error)
             case _:
                 try:
-                    await self._ask_history(job, need, facts)
+                    await self._read_history(job, need, facts)
                 except Unavailable as error:
                     self.outage(job, facts, error)
-                    return not self._asks_later(job, need)
+                    return not self._defers(job, need)
         return True
 
     def pod_problems(self, job: Job, own: Own, memo: JobMemo) -> tuple[Problem, ...] | None:
@@ -179,7 +179,7 @@ class FactsLoader:
         spec = self._state.specs.own(job).spec
         return () if spec is None else await self._trial.problems(job, spec)
 
-    async def _ask_history(self, job: Job, need: needs.HistoryNeed, facts: Facts) -> None:
+    async def _read_history(self, job: Job, need: needs.HistoryNeed, facts: Facts) -> None:
         match need:
             case needs.AcceptedSpec():
                 await self._recall(job)
@@ -216,9 +216,9 @@ class FactsLoader:
             self._state.specs.accept(job.uid, resolved)
             self._state.hold_claim(job.key)
 
-    def _asks_later(self, job: Job, need: needs.HistoryNeed) -> bool:
+    def _defers(self, job: Job, need: needs.HistoryNeed) -> bool:
         """Whether the job only waits for this answer: it has ended, and its result is missing."""
         if not (job.finished and isinstance(need, needs.FinalResult)):
             return False
-        self._state.queue.add_after(AGENTJOBS.key(job.key), ASK_AGAIN_SECONDS)
+        self._state.queue.add_after(AGENTJOBS.key(job.key), RETRY_SECONDS)
         return True

@@ -23,7 +23,7 @@ class FollowUps:
             setup,
             parent=AGENTJOBS,
             child=AGENTJOBS,
-            word="job",
+            kind="job",
             controller=lambda job: job.parent_uid,
             parent_of=_parent_of,
         )

@@ -19,7 +19,7 @@ from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound
 from agentjobs.kube.resources import NETWORKPOLICIES
 from agentjobs.reconcile.ports import Ports
 
-RESOURCES: Final[dict[str, Resource]] = {one.kind: one for one in (NETWORKPOLICIES,)}
+RESOURCES: Final[dict[str, Resource]] = {resource.kind: resource for resource in (NETWORKPOLICIES,)}
 
 
 class Prerequisites:
@@ -31,52 +31,52 @@ class Prerequisites:
 
     async def make(self, job: Job, spec: AgentJobSpec) -> Obstacle | None:
         """Create or update each for the current spec; return the first obstacle."""
-        for one in self.of(job, spec):
-            if (obstacle := await self._make(job, one)) is not None:
+        for prerequisite in self.of(job, spec):
+            if (obstacle := await self._make(job, prerequisite)) is not None:
                 return obstacle
         return None
 
     async def hand_over(self, job: Job, spec: AgentJobSpec, pod: Pod) -> None:
         """Add a pod as an owner of its job's prerequisites."""
-        for one in self.of(job, spec):
-            await self._hand_over(job, one, pod)
+        for prerequisite in self.of(job, spec):
+            await self._hand_over(job, prerequisite, pod)
 
     def of(self, job: Job, spec: AgentJobSpec) -> tuple[Prerequisite, ...]:
         """Return the prerequisites of a job's pods."""
         return prerequisites(namespace=job.namespace, job=job.name, uid=job.uid, spec=spec, defaults=self._defaults)
 
-    async def _make(self, job: Job, one: Prerequisite) -> Obstacle | None:
-        resource = RESOURCES[one.kind]
+    async def _make(self, job: Job, prerequisite: Prerequisite) -> Obstacle | None:
+        resource = RESOURCES[prerequisite.kind]
         try:
-            await self._cluster.create(resource, job.namespace, one.body)
+            await self._cluster.create(resource, job.namespace, prerequisite.body)
         except AlreadyExists:
-            found = await self._cluster.get(resource, job.namespace, one.name)
+            found = await self._cluster.get(resource, job.namespace, prerequisite.name)
             if _owner(found) != job.uid:
                 cure = (
                     f"delete it, or wait if it belongs to an earlier job {job.name}: then it is deleted with that "
                     "job's last pod"
                 )
-                message = f"a {one.kind} {one.name} exists that does not belong to this job; {cure}"
-                return Obstacle(one.name_taken, message)
+                message = f"a {prerequisite.kind} {prerequisite.name} exists that does not belong to this job; {cure}"
+                return Obstacle(prerequisite.name_taken, message)
             # Created by an earlier start or an aborted try: it may have been edited, or defaults may have changed.
-            metadata = one.body["metadata"] | {"ownerReferences": _owners(found)}
-            await self._replace(resource, {**one.body, "metadata": metadata}, found)
+            metadata = prerequisite.body["metadata"] | {"ownerReferences": _owners(found)}
+            await self._replace(resource, {**prerequisite.body, "metadata": metadata}, found)
         except (Denied, Invalid) as error:
-            message = cut(f"{one.kind} {one.name}: {error}", 900)
+            message = cut(f"{prerequisite.kind} {prerequisite.name}: {error}", 900)
             return Obstacle(PodStartedReason.POD_REFUSED, message, final=isinstance(error, Invalid))
         return None
 
-    async def _hand_over(self, job: Job, one: Prerequisite, pod: Pod) -> None:
+    async def _hand_over(self, job: Job, prerequisite: Prerequisite, pod: Pod) -> None:
         """Add the owner; create it again if it is gone, because the job is being deleted and the pod has not stopped
         yet.
         """
-        resource = RESOURCES[one.kind]
+        resource = RESOURCES[prerequisite.kind]
         try:
-            found = await self._cluster.get(resource, job.namespace, one.name)
+            found = await self._cluster.get(resource, job.namespace, prerequisite.name)
         except NotFound:
-            metadata = one.body["metadata"]
+            metadata = prerequisite.body["metadata"]
             owners = [] if job.deleting else metadata["ownerReferences"]
-            body = {**one.body, "metadata": metadata | {"ownerReferences": [*owners, _reference(pod)]}}
+            body = {**prerequisite.body, "metadata": metadata | {"ownerReferences": [*owners, _reference(pod)]}}
             await self._cluster.create(resource, job.namespace, body)
             return
         owners = _owners(found)

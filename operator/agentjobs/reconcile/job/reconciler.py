@@ -17,7 +17,7 @@ from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Answer, Claim, Decision, Keep
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
-from agentjobs.core.job.models import asked_models, exhausted_until, uncounted, unpriced
+from agentjobs.core.job.models import exhausted_until, requested_models, uncounted, unpriced
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import JobName
@@ -29,7 +29,7 @@ from agentjobs.reconcile.job.follow_ups import FollowUps
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Own
 from agentjobs.reconcile.job.story import Story
-from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
+from agentjobs.reconcile.setup import RETRY_SECONDS, Setup
 
 # A job's longest chain is claim, pod, end, finalizer and a few needs. More means that two actions undo each other,
 # which must be an error instead of an endless loop.
@@ -57,7 +57,7 @@ class Jobs:
         self._models = setup.models
         self._sinks = setup.sinks
         self._has_proxy = setup.pods.models_url is not None
-        self._tells_limits = ports.models is not None
+        self._has_ledger = ports.models is not None
         self._now = ports.now
         self._monotonic = ports.monotonic
 
@@ -84,7 +84,7 @@ class Jobs:
                     self._state.renew_expiry(job)
                     return None
                 if not await self._applier.read_again(job):
-                    return self._now() + timedelta(seconds=ASK_AGAIN_SECONDS)
+                    return self._now() + timedelta(seconds=RETRY_SECONDS)
                 continue
             memo = self._state.memo(job)
             seen = self._observe(job, memo, facts)
@@ -118,7 +118,7 @@ class Jobs:
         if not known and not available and not own.is_alone:
             spec = None  # the template may have changed since the job was accepted
         active_for = self._active_for(job, pods, memo)
-        models = self._asked(spec, memo) if job.active is None else frozenset[str]()
+        models = self._requested_models(spec, memo) if job.active is None else frozenset[str]()
         exhausted = self._facts.exhausted(facts) if models else None
         return Observation(
             job=job,
@@ -169,21 +169,25 @@ class Jobs:
             depth=self._depth,
         )
 
-    def _asked(self, spec: AgentJobSpec | None, memo: JobMemo) -> frozenset[str]:
-        if spec is None or not self._tells_limits:
+    def _requested_models(self, spec: AgentJobSpec | None, memo: JobMemo) -> frozenset[str]:
+        if spec is None or not self._has_ledger:
             return frozenset()
         if memo.models is None or memo.models[0] is not spec:
-            memo.models = spec, asked_models(spec, self._models.aliases)
+            memo.models = spec, requested_models(spec, self._models.aliases)
         return memo.models[1]
 
-    def _exhausted(self, job: Job, models: frozenset[str], told: Mapping[str, datetime]) -> dict[str, datetime]:
-        ends = {model: exhausted_until(self._models, model, job.namespace, told) for model in models} if told else {}
+    def _exhausted(self, job: Job, models: frozenset[str], exhausted: Mapping[str, datetime]) -> dict[str, datetime]:
+        ends = (
+            {model: exhausted_until(self._models, model, job.namespace, exhausted) for model in models}
+            if exhausted
+            else {}
+        )
         return {model: until for model, until in ends.items() if until is not None}
 
     def _unknown_sinks(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
         if job.accepted or spec is None:
             return ()
-        return tuple(one.sink for one in spec.notifications if one.sink not in self._sinks)
+        return tuple(rule.sink for rule in spec.notifications if rule.sink not in self._sinks)
 
     def _unpriced(self, job: Job, spec: AgentJobSpec | None) -> tuple[str, ...]:
         if job.accepted or spec is None or spec.budget is None or spec.budget.max_cost_usd is None:

@@ -41,8 +41,8 @@ def job_key(job: KnownJob) -> JobKey:
 def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
     """Return the row of a status's last transition."""
     phase = status.phase or Phase.PENDING
-    said = [one for one in status.conditions if one.type in _EXPLAINING[phase]]
-    last = max(said, key=lambda one: one.last_transition_time) if said else None
+    explaining = [condition for condition in status.conditions if condition.type in _EXPLAINING[phase]]
+    last = max(explaining, key=lambda condition: condition.last_transition_time) if explaining else None
     return TransitionRecord(
         job=job_key(job),
         transition=status.transitions,
@@ -57,12 +57,12 @@ def transition(job: Job, status: AgentJobStatus) -> TransitionRecord:
 
 
 def _published(status: AgentJobStatus) -> Published | None:
-    told = status.result.workspace if status.result else None
-    if told is None:
+    published = status.result.workspace if status.result else None
+    if published is None:
         return None
-    found = Published(branch=told.branch, commit=told.commit)
-    if told.pull_request:
-        found["pullRequest"] = told.pull_request
+    found = Published(branch=published.branch, commit=published.commit)
+    if published.pull_request:
+        found["pullRequest"] = published.pull_request
     return found
 
 
@@ -127,14 +127,14 @@ def diff_records(before: Job, after: Job) -> list[TransitionRecord | StartEnd]:
     Ends of starts come first, because the object may be deleted once the transition is stored.
     """
     known = {record.start for record in before.status.attempt_history if record.ended is not None}
-    told: list[TransitionRecord | StartEnd] = [
+    records: list[TransitionRecord | StartEnd] = [
         start_end(after, record)
         for record in after.status.attempt_history
         if record.ended is not None and record.start not in known
     ]
     if after.status.transitions != before.status.transitions:
-        told.append(transition(after, after.status))
-    return told
+        records.append(transition(after, after.status))
+    return records
 
 
 def records_from_status(job: Job) -> list[TransitionRecord | StartEnd]:

@@ -122,9 +122,9 @@ class Specs:
 
     def _version(self, job: Job, queue: str) -> Hashable:
         template = self._template(job)
-        told = "" if template is None else template.version
+        version = "" if template is None else template.version
         defaults = self._defaults((job.namespace, queue))
-        return job.generation, told, tuple(map(str, defaults.items())) if defaults else ()
+        return job.generation, version, tuple(map(str, defaults.items())) if defaults else ()
 
     def _template(self, job: Job) -> AgentTemplate | None:
         return self._templates.get((job.namespace, job.template)) if job.template is not None else None

@@ -139,7 +139,7 @@ class Story:
 
     def followed(self, seen: Observation, action: RecordFollowUps) -> None:
         """The state of the follow-ups was recorded."""
-        made = {one.name: one.jobs for one in action.follow_ups if one.jobs}
+        made = {follow_up.name: follow_up.jobs for follow_up in action.follow_ups if follow_up.jobs}
         level = logging.INFO if action.reason == FollowUpReason.CREATED else logging.WARNING
         if made:
             names = ", ".join(f"{name} ({jobs})" if jobs > 1 else name for name, jobs in made.items())

@@ -63,8 +63,8 @@ class Trial:
         before.
         """
         restricted = spec.isolation.egress.mode == "Restricted"
-        says = _says_something(spec.runtime) or restricted or spec.workspace is not None
-        return not says or self._shape(owner.namespace, spec) in self._good
+        configured = _configures_pod(spec.runtime) or restricted or spec.workspace is not None
+        return not configured or self._shape(owner.namespace, spec) in self._good
 
     async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
         pod = runner_pod(
@@ -87,24 +87,28 @@ class Trial:
         needed = prerequisites(
             namespace=owner.namespace, job=owner.name, uid=owner.uid, spec=spec, defaults=self._defaults
         )
-        for one in needed:
-            refusal = await self._refusal(RESOURCES[one.kind], owner.namespace, one.body)
+        for prerequisite in needed:
+            refusal = await self._refusal(RESOURCES[prerequisite.kind], owner.namespace, prerequisite.body)
             if refusal is not None:
-                return Problem(one.field, "", f"the API server rejects its {one.kind}: {cut(refusal, MAX_WORDS)}")
+                return Problem(
+                    prerequisite.field, "", f"the API server rejects its {prerequisite.kind}: {cut(refusal, MAX_WORDS)}"
+                )
         for claim in claims(namespace=owner.namespace, spec=spec, defaults=self._defaults):
             if "$(" in claim["metadata"]["name"]:
                 continue  # parameters are replaced later
             refusal = await self._refusal(PERSISTENTVOLUMECLAIMS, owner.namespace, claim)
             if refusal is not None:
-                words = f"the API server rejects its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
-                return Problem("spec.workspace", "", words)
+                message = f"the API server rejects its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
+                return Problem("spec.workspace", "", message)
         return None
 
     def _shape(self, namespace: str, spec: AgentJobSpec) -> str:
         """Return what the validity of a pod depends on: not values of variables, nor a workspace's address, ref and
         branch, which differ between jobs."""
         runtime = spec.runtime.model_dump(mode="json", by_alias=True, exclude_none=True)
-        runtime["env"] = [{**one, "value": ""} if "value" in one else one for one in runtime.get("env", ())]
+        runtime["env"] = [
+            {**variable, "value": ""} if "value" in variable else variable for variable in runtime.get("env", ())
+        ]
         isolation = spec.isolation.model_dump(mode="json", by_alias=True, exclude_none=True)
         workspace = None
         if spec.workspace is not None:
@@ -129,5 +133,5 @@ class Trial:
         return None
 
 
-def _says_something(runtime: Runtime) -> bool:
+def _configures_pod(runtime: Runtime) -> bool:
     return bool(runtime.model_fields_set - _UNJUDGED)

@@ -25,7 +25,7 @@ from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
-ASK_SECONDS: Final = 5.0
+READ_SECONDS: Final = 5.0
 MAX_MODELS: Final = 1024
 
 
@@ -57,14 +57,14 @@ class QueueFeed:
             self._woken.clear()
             try:
                 await self.publish()
-                await self.ask()
+                await self.read_spending()
                 await self.look()
             except AgentJobsError as error:
                 if not isinstance(error, Away):  # the breaker logs that, once
                     logger.warning("queues.unavailable", extra={"error": str(error)})
             with contextlib.suppress(TimeoutError):
                 # Not wait_for, which creates a task: kopf waits at its end for every task created meanwhile.
-                async with asyncio.timeout(ASK_SECONDS):
+                async with asyncio.timeout(READ_SECONDS):
                     await self._woken.wait()
 
     async def publish(self) -> None:
@@ -83,14 +83,16 @@ class QueueFeed:
             else:
                 self._published[name] = limits
 
-    async def ask(self) -> None:
+    async def read_spending(self) -> None:
         """Read what queues with budgets spent in their periods, and wake queues whose policy changes."""
-        asked = [(name, begin) for name, begins in self._state.policies.asks_for().items() for begin in sorted(begins)]
-        if not asked:
+        periods = [
+            (name, begin) for name, begins in self._state.policies.budget_periods().items() for begin in sorted(begins)
+        ]
+        if not periods:
             return
-        answers = await self._history.spent([SpendSince(*name, since=begin) for name, begin in asked])
+        answers = await self._history.spent([SpendSince(*name, since=begin) for name, begin in periods])
         found: dict[Name, dict[Any, Spent]] = {}
-        for (name, begin), spent in zip(asked, answers, strict=True):
+        for (name, begin), spent in zip(periods, answers, strict=True):
             found.setdefault(name, {})[begin] = spent
         for name, spends in found.items():
             if self._state.policies.spent(name, spends):
@@ -100,9 +102,13 @@ class QueueFeed:
     async def look(self) -> None:
         """Read what remains of limits of model calls, for the status of queues."""
         limits = {name: limits_of(*name, entries) for name, entries in self._wanted().items()}
-        asked = [Limit(one.quota.bucket, one.quota.most, one.quota.window) for each in limits.values() for one in each]
-        used = (await self._usage.limits_now(asked)).used if asked else {}
-        left = {name: tuple(_left(one, used[one.quota.bucket]) for one in each) for name, each in limits.items()}
+        limits_read = [
+            Limit(limit.quota.bucket, limit.quota.most, limit.quota.window)
+            for each in limits.values()
+            for limit in each
+        ]
+        used = (await self._usage.limits_now(limits_read)).used if limits_read else {}
+        left = {name: tuple(_left(limit, used[limit.quota.bucket]) for limit in each) for name, each in limits.items()}
         for name in self._state.policies.note_left(left):
             self._state.queue.add(AGENTQUEUES.key(name))
 

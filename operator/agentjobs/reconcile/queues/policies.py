@@ -66,7 +66,7 @@ class Policies:
             self._legal[name] = after.uid, after.spec
             self._defaults[name] = defaults_of(after.spec)
 
-    def asks_for(self) -> dict[Name, set[datetime]]:
+    def budget_periods(self) -> dict[Name, set[datetime]]:
         """Return the queues with budgets, with the beginnings of their current periods."""
         found: dict[Name, set[datetime]] = {}
         for name in self._legal:
@@ -149,7 +149,7 @@ class Policies:
         if not spec.budgets:
             return Standing(policy, spec, drain)
         spent, periods = self._spent.get(name, {}), tuple(periods_of(spec, now))
-        states = tuple(budget_state(one, spent[at.begin], at) for one, at in periods if at.begin in spent)
+        states = tuple(budget_state(budget, spent[at.begin], at) for budget, at in periods if at.begin in spent)
         return Standing(
             policy=replace(policy, exceeded=tuple(over for state in states for over in state.exceeded)),
             spec=spec,

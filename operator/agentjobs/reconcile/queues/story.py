@@ -25,7 +25,11 @@ class QueueStory:
         for kind in _CONDITIONS:
             before = find_condition(queue.status.conditions, kind)
             after = find_condition(status.conditions, kind)
-            if after is None or _said(before) == _said(after) or (before is None and _is_usual(after)):
+            if (
+                after is None
+                or _status_and_reason(before) == _status_and_reason(after)
+                or (before is None and _is_usual(after))
+            ):
                 continue
             record_event(self._recorder, AGENTQUEUES, queue, after.reason, after.message)
             about = {"namespace": queue.namespace, "queue": queue.name, "uid": queue.uid}
@@ -36,7 +40,7 @@ class QueueStory:
             log_action(event, logging.INFO, about, {"reason": after.reason, "detail": detail})
 
 
-def _said(condition: Condition | None) -> tuple[str, str] | None:
+def _status_and_reason(condition: Condition | None) -> tuple[str, str] | None:
     return None if condition is None else (condition.status, condition.reason)
 
 

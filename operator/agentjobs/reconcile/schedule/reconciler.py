@@ -34,7 +34,7 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.children import Children, Pass
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.schedule.story import ScheduleStory
-from agentjobs.reconcile.setup import ASK_AGAIN_SECONDS, Setup
+from agentjobs.reconcile.setup import RETRY_SECONDS, Setup
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Schedules:
             setup,
             parent=AGENTSCHEDULES,
             child=AGENTJOBS,
-            word="schedule",
+            kind="schedule",
             controller=lambda job: job.made_by_uid,
             created_before=self._job_before,
         )
@@ -113,8 +113,8 @@ class Schedules:
 
     def _deleted_again(self, schedule: Schedule, known: Set[str], current: Pass) -> Iterator[MadeJob]:
         """Return jobs of reserved occurrences that were created and deleted before the status was written."""
-        for one, uid in self._children.deleted_again(schedule, schedule.status.active, known, current):
-            yield MadeJob(one.name, uid, created=one.time, cancel=True, deleting=True)
+        for occurrence, uid in self._children.deleted_again(schedule, schedule.status.active, known, current):
+            yield MadeJob(occurrence.name, uid, created=occurrence.time, cancel=True, deleting=True)
 
     async def _carry_out(self, seen: ScheduleObservation, action: Action, current: Pass) -> bool:
         """Carry out an action. True to observe again immediately."""
@@ -126,7 +126,9 @@ class Schedules:
                 return await self._refresh(seen, action.names, current)
             case Reserve() | Record():
                 await self._write(schedule, action.status, current)
-                if isinstance(action, Reserve) and any(is_triggered(seen, one) for one in action.occurrences):
+                if isinstance(action, Reserve) and any(
+                    is_triggered(seen, occurrence) for occurrence in action.occurrences
+                ):
                     current.fresh = ""  # its name may have been used before, so history is checked first
                 self._story.written(seen, action)
                 self._metrics.schedule_missed.inc(action.missed)
@@ -142,10 +144,10 @@ class Schedules:
 
     async def _refresh(self, seen: ScheduleObservation, jobs: Iterable[str], current: Pass) -> bool:
         known = {job.name for job in seen.jobs}
-        reserved = (one.name for one in seen.reserved if one.name not in known)
+        reserved = (occurrence.name for occurrence in seen.reserved if occurrence.name not in known)
         if await self._children.refresh(seen.schedule, reserved, jobs, current):
             return True
-        self._state.queue.add_after(AGENTSCHEDULES.key(seen.schedule.key), ASK_AGAIN_SECONDS)
+        self._state.queue.add_after(AGENTSCHEDULES.key(seen.schedule.key), RETRY_SECONDS)
         return False
 
     async def _write(self, schedule: Schedule, status: AgentScheduleStatus, current: Pass) -> None:
@@ -166,8 +168,8 @@ class Schedules:
         late = (self._now() - action.due).total_seconds()
         self._metrics.schedule_start(action.kind, late)
         self._story.record(schedule, [Event(EventReason.STARTED, f"created job {name}")])
-        said = {"job": name, "kind": action.kind.value, "late_seconds": round(late, 3)}
-        self._story.tell("schedule.job_made", seen, action, **said)
+        fields = {"job": name, "kind": action.kind.value, "late_seconds": round(late, 3)}
+        self._story.log("schedule.job_made", seen, action, **fields)
         # The job's event wakes the schedule. Other due occurrences come first: retiring can wait, creating a job
         # should not.
         return len(seen.reserved) > 1
@@ -180,14 +182,14 @@ class Schedules:
             answer = await self._cluster.patch(AGENTJOBS, schedule.namespace, action.job.name, body)
         except NotFound:
             # It is gone; the watch will report that.
-            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), ASK_AGAIN_SECONDS)
+            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), RETRY_SECONDS)
             return False
         self._state.observe(AGENTJOBS, None, answer)
         self._story.record(
             schedule, [Event(EventReason.REPLACED, f"cancelled job {action.job.name}, to be replaced by {action.by}")]
         )
-        said = {"job": action.job.name, "reason": str(EventReason.REPLACED), "replaced_by": action.by}
-        self._story.tell("schedule.job_cancelled", seen, action, **said)
+        fields = {"job": action.job.name, "reason": str(EventReason.REPLACED), "replaced_by": action.by}
+        self._story.log("schedule.job_cancelled", seen, action, **fields)
         return True
 
     async def _prune(self, seen: ScheduleObservation, action: PruneJobs) -> bool:
@@ -201,9 +203,9 @@ class Schedules:
                 await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
             except (NotFound, Conflict):
                 continue  # it is gone, or another job has its name
-            self._story.tell("schedule.job_pruned", seen, action, job=job.name)
+            self._story.log("schedule.job_pruned", seen, action, job=job.name)
         if waiting:
-            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), ASK_AGAIN_SECONDS)
+            self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), RETRY_SECONDS)
         return False
 
     async def _recorded(self, namespace: str, made: MadeJob) -> bool:

@@ -33,25 +33,29 @@ class ScheduleStory:
         status = action.status
         self.record(seen.schedule, [*action.events, *_held_up(seen.schedule.status, status)])
         reasons = {condition.type: condition.reason for condition in status.conditions}
-        said = {"active": [one.name for one in status.active], "conditions": reasons, "missed": action.missed or None}
+        fields = {
+            "active": [occurrence.name for occurrence in status.active],
+            "conditions": reasons,
+            "missed": action.missed or None,
+        }
         if isinstance(action, Reserve):
-            said["reserved"] = [one.name for one in action.occurrences]
-        word = "reserved" if isinstance(action, Reserve) else "recorded"
-        self.tell(f"schedule.{word}", seen, action, **said)
+            fields["reserved"] = [occurrence.name for occurrence in action.occurrences]
+        verb = "reserved" if isinstance(action, Reserve) else "recorded"
+        self.log(f"schedule.{verb}", seen, action, **fields)
 
     def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: Refusal) -> None:
         """The job of an occurrence cannot be created now."""
         # The refusal of an invalid job quotes it; only the status has the message.
         detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)
-        said = {
+        fields = {
             "job": action.occurrence.name,
             "reason": str(blocked_reason(refusal)),
             "final": refusal.final,
             "detail": detail,
         }
-        self.tell("schedule.job_refused", seen, action, logging.WARNING, **said)
+        self.log("schedule.job_refused", seen, action, logging.WARNING, **fields)
 
-    def tell(
+    def log(
         self, event: str, seen: ScheduleObservation, decision: object, level: int = logging.INFO, /, **fields: Any
     ) -> None:
         """Log an action; `event` is `schedule.` and a verb."""
@@ -68,10 +72,10 @@ class ScheduleStory:
 
 def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterator[Event]:
     """Record an Event if an occurrence is newly blocked."""
-    said = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
+    blocked = find_condition(after.conditions, ScheduleConditionType.BLOCKED)
     old = find_condition(before.conditions, ScheduleConditionType.BLOCKED)
-    if said and said.is_true and not (old and (old.status, old.reason) == (said.status, said.reason)):
-        yield Event(said.reason, said.message)
+    if blocked and blocked.is_true and not (old and (old.status, old.reason) == (blocked.status, blocked.reason)):
+        yield Event(blocked.reason, blocked.message)
 
 
 def _saw(seen: ScheduleObservation) -> Iterator[str]:

@@ -202,7 +202,7 @@ async def test_live_proxies_are_listed_with_their_reports(reports, backend, ledg
     await ledger.seen("here", {"aliases": {"fast": "gemini-2.5-flash"}})
 
     [proxy] = await reports.proxies()
-    assert (proxy.id, proxy.told) == ("here", {"aliases": {"fast": "gemini-2.5-flash"}})
+    assert (proxy.id, proxy.report) == ("here", {"aliases": {"fast": "gemini-2.5-flash"}})
     assert proxy.since == proxy.seen or proxy.seen - proxy.since < timedelta(seconds=1)
 
 

@@ -67,6 +67,6 @@ def test_a_message_names_at_most_five_jobs_and_is_kept_while_one_of_them_blocks_
     first = Awaited(False, names, frozenset({"job-1"}))
 
     assert first.message == "waits for jobs: job-0, job-1 (does not exist yet), job-2, job-3, job-4 and 3 more"
-    assert Awaited(False, names[4:]).is_said_by(first.message)
-    assert not Awaited(False, names[5:]).is_said_by(first.message)
-    assert not Awaited(False, ("job-1",)).is_said_by(first.message)
+    assert Awaited(False, names[4:]).is_described_by(first.message)
+    assert not Awaited(False, names[5:]).is_described_by(first.message)
+    assert not Awaited(False, ("job-1",)).is_described_by(first.message)

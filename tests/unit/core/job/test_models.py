@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.job.models import asked_models, exhausted_until, named_models, uncounted, unpriced
+from agentjobs.core.job.models import exhausted_until, named_models, requested_models, uncounted, unpriced
 from agentjobs.models.config import parse
 from agentjobs.models.environment import from_environment
 from agentjobs.models.names import pool
@@ -50,7 +50,7 @@ def test_a_model_of_claude_code_has_its_canonical_name_unless_its_cli_chooses(mo
 def test_an_alias_of_the_installation_has_precedence_over_one_of_claude_code():
     spec = spec_of({"model": "sonnet", "claudeCode": {}})
 
-    assert asked_models(spec, {"sonnet": "anthropic/claude-x"}) == {"anthropic/claude-x"}
+    assert requested_models(spec, {"sonnet": "anthropic/claude-x"}) == {"anthropic/claude-x"}
 
 
 def test_a_cost_limit_for_a_model_chosen_by_the_cli_requires_only_a_proxy():
@@ -72,7 +72,11 @@ def test_every_named_model_is_found_with_its_field():
         "spec.agent.inline.agents[0].model": "openai/b",
         "spec.steps.compaction.model": "gemini-e",
     }
-    assert asked_models(spec, {"team/fast": "gemini-flash-latest"}) == {"gemini-flash-latest", "openai/b", "gemini-e"}
+    assert requested_models(spec, {"team/fast": "gemini-flash-latest"}) == {
+        "gemini-flash-latest",
+        "openai/b",
+        "gemini-e",
+    }
 
 
 def test_a_script_of_the_whole_team_replaces_the_models_of_its_members():

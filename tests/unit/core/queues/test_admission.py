@@ -33,7 +33,7 @@ def crowd(waiting, *, slots=10, session=None, partitions=1, **policy):
     for number in range(waiting):
         share = str(number % partitions)
         one = candidate(f"job-{number:06}", age=number * 7919 % waiting, session=session, partition=share, priority=9)
-        queues.ask("agents", one)
+        queues.enqueue("agents", one)
     queues.admit("agents", QueuePolicy(slots, **policy), NOW)
     return queues
 
@@ -90,7 +90,7 @@ def test_a_freed_session_leads_to_a_check_of_only_its_first_job():
     queues = Queues()
     queues.hold("other", Holding("other", candidate("", session="shared").lock))
     for number in range(1000):
-        queues.ask("agents", candidate(f"job-{number}", age=number, session="shared"))
+        queues.enqueue("agents", candidate(f"job-{number}", age=number, session="shared"))
     told = look(queues)
     queues.hold("other", None)
     woken = set(queues.woken)
@@ -103,7 +103,7 @@ def test_a_freed_session_leads_to_a_check_of_only_its_first_job():
 def test_a_job_whose_session_was_freed_waits_for_a_slot():
     queues = Queues()
     queues.hold("other", Holding("other", candidate("", session="shared").lock, "agents", "other"))
-    queues.ask("agents", candidate("one", session="shared"))
+    queues.enqueue("agents", candidate("one", session="shared"))
     before = look(queues, slots=2).refused
     queues.hold("third", Holding("third", None, "agents", "third"))
     queues.hold("other", Holding("other", None, "agents", "other"))
@@ -117,7 +117,7 @@ def test_jobs_that_wait_for_a_session_get_the_name_of_the_pod_that_holds_it():
     queues, lock = Queues(), candidate("", session="shared").lock
     queues.hold("claim", Holding("other", lock))
     for name in ("one", "two"):
-        queues.ask("agents", candidate(name, session="shared"))
+        queues.enqueue("agents", candidate(name, session="shared"))
     look(queues)
     queues.hold("pod", Holding("other", lock, description="pod other-1, which has not ended"))
     queues.hold("claim", None)
@@ -133,7 +133,7 @@ def test_jobs_that_wait_for_a_session_get_the_name_of_the_pod_that_holds_it():
 def test_removed_entries_do_not_accumulate():
     queues = crowd(1)
     for _ in range(1000):
-        queues.ask("agents", candidate("back-and-forth", session="shared"))
+        queues.enqueue("agents", candidate("back-and-forth", session="shared"))
         queues.leave(("default", "back-and-forth"))
         look(queues)
     line = queues._lines["agents"]
@@ -154,7 +154,7 @@ def reasons(answers):
 
 def lone(**kinds):
     queues = Queues()
-    queues.ask("agents", candidate("one", **kinds))
+    queues.enqueue("agents", candidate("one", **kinds))
     return queues
 
 
@@ -215,14 +215,14 @@ def test_conditions_for_a_held_queue_are_updated_at_two_hundred_a_second():
 def test_a_new_job_is_answered_immediately_while_others_are_updated():
     queues = crowd(500)
     look(queues, stopped=Stop.HOLD)
-    queues.ask("agents", candidate("new"))
+    queues.enqueue("agents", candidate("new"))
 
     assert list(look(queues, stopped=Stop.HOLD).refused) == [("default", "new")]
 
 
 def test_a_change_between_slot_and_rate_updates_no_condition():
     queues, rate = lone(), Rate(1, 60 * SECOND)
-    queues.ask("agents", candidate("two"))
+    queues.enqueue("agents", candidate("two"))
     told = look(queues, slots=1, rate=rate)
     queues.hold("two", Holding("one", None, "agents", "one", "", ""))
     queues.leave(told.admitted[0])
@@ -252,7 +252,7 @@ def test_a_waiting_job_gets_the_limit_its_scope_and_its_end(policy, reason, word
     look(queues, **({"slots": 10} | {name: policy[name] for name in policy if name in ("rate", "slots")}))
     if policy.get("slots") or "per_partition" in policy:
         claims(queues, "red")
-    queues.ask("agents", candidate("two", partition="red"))
+    queues.enqueue("agents", candidate("two", partition="red"))
     told = look(queues, **policy).refused["default", "two"]
 
     assert told.reason == reason
@@ -261,7 +261,7 @@ def test_a_waiting_job_gets_the_limit_its_scope_and_its_end(policy, reason, word
 
 def test_a_failing_budget_ends_waiting_jobs_of_only_its_partition():
     queues = lone(partition="red")
-    queues.ask("agents", candidate("two", partition="blue"))
+    queues.enqueue("agents", candidate("two", partition="blue"))
     found = look(queues, exceeded=(ExceededBudget("day", NOW + SECOND, "red", fails=True),))
 
     assert reasons(found.rejected) == ["BudgetExceeded"]
@@ -272,7 +272,7 @@ def test_a_failing_budget_ends_waiting_jobs_of_only_its_partition():
 def test_a_job_gets_the_end_of_its_budgets_period_even_if_the_rate_delays_it_longer():
     queues, policy = lone(partition="red"), {"rate": Rate(1, 60 * SECOND, True)}
     look(queues, **policy)
-    queues.ask("agents", candidate("two", partition="red"))
+    queues.enqueue("agents", candidate("two", partition="red"))
     policy["exceeded"] = (ExceededBudget("day", NOW + SECOND, "red"),)
     before = look(queues, **policy)
     after = look(queues, after=1, **policy)
@@ -284,7 +284,7 @@ def test_a_job_gets_the_end_of_its_budgets_period_even_if_the_rate_delays_it_lon
 def test_a_full_backlog_ends_the_last_new_jobs_and_no_accepted_one():
     queues = Queues()
     for number in range(5):
-        queues.ask("agents", candidate(f"job-{number}", age=number, is_new=number != 0))
+        queues.enqueue("agents", candidate(f"job-{number}", age=number, is_new=number != 0))
     found = look(queues, slots=1, backlog=Backlog(2, rejects=True))
 
     assert found.admitted == (("default", "job-4"),)
@@ -303,7 +303,7 @@ def test_a_backlog_with_waiting_jobs_ends_none():
 def test_a_waiting_job_remains_when_the_backlog_limit_is_lowered():
     queues = lone(is_new=True)
     look(queues, slots=0)
-    queues.ask("agents", candidate("two"))
+    queues.enqueue("agents", candidate("two"))
 
     assert look(queues, slots=0, backlog=Backlog(1, rejects=True)).rejected == {}
 
@@ -345,7 +345,7 @@ def test_a_freed_slot_ends_the_wait_for_the_database():
 
 def test_a_full_partition_in_the_database_delays_no_other():
     queues, _ = refused("Partition")
-    queues.ask("agents", candidate("two", partition="blue"))
+    queues.enqueue("agents", candidate("two", partition="blue"))
 
     assert look(queues).admitted == (("default", "two"),)
 
@@ -354,7 +354,7 @@ def test_a_grant_without_a_start_does_not_count_against_the_rate():
     queues, rate = lone(), Rate(1, 60 * SECOND)
     granted = look(queues, rate=rate).admitted
     queues.leave(("default", "one"))
-    queues.ask("agents", candidate("two"))
+    queues.enqueue("agents", candidate("two"))
 
     assert granted
     assert look(queues, rate=rate).admitted == (("default", "two"),)
@@ -366,7 +366,7 @@ def test_a_rate_is_kept_even_if_its_queue_was_empty_meanwhile():
     queues.hold("claim", Holding("one", None, "agents", "one", "", ""))
     queues.leave(("default", "one"))
     queues.hold("claim", None)
-    queues.ask("agents", candidate("two"))
+    queues.enqueue("agents", candidate("two"))
 
     assert look(queues, rate=rate).again == NOW + 60 * SECOND
     assert look(queues, rate=rate, after=60).admitted
@@ -383,7 +383,7 @@ def test_a_clock_that_is_set_back_does_not_delay_jobs(wait):
         look(queues, stopped=Stop.HOLD)
         assert len(look(queues, after=-3600, stopped=Stop.HOLD).refused) == 200
         return
-    queues.ask("agents", candidate("two"))
+    queues.enqueue("agents", candidate("two"))
 
     assert look(queues, after=-3600, **policy).admitted
 

@@ -280,8 +280,8 @@ class Both:
     def __init__(self):
         self.queues, self.walk, self.again = Queues(), Walk(), {}
 
-    def ask(self, queue, one):
-        self.queues.ask(queue, one)
+    def enqueue(self, queue, one):
+        self.queues.enqueue(queue, one)
         self.walk.leave(one.key)
         self.walk.waiting[one.key] = queue, one
 
@@ -425,13 +425,13 @@ def request(both, kind, entry, known, about):
     more = {"at": both.walk.now, "session": session, "partition": partition, "worktree": worktree}
     if kind == "ask" and known is None:
         one = candidate(name, priority=3 * number, age=number % 2, waited=number % 3, is_new=number > 1, **more)
-        both.ask(queue, one)
+        both.enqueue(queue, one)
     elif kind == "anew" and known is not None:
-        both.ask(queue, candidate(name, uid=f"{name}-{number}", **more))
+        both.enqueue(queue, candidate(name, uid=f"{name}-{number}", **more))
     elif kind == "edit" and known is not None:
-        both.ask(entry, replace(known, priority=3 * number))
+        both.enqueue(entry, replace(known, priority=3 * number))
     elif kind == "move" and known is not None:
-        both.ask(queue, known)
+        both.enqueue(queue, known)
 
 
 def start(both, kind, key, number):

@@ -22,9 +22,9 @@ class Stream:
         self.started = []  # candidate, when
         self.running = []
 
-    def ask(self, name, *, priority=2, session=None, partition=""):
+    def enqueue(self, name, *, priority=2, session=None, partition=""):
         lock = ("app", "user", session or name)
-        self.queues.ask("agents", Candidate(("default", name), name, priority, self.now, lock, partition, self.now))
+        self.queues.enqueue("agents", Candidate(("default", name), name, priority, self.now, lock, partition, self.now))
 
     def look(self):
         answer = self.queues.admit("agents", self.policy, self.now)
@@ -52,7 +52,7 @@ def test_no_job_waits_longer_than_nine_agings_behind_later_ones(steps, aging):
     stream = Stream(QueuePolicy(1, strategy=Strategy.PRIORITY, aging=aging * SECOND))
     for number, (priority, passed, ends) in enumerate(steps):
         stream.now += passed * SECOND
-        stream.ask(f"job-{number}", priority=priority)
+        stream.enqueue(f"job-{number}", priority=priority)
         if ends:
             stream.end(0)
         stream.look()
@@ -76,7 +76,7 @@ def test_shares_of_waiting_partitions_differ_by_at_most_one_slot(slots, partitio
     names = [str(number) for number in range(partitions)]
     for number in range(200):
         for name in names:
-            stream.ask(f"{name}-{number:03}", partition=name)
+            stream.enqueue(f"{name}-{number:03}", partition=name)
     stream.look()
     for some in ends:
         for number in some:
@@ -101,7 +101,7 @@ def test_no_period_has_more_starts_than_the_rate_and_no_start_is_delayed_longer(
             until = stream.look().again
         stream.now = later
         for more in range(count):
-            stream.ask(f"{number}-{more}", partition=partition)
+            stream.enqueue(f"{number}-{more}", partition=partition)
         until = stream.look().again
     while until is not None:
         stream.now = until
@@ -116,9 +116,9 @@ def test_no_period_has_more_starts_than_the_rate_and_no_start_is_delayed_longer(
 def test_a_full_partition_and_a_session_in_use_do_not_delay_others():
     stream = Stream(QueuePolicy(4, per_partition=1, strategy=Strategy.PRIORITY))
     for number in range(100):
-        stream.ask(f"full-{number:02}", priority=0, partition="red")
-        stream.ask(f"used-{number:02}", priority=0, session="one", partition=f"p{number}")
-    stream.ask("last", priority=9, partition="blue")
+        stream.enqueue(f"full-{number:02}", priority=0, partition="red")
+        stream.enqueue(f"used-{number:02}", priority=0, session="one", partition=f"p{number}")
+    stream.enqueue("last", priority=9, partition="blue")
     stream.look()
 
     assert [one.key[1] for one in stream.running] == ["full-00", "used-00", "last"]
@@ -126,10 +126,10 @@ def test_a_full_partition_and_a_session_in_use_do_not_delay_others():
 
 def test_two_jobs_of_one_session_in_a_full_and_an_open_partition_start_the_second():
     stream = Stream(QueuePolicy(4, per_partition=1))
-    stream.ask("runs", partition="red")
+    stream.enqueue("runs", partition="red")
     stream.look()
-    stream.ask("first", session="one", partition="red")
-    stream.ask("second", session="one", partition="blue")
+    stream.enqueue("first", session="one", partition="red")
+    stream.enqueue("second", session="one", partition="blue")
     stream.look()
 
     assert [one.key[1] for one in stream.running] == ["runs", "second"]
@@ -139,7 +139,7 @@ def test_among_equal_shares_the_partition_with_the_oldest_last_start_is_next():
     stream = Stream(QueuePolicy(1))
     for partition in "abc":
         for number in range(2):
-            stream.ask(f"{partition}-{number}", partition=partition)
+            stream.enqueue(f"{partition}-{number}", partition=partition)
     for _ in range(6):
         stream.look()
         stream.end(0)
@@ -151,7 +151,7 @@ def test_among_equal_shares_the_partition_with_the_oldest_last_start_is_next():
 def test_a_lower_level_has_precedence_over_a_fairer_share():
     stream = Stream(QueuePolicy(2))
     for name, priority, partition in (("a", 1, "red"), ("b", 1, "red"), ("c", 2, "blue")):
-        stream.ask(name, priority=priority, partition=partition)
+        stream.enqueue(name, priority=priority, partition=partition)
     stream.look()
 
     assert [one.key[1] for one in stream.running] == ["a", "b"]
@@ -168,7 +168,7 @@ def test_the_example_of_the_reference_starts_in_the_documented_order():
         ("d1", 3, "dune", 1),
     ):
         stream.now = NOW - waited * 60 * SECOND
-        stream.ask(name, priority=priority, partition=partition)
+        stream.enqueue(name, priority=priority, partition=partition)
     stream.now = NOW
     stream.look()
     for name in ("c1", "b1"):

@@ -40,7 +40,7 @@ def reasons(answer):
 def test_a_worktree_has_one_job_at_a_time_across_queues_partitions_and_sessions():
     queues = Queues()
     for number, queue in enumerate(("agents", "agents", "fast")):
-        queues.ask(queue, candidate(f"job-{number}", worktree="w", age=9 - number, partition=str(number)))
+        queues.enqueue(queue, candidate(f"job-{number}", worktree="w", age=9 - number, partition=str(number)))
 
     admitted = [*names(look(queues).admitted), *names(look(queues, queue="fast").admitted)]
 
@@ -50,8 +50,8 @@ def test_a_worktree_has_one_job_at_a_time_across_queues_partitions_and_sessions(
 def test_a_job_takes_both_locks_or_none():
     queues = Queues()
     queues.hold("talks", user_of(candidate("talks", session="s")))
-    queues.ask("agents", candidate("both", session="s", worktree="w", age=9))
-    queues.ask("agents", candidate("works", worktree="w"))
+    queues.enqueue("agents", candidate("both", session="s", worktree="w", age=9))
+    queues.enqueue("agents", candidate("works", worktree="w"))
 
     first = look(queues)
 
@@ -63,7 +63,7 @@ def test_the_message_names_the_lock_that_is_in_use():
     queues = Queues()
     queues.hold("talks", user_of(candidate("talks", session="s"), "pod talks-1, which has not ended"))
     queues.hold("works", user_of(candidate("works", worktree="w")))
-    queues.ask("agents", candidate("both", session="s", worktree="w"))
+    queues.enqueue("agents", candidate("both", session="s", worktree="w"))
     before = reasons(look(queues))
     queues.hold("works", None)
     assert queues.woken == {"agents"}
@@ -79,7 +79,7 @@ def test_messages_do_not_name_a_pod_that_no_longer_holds_the_session():
     queues, other = Queues(), candidate("talks", session="s")
     queues.hold("pod", user_of(other, "pod talks-1, which has not ended"))
     queues.hold("claim", user_of(other))
-    queues.ask("agents", candidate("both", session="s", worktree="w"))
+    queues.enqueue("agents", candidate("both", session="s", worktree="w"))
     before = reasons(look(queues))
     queues.hold("pod", None)
 
@@ -92,8 +92,8 @@ def test_messages_do_not_name_a_pod_that_no_longer_holds_the_session():
 def test_a_job_does_not_wait_for_a_lock_that_only_it_holds(held):
     queues = Queues()
     queues.hold("pod", user_of(candidate("mine", **held)))
-    queues.ask("agents", candidate("older", session="s", worktree="w", age=9))
-    queues.ask("agents", candidate("mine", session="s", worktree="w"))
+    queues.enqueue("agents", candidate("older", session="s", worktree="w", age=9))
+    queues.enqueue("agents", candidate("mine", session="s", worktree="w"))
 
     assert names(look(queues).admitted) == ["mine"]
 
@@ -102,7 +102,7 @@ def test_a_job_that_holds_one_lock_waits_for_the_other():
     queues = Queues()
     queues.hold("pod", user_of(candidate("mine", worktree="w")))
     queues.hold("talks", user_of(candidate("talks", session="s")))
-    queues.ask("agents", candidate("mine", session="s", worktree="w"))
+    queues.enqueue("agents", candidate("mine", session="s", worktree="w"))
     refused = look(queues)
     queues.hold("talks", None)
 
@@ -114,8 +114,8 @@ def test_a_job_that_waits_for_its_session_does_not_delay_others_of_its_worktree(
     queues = Queues()
     queues.hold("talks", user_of(candidate("talks", session="s")))
     for number in range(20):
-        queues.ask("agents", candidate(f"blocked-{number}", session="s", worktree="w", age=50 - number))
-    queues.ask("agents", candidate("free", worktree="w"))
+        queues.enqueue("agents", candidate(f"blocked-{number}", session="s", worktree="w", age=50 - number))
+    queues.enqueue("agents", candidate("free", worktree="w"))
 
     assert names(look(queues).admitted) == ["free"]
 
@@ -123,7 +123,7 @@ def test_a_job_that_waits_for_its_session_does_not_delay_others_of_its_worktree(
 def test_a_worktree_and_a_session_of_the_same_name_are_different_locks():
     queues = Queues()
     queues.hold("works", user_of(candidate("works", worktree="w")))
-    queues.ask("agents", candidate("one", session="w"))
+    queues.enqueue("agents", candidate("one", session="w"))
 
     assert names(look(queues).admitted) == ["one"]
 
@@ -136,7 +136,7 @@ def work_of(counted):
         queues.hold(0, user_of(candidate("first", **{name: of(0) for name, of in locks.items()})))
         for number in range(waiting):
             own = {name: of(number) for name, of in locks.items()}
-            queues.ask("agents", candidate(f"job-{number:05}", age=number * 7919 % waiting, **own))
+            queues.enqueue("agents", candidate(f"job-{number:05}", age=number * 7919 % waiting, **own))
         while look(queues).changed:
             pass
 
@@ -219,7 +219,7 @@ def test_no_lock_has_two_users_and_no_slot_is_unused_while_a_job_can_start(slots
         runs = next((queue for queue in QUEUES if one.key in jobs.running[queue]), None)
         if kind == "ask" and runs is None:
             jobs.waiting[one.key] = queue, one
-            jobs.queues.ask(queue, one)
+            jobs.queues.enqueue(queue, one)
         elif kind == "leave" and runs is None:
             jobs.waiting.pop(one.key, None)
             jobs.queues.leave(one.key)

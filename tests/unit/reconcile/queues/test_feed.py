@@ -67,7 +67,7 @@ def spend(calls, dollars, partition=""):
 
 
 async def ask(world, feed):
-    await feed.ask()
+    await feed.read_spending()
     world.tell()
     await world.settle()
 
@@ -91,7 +91,7 @@ async def test_nothing_starts_and_nothing_is_told_before_it_is_known_what_was_sp
 async def test_a_queue_without_budgets_costs_no_question(world, calls):
     world.apply_queue()
     await world.act()
-    await a_feed(world, calls).ask()
+    await a_feed(world, calls).read_spending()
 
     assert calls.asked == []
 
@@ -100,7 +100,7 @@ async def test_all_queues_are_asked_for_at_once(world, calls):
     for name in ("a", "b"):
         world.apply_queue(name, budgets=[DAY, {**DAY, "name": "month", "period": "Monthly"}])
     await world.act()
-    await a_feed(world, calls).ask()
+    await a_feed(world, calls).read_spending()
 
     (asked,) = calls.asked
     assert sorted({(one.queue, one.since.day) for one in asked}) == [("a", 1), ("a", 21), ("b", 1), ("b", 21)]
@@ -182,7 +182,7 @@ async def test_what_was_spent_stays_known_while_the_database_is_away(world, call
     feed = await spent_day(world, calls)
     calls.away = True
     with pytest.raises(Unavailable):
-        await feed.ask()
+        await feed.read_spending()
     await world.act(seconds=1)
 
     assert reasons(world)["next"] == "BudgetHeld"
