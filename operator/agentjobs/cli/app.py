@@ -196,10 +196,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
         sys.stdout = None  # or Python fails again at exit
         _leave(f"{error.filename or 'cannot write'}: {error.strerror or error}.", FAILURE)
     except Exception as error:
-        told = complaint(error)
-        if told is None:
+        message_and_code = complaint(error)
+        if message_and_code is None:
             raise
-        _leave(*told)
+        _leave(*message_and_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

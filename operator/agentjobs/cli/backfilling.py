@@ -73,7 +73,7 @@ def ran(talk: "Talk", schedule: "Schedule") -> set[str]:
     return names
 
 
-def ask(question: str) -> None:
+def confirm(question: str) -> None:
     """Return whether the user confirms; fails without a terminal."""
     if not sys.stdin.isatty():
         raise Failure(f"{question} No terminal to answer on: use --yes, or --dry-run first.", code=USAGE)

@@ -65,11 +65,11 @@ def each(chosen: Sequence[Target], act: Callable[[Target], str]) -> None:
         typer.Exit: some failed; with the lowest of their exit codes.
     """
 
-    def told(one: Target) -> None:
-        if words := act(one):
+    def print_result(target: Target) -> None:
+        if words := act(target):
             show(words)
 
-    attempted(chosen, told)
+    attempted(chosen, print_result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +99,16 @@ def report(
         typer.Exit: as `each` does.
     """
 
-    def body(one: Target) -> dict[str, Any]:
-        done = give(one).object
+    def body(target: Target) -> dict[str, Any]:
+        done = give(target).object
         return without_managed_fields(talk.cluster.request("GET", kind.path(done.do.namespace, done.name)))
 
     if format_ in {"json", "yaml"}:
         documents(chosen, choice, body, format_)
     elif format_ == "name":
-        each(chosen, lambda one: f"{kind.shown}/{give(one).object.name}")
+        each(chosen, lambda target: f"{kind.shown}/{give(target).object.name}")
     else:
-        each(chosen, lambda one: give(one).words)
+        each(chosen, lambda target: give(target).words)
 
 
 def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], Any], format_: str) -> None:
@@ -119,17 +119,17 @@ def documents(chosen: Sequence[Target], choice: Choice, act: Callable[[Target], 
     """
     found: list[Any] = []
     try:
-        attempted(chosen, lambda one: found.append(act(one)))
+        attempted(chosen, lambda target: found.append(act(target)))
     finally:
         if len(choice.names) != 1 or found:
             show(formatted(found[0] if len(choice.names) == 1 else found, format_))
 
 
-def heading(one: Target, chosen: Sequence[Target]) -> str:
+def heading(target: Target, chosen: Sequence[Target]) -> str:
     """Return the heading above the text of one of several, in the format of head(1); empty for a single one."""
     if len(chosen) == 1:
         return ""
-    return f"{'' if one is chosen[0] else chr(10)}==> {one.name} <==\n"
+    return f"{'' if target is chosen[0] else chr(10)}==> {target.name} <==\n"
 
 
 def attempted(chosen: Sequence[Target], act: Callable[[Target], None]) -> None:

@@ -140,7 +140,7 @@ def _show_tables(
         if names
         else [cluster.request("GET", place, accept=TABLE, params=params)]
     )
-    first = {**tables[0], "rows": [row for one in tables for row in one.get("rows") or ()]} if tables else {}
+    first = {**tables[0], "rows": [row for part in tables for row in part.get("rows") or ()]} if tables else {}
     if first.get("rows") or watch:
         show(server_table(first, wide=wide, everywhere=everywhere))
     elif not names:

@@ -34,26 +34,30 @@ class Verb(TyperCommand):
             if one.param_type_name == "argument" and getattr(one, "min", None) is not None:
                 _check_sign(args, one)
         rest = super().parse_args(ctx, args)
-        for one in self.params:
-            given = ctx.params.get(one.name)
+        for parameter in self.params:
+            given = ctx.params.get(parameter.name)
             values = given if isinstance(given, list | tuple) else [given]
-            if one.name == "command" or ctx.resilient_parsing:
+            if parameter.name == "command" or ctx.resilient_parsing:
                 continue
             if any(isinstance(value, str) and not value.strip() for value in values):
-                raise Failure(f"{_spelt(one)} is empty; give a value, or leave it out.", code=USAGE)
+                raise Failure(f"{_spelt(parameter)} is empty; give a value, or leave it out.", code=USAGE)
         return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write usage, text, examples and options."""
-        arguments = [one for one in self.params if one.param_type_name == "argument"]
+        arguments = [parameter for parameter in self.params if parameter.param_type_name == "argument"]
         formatter.write_usage(ctx.command_path, " ".join([*map(_metavar, arguments), "[OPTIONS]"]))
         self.format_help_text(ctx, formatter)
         _section(formatter, "Examples", self.examples)
-        _list(formatter, "Arguments", [(_metavar(one).strip("[]"), _meaning(one)) for one in arguments])
+        _list(
+            formatter, "Arguments", [(_metavar(parameter).strip("[]"), _meaning(parameter)) for parameter in arguments]
+        )
         options = _options(self.get_params(ctx))
-        own, common = [[one for one in options if (one.name in GLOBAL) is shared] for shared in (False, True)]
-        _list(formatter, "Options", [(_flags(one), _meaning(one)) for one in own])
-        _list(formatter, "Global options", [(_flags(one), _meaning(one)) for one in common])
+        own, common = [
+            [parameter for parameter in options if (parameter.name in GLOBAL) is shared] for shared in (False, True)
+        ]
+        _list(formatter, "Options", [(_flags(parameter), _meaning(parameter)) for parameter in own])
+        _list(formatter, "Global options", [(_flags(parameter), _meaning(parameter)) for parameter in common])
 
 
 class Verbs(TyperGroup):
@@ -81,7 +85,7 @@ class Verbs(TyperGroup):
         for heading, names in (self.sections or {"Verbs": list(self.commands)}).items():
             _list(formatter, heading, [(name, summary(self.commands[name])) for name in names])
         options = _options(self.get_params(ctx))
-        _list(formatter, "Global options", [(_flags(one), _meaning(one)) for one in options])
+        _list(formatter, "Global options", [(_flags(parameter), _meaning(parameter)) for parameter in options])
         formatter.write_paragraph()
         formatter.write_text(f"See '{ctx.command_path} VERB --help' for a verb's examples and options.")
 
@@ -106,11 +110,11 @@ def summary(command: Any) -> str:
 
 def complaint(error: Exception) -> tuple[str, int] | None:
     """Return the message and exit code for a command line that cannot be parsed; None for any other error."""
-    said = getattr(error, "format_message", None)
-    if said is None:
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
         return None
     context = getattr(error, "ctx", None)
-    message = str(said()).rstrip(".")
+    message = str(format_message()).rstrip(".")
     message = _not_a_number(error) or message[:1].lower() + message[1:]
     where = f"\nSee '{context.command_path} --help'." if context else ""
     end = "" if message.endswith("?") else "."
@@ -150,7 +154,7 @@ def _spelt(parameter: Any) -> str:
 
 
 def _options(parameters: Sequence[Any]) -> list[Any]:
-    return [one for one in parameters if one.param_type_name == "option" and not one.hidden]
+    return [parameter for parameter in parameters if parameter.param_type_name == "option" and not parameter.hidden]
 
 
 def _given(ctx: Any) -> Iterator[str]:

@@ -41,7 +41,7 @@ from agentjobs.cli.printing import (
     shown_job,
     table,
 )
-from agentjobs.cli.story import Told, phase_words, phases_table, starts_table, story_head, took
+from agentjobs.cli.story import ShownTexts, phase_words, phases_table, starts_table, story_head, took
 
 if TYPE_CHECKING:
     from agentjobs.api.job_filter import JobFilter
@@ -202,19 +202,21 @@ def result(
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         chosen = targets(talk, choice)
 
-        def document(one: Target) -> dict[str, Any]:
-            found = _result(talk.transport, one)
+        def document(target: Target) -> dict[str, Any]:
+            found = _result(talk.transport, target)
             show_cut(found)
-            return found if len(choice.names) == 1 else {"job": one.name, **found}
+            return found if len(choice.names) == 1 else {"job": target.name, **found}
 
-        def answer(one: Target) -> None:
-            found = _result(talk.transport, one)
-            if head := heading(one, chosen):
+        def answer(target: Target) -> None:
+            found = _result(talk.transport, target)
+            if head := heading(target, chosen):
                 show(head.removesuffix("\n"))
             show_answer(found)
-            if told := found.get("workspace"):
-                words = published_words(told["branch"], told["commit"], told.get("pullRequest") or "")
-                show(harmless(f"published: {words}"), error=True)
+            if workspace := found.get("workspace"):
+                published = published_words(
+                    workspace["branch"], workspace["commit"], workspace.get("pullRequest") or ""
+                )
+                show(harmless(f"published: {published}"), error=True)
 
         if format_:
             documents(chosen, choice, document, format_)
@@ -222,17 +224,17 @@ def result(
             attempted(chosen, answer)
 
 
-def _result(http: "Blocking", one: Target) -> dict[str, Any]:
+def _result(http: "Blocking", target: Target) -> dict[str, Any]:
     from agentjobs.client.connection import NoResult
 
-    place = f"{_jobs(one.do.namespace)}/{quote(one.name, safe='')}"
+    place = f"{_jobs(target.do.namespace)}/{quote(target.name, safe='')}"
     try:
-        told = _get(http, f"{place}/result")
+        response = _get(http, f"{place}/result")
     except NoResult:
         raise Failure(why_no_result(_get(http, place)["job"])) from None
-    found: dict[str, Any] = told["result"]
+    found: dict[str, Any] = response["result"]
     # A gateway from before workspaces does not send it.
-    return {**found, "workspace": told["workspace"]} if told.get("workspace") else found
+    return {**found, "workspace": response["workspace"]} if response.get("workspace") else found
 
 
 def why_no_result(job: Mapping[str, Any]) -> str:
@@ -302,16 +304,16 @@ def _list(jobs: Sequence[Mapping[str, Any]], *, wide: bool, everywhere: bool) ->
 def _more(job: Mapping[str, Any]) -> list[Any]:
     """Return more about a job, where there is room; an older gateway does not send all of it."""
     cost = job.get("costUSD")
-    told = [job.get(name) for name in ("queue", "model", "outcome")]
-    return [job["starts"], *told, None if cost is None else dollars(cost), job.get("schedule"), job["uid"]]
+    fields = [job.get(name) for name in ("queue", "model", "outcome")]
+    return [job["starts"], *fields, None if cost is None else dollars(cost), job.get("schedule"), job["uid"]]
 
 
 def _story_page(story: Mapping[str, Any]) -> str:
-    told = Told()
-    told.once(story["job"].get("message"))
+    shown = ShownTexts()
+    shown.once(story["job"].get("message"))
     parts = [
         story_head(story["job"], story["starts"]),
-        starts_table(story["starts"], told),
-        phases_table(story["transitions"], told),
+        starts_table(story["starts"], shown),
+        phases_table(story["transitions"], shown),
     ]
     return "\n\n".join(part for part in parts if part)

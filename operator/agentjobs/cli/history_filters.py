@@ -101,9 +101,9 @@ def read(given: Mapping[str, str | Sequence[str] | None], *, now: datetime) -> "
     try:
         return JobFilter.parse(pair for option, value in given.items() for pair in _pairs(option, value, now=now))
     except errors.Invalid as error:
-        parameter, _, said = str(error).partition(": ")
-        option = next((one for one, name in _PARAMETERS.items() if name == parameter), parameter)
-        raise Failure(f"--{option}: {said}", code=USAGE) from None
+        parameter, _, message = str(error).partition(": ")
+        option = next((key for key, name in _PARAMETERS.items() if name == parameter), parameter)
+        raise Failure(f"--{option}: {message}", code=USAGE) from None
 
 
 def misspelt(reasons: Sequence[str]) -> Iterator[str]:
@@ -111,12 +111,12 @@ def misspelt(reasons: Sequence[str]) -> Iterator[str]:
     from agentjobs.api import conditions
     from agentjobs.contract import ErrorClass
 
-    known = {one.value for one in ErrorClass}
+    known = {member.value for member in ErrorClass}
     for kind in conditions.DescribedEnum.__subclasses__():
-        known |= {one.value for one in kind} if kind.__name__.endswith("Reason") else set()
+        known |= {member.value for member in kind} if kind.__name__.endswith("Reason") else set()
     for reason in reasons:
         near = () if reason in known else difflib.get_close_matches(reason, known, n=1)
-        yield from (f"--reason={reason}: did you mean {one}?" for one in near)
+        yield from (f"--reason={reason}: did you mean {member}?" for member in near)
 
 
 _PARAMETERS: Final = {
@@ -139,7 +139,7 @@ def _pairs(option: str, value: str | Sequence[str] | None, *, now: datetime) -> 
     elif option in _TIMES:
         yield parameter, _time(option, str(value), now=now)
     else:
-        yield from ((parameter, one) for one in ([value] if isinstance(value, str) else value))
+        yield from ((parameter, item) for item in ([value] if isinstance(value, str) else value))
 
 
 def _labels(selector: str) -> Iterator[str]:

@@ -31,5 +31,5 @@ def works_in(workspace: Mapping[str, Any] | None) -> str:
 
 def published(job: "Job") -> str:
     """Return what was published of its workspace; empty for nothing."""
-    told = job.status.result.workspace if job.status.result else None
-    return published_words(told.branch, told.commit, told.pull_request) if told else ""
+    workspace = job.status.result.workspace if job.status.result else None
+    return published_words(workspace.branch, workspace.commit, workspace.pull_request) if workspace else ""

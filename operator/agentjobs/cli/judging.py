@@ -45,12 +45,12 @@ class Judged:
     @property
     def document(self) -> dict[str, Any]:
         """The same as plain values."""
-        told: dict[str, Any] = {"kind": self.kind, "name": self.name, "problems": [*self.problems]}
+        values: dict[str, Any] = {"kind": self.kind, "name": self.name, "problems": [*self.problems]}
         if self.unchecked:
-            told["unchecked"] = [*self.unchecked]
+            values["unchecked"] = [*self.unchecked]
         if self.merged is not None:
-            told |= {"spec": self.merged.spec, "origins": origins(self.merged)}
-        return told
+            values |= {"spec": self.merged.spec, "origins": origins(self.merged)}
+        return values
 
 
 def origins(whole: Merged) -> dict[str, str]:
@@ -105,7 +105,7 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
             why = found or f"template {wanted!r} does not exist; the job would wait for it"
             return Judged("AgentJob", name, _words(validate_job(body)), (why,), merged([Layer(JOB, spec)]))
         if problems := _words(validate_template(found)):
-            return Judged("AgentJob", name, tuple(f"template {wanted}: {one}" for one in problems))
+            return Judged("AgentJob", name, tuple(f"template {wanted}: {problem}" for problem in problems))
         generation = as_object(found.get("metadata")).get("generation")
         template = template_of(wanted, generation if type(generation) is int else 0, found["spec"])
 
@@ -129,10 +129,10 @@ def _schedule(name: str, body: Mapping[str, Any], find: Find) -> Judged:
     if problems or work.get("templateRef") is None:
         return Judged("AgentSchedule", name, _words(problems), (), merged([Layer(JOB, work)]))
     job = {"metadata": stand_in(name), "spec": work}
-    told = _job(str(job["metadata"]["name"]), job, find, default_queue=SCHEDULED)
+    judged_job = _job(str(job["metadata"]["name"]), job, find, default_queue=SCHEDULED)
     # Problems that begin with a template's name are about its fields.
-    problems_there = tuple(re.sub("^spec", "spec.jobTemplate.spec", one) for one in told.problems)
-    return Judged("AgentSchedule", name, problems_there, told.unchecked, told.merged)
+    problems_there = tuple(re.sub("^spec", "spec.jobTemplate.spec", problem) for problem in judged_job.problems)
+    return Judged("AgentSchedule", name, problems_there, judged_job.unchecked, judged_job.merged)
 
 
 def _words(problems: Sequence[Problem]) -> tuple[str, ...]:

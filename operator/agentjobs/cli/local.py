@@ -155,8 +155,8 @@ def _run_start(
             variables.pop(name, None)
         grace = float(spec.runtime.termination_grace_period_seconds)
         how = _run(variables, place, folder, seconds=spec.timeouts.attempt.total_seconds(), grace=grace)
-        said = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
-    return _ending(gateway.document, said, how)
+        reported = TerminationMessage.load(end.read_text("utf-8", "replace")) if end.is_file() else None
+    return _ending(gateway.document, reported, how)
 
 
 def _aliases(environ: Mapping[str, str]) -> dict[str, str]:
@@ -232,7 +232,7 @@ def _template(work: Work) -> Template | None:
     if reference is None:
         return None
     name = reference.get("name") if isinstance(reference, dict) else None
-    named = [one for one in work.others if one["kind"] == "AgentTemplate" and one["metadata"]["name"] == name]
+    named = [item for item in work.others if item["kind"] == "AgentTemplate" and item["metadata"]["name"] == name]
     if not named:
         raise Failure(
             f"template {name!r} does not exist. With --local, templates must be in the file of -f.", code=USAGE
@@ -338,11 +338,11 @@ def _types() -> bool:
         return False
 
 
-def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None, how: _How) -> Ending:
+def _ending(document: Mapping[str, Any] | None, reported: TerminationMessage | None, how: _How) -> Ending:
     if how is _How.LATE:
         why = "the attempt took longer than timeouts.attempt"
         return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.ATTEMPT_TIMEOUT.value, message=why, result=None)
-    ending = _reported(document, said)
+    ending = _reported(document, reported)
     if how is _How.INTERRUPTED and (ending is None or ending["reason"] == ErrorClass.INTERRUPTED):
         raise KeyboardInterrupt
     if ending is not None:
@@ -351,7 +351,7 @@ def _ending(document: Mapping[str, Any] | None, said: TerminationMessage | None,
     return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
 
 
-def _reported(document: Mapping[str, Any] | None, said: TerminationMessage | None) -> Ending | None:
+def _reported(document: Mapping[str, Any] | None, message: TerminationMessage | None) -> Ending | None:
     if document is not None:
         return Ending(
             verdict=document["verdict"],
@@ -359,6 +359,6 @@ def _reported(document: Mapping[str, Any] | None, said: TerminationMessage | Non
             message=document["message"],
             result=document["result"],
         )
-    if said is not None:
-        return Ending(verdict=said.verdict.value, reason=said.reason, message=said.message, result=None)
+    if message is not None:
+        return Ending(verdict=message.verdict.value, reason=message.reason, message=message.message, result=None)
     return None

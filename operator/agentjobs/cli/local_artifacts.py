@@ -21,10 +21,10 @@ CREATE UNIQUE INDEX artifacts_by_key ON artifacts (run, key);
 def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *, run: int, time: str) -> int:
     """Store a version and return its number; under a key that the run used before, replace that version."""
     name, key = given["name"], given["key"]
-    known = _one(connection, "SELECT version FROM artifacts WHERE run = ? AND key = ?", run, key)
-    next_one = "SELECT coalesce(max(version) + 1, 0) FROM artifacts WHERE name = ?"
-    (version,) = known or _one(connection, next_one, name)
-    told = ArtifactVersion(
+    known = _first_row(connection, "SELECT version FROM artifacts WHERE run = ? AND key = ?", run, key)
+    next_version = "SELECT coalesce(max(version) + 1, 0) FROM artifacts WHERE name = ?"
+    (version,) = known or _first_row(connection, next_version, name)
+    described = ArtifactVersion(
         version=version,
         kind=given["kind"],
         mime=given["mime"],
@@ -32,7 +32,7 @@ def save(connection: sqlite3.Connection, given: ArtifactSave, content: bytes, *,
         time=time,
         metadata=given["metadata"],
     )
-    row = [name, version, run, key, json.dumps(told), content]
+    row = [name, version, run, key, json.dumps(described), content]
     connection.execute("INSERT OR REPLACE INTO artifacts VALUES (?, ?, ?, ?, ?, ?)", row)
     return int(version)
 
@@ -45,13 +45,13 @@ def names(connection: sqlite3.Connection) -> list[str]:
 def versions(connection: sqlite3.Connection, name: str) -> list[ArtifactVersion]:
     """Return the versions of an artifact, oldest first."""
     rows = connection.execute("SELECT told FROM artifacts WHERE name = ? ORDER BY version", [name])
-    return [json.loads(told) for (told,) in rows]
+    return [json.loads(described) for (described,) in rows]
 
 
 def content(connection: sqlite3.Connection, name: str, version: int | None) -> tuple[str, bytes] | None:
     """Return a version, or the newest, with its metadata as JSON; None if it does not exist."""
     chosen = "SELECT told, content FROM artifacts WHERE name = ? AND (? IS NULL OR version = ?) ORDER BY version DESC"
-    found: tuple[str, bytes] | None = _one(connection, chosen, name, version, version)
+    found: tuple[str, bytes] | None = _first_row(connection, chosen, name, version, version)
     return found
 
 
@@ -60,5 +60,5 @@ def delete(connection: sqlite3.Connection, name: str) -> None:
     connection.execute("DELETE FROM artifacts WHERE name = ?", [name])
 
 
-def _one(connection: sqlite3.Connection, question: str, *parameters: object) -> Any:
+def _first_row(connection: sqlite3.Connection, question: str, *parameters: object) -> Any:
     return connection.execute(question, parameters).fetchone()

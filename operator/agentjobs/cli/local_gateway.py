@@ -1,6 +1,6 @@
 """The gateway of `run --local`: it answers the runner of one start on this machine, from its journal's file.
 
-The answers are those of the cluster's gateway. Whatever needs other jobs is empty: no earlier session, no memory.
+The answers are those of the cluster's gateway. Data of other jobs is empty: there is no earlier session and no memory.
 """
 
 import json
@@ -70,14 +70,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, {"reason": "Unauthorized", "message": "Another token is needed."})
             return
         try:
-            self._told(body)
+            self._reply(body)
         except sqlite3.Error as error:
             # Like a gateway without its database: the runner retries for a limited time.
             self._send(503, {"reason": "Unavailable", "message": f"The journal cannot be used: {error}."})
 
-    def _told(self, body: bytes) -> None:
-        asked = urlsplit(self.path)
-        match self.command, asked.path:
+    def _reply(self, body: bytes) -> None:
+        place = urlsplit(self.path)
+        match self.command, place.path:
             case "GET", contract.PATH_ATTEMPT:
                 self._send(200, self.server.given)
             case "POST", contract.PATH_EVENTS | contract.PATH_HEARTBEAT:
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
                 result = document["result"]
                 self._send(200, {"final": result and self.server.journal.keep(result)})
             case "GET", contract.PATH_STEPS:
-                after = parse_qs(asked.query).get("after", ["0"])[0]
+                after = parse_qs(place.query).get("after", ["0"])[0]
                 self._send(200, self.server.journal.page(int(after) if after.isdecimal() else 0))
             case "POST", contract.PATH_STEPS:
                 self._append(body)
@@ -97,15 +97,15 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", contract.PATH_MEMORY:
                 self._send(200, MemoryHits(memories=[]))
             case _, path if path.startswith(contract.PATH_ARTIFACTS):
-                self._artifacts(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
+                self._artifacts(path, {name: values[0] for name, values in parse_qs(place.query).items()}, body)
             case _, contract.PATH_KEPT | contract.PATH_KEPT_CONTENT as path:
-                self._kept(path, {name: values[0] for name, values in parse_qs(asked.query).items()}, body)
+                self._kept(path, {name: values[0] for name, values in parse_qs(place.query).items()}, body)
             case _:
                 self._send(404, {"reason": "NotFound", "message": f"{self.path} does not exist with --local."})
 
-    def _artifacts(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
-        name, version = asked.get("name", ""), asked.get("version")
-        # The answer is sent after the transaction: whatever the runner gets is stored.
+    def _artifacts(self, path: str, parameters: Mapping[str, str], body: bytes) -> None:
+        name, version = parameters.get("name", ""), parameters.get("version")
+        # Responses are sent after the transaction, so what the runner receives is stored.
         match self.command, path:
             case "POST", contract.PATH_ARTIFACT:
                 given, now = json.loads(self.headers[contract.HEADER_ARTIFACT]), datetime.now(UTC).isoformat()
@@ -131,9 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._send(404, {"reason": "NotFound", "message": f"{path} does not exist with --local."})
 
-    def _kept(self, path: str, asked: Mapping[str, str], body: bytes) -> None:
-        journal, name, offset = self.server.journal, asked.get("name", ""), int(asked.get("offset", "0"))
-        number = int(asked["write"]) if "write" in asked else None
+    def _kept(self, path: str, parameters: Mapping[str, str], body: bytes) -> None:
+        journal, name, offset = self.server.journal, parameters.get("name", ""), int(parameters.get("offset", "0"))
+        number = int(parameters["write"]) if "write" in parameters else None
         match self.command, path:
             case "GET", contract.PATH_KEPT:
                 with journal.file() as file:
@@ -176,9 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             self._send(404, {"reason": "NotFound", "message": "There is no such artifact, or no such version of it."})
             return
-        told, content = found
+        described, content = found
         self.send_response(200)
-        self.send_header(contract.HEADER_ARTIFACT, told)
+        self.send_header(contract.HEADER_ARTIFACT, described)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -212,7 +212,7 @@ class Journal:
 
     def _void(self, run: int, key: str, given: Collection[Sequence[object]]) -> None:
         """Make the step of a key void, unless the request itself records it."""
-        live = self._one("SELECT n, start, began FROM steps WHERE run = ? AND key = ? AND NOT void", [run, key])
+        live = self._first_row("SELECT n, start, began FROM steps WHERE run = ? AND key = ? AND NOT void", [run, key])
         if live is not None and (key, *live[1:]) not in given:
             self._connection.execute("UPDATE steps SET void = 1 WHERE n = ?", [live[0]])
 
@@ -220,8 +220,8 @@ class Journal:
         # Key, start and beginning identify a step that is sent again, also a void one.
         of_key = "SELECT n, ended, start, usage, began FROM steps WHERE run = ? AND key = ? AND "
         row = {**_values(step), "run": run, "start": self.start}
-        same = self._one(of_key + "start = ? AND began = ?", [run, row["key"], self.start, row["began"]])
-        known = same or self._one(of_key + "NOT void", [run, row["key"]])
+        same = self._first_row(of_key + "start = ? AND began = ?", [run, row["key"], self.start, row["began"]])
+        known = same or self._first_row(of_key + "NOT void", [run, row["key"]])
         if known is None or (row["void"] and known[1] is not None and known is not same):
             self._connection.execute(
                 "INSERT INTO steps (run, start, key, kind, agent, name, began, ended, request, body, usage, void) "
@@ -237,7 +237,7 @@ class Journal:
                 {**row, "n": known[0], "usage": json.dumps(used)},
             )
 
-    def _one(self, question: str, parameters: Sequence[object]) -> Any:
+    def _first_row(self, question: str, parameters: Sequence[object]) -> Any:
         return self._connection.execute(question, parameters).fetchone()
 
     def _versions(self) -> Versions | None:

@@ -49,7 +49,7 @@ def complete_models(context: typer.Context, incomplete: str) -> list[str]:
     given = context.params
     wanted = {name: given.get(name) for name in ("kubeconfig", "context", "namespace")}
     try:
-        seen = _asked(**wanted, gateway=given.get("gateway"), gateway_ca=given.get("gateway_ca"), everywhere=False)
+        seen = _overview(**wanted, gateway=given.get("gateway"), gateway_ca=given.get("gateway_ca"), everywhere=False)
         return sorted({name for name in _names(seen) if name.startswith(incomplete)})
     except Exception:  # a shell cannot show an error during completion
         return []
@@ -86,7 +86,7 @@ def models(
     """
     checked(format_, "json", "yaml")
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
-    seen = _asked(**where, gateway=gateway, gateway_ca=gateway_ca, everywhere=everywhere)
+    seen = _overview(**where, gateway=gateway, gateway_ca=gateway_ca, everywhere=everywhere)
     if names:
         seen = chosen(seen, names)
     if format_:
@@ -218,8 +218,8 @@ def usage_csv(report: "UsageReport", sides: "Sequence[UsageBy]") -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*sides, *names])
     for line in report.items:
-        told = line.model_dump(mode="json", by_alias=True)
-        writer.writerow([*(_in_cell(line.by[side]) for side in sides), *(told[name] for name in names)])
+        values = line.model_dump(mode="json", by_alias=True)
+        writer.writerow([*(_in_cell(line.by[side]) for side in sides), *(values[name] for name in names)])
     return text.getvalue().rstrip("\n")
 
 
@@ -233,7 +233,7 @@ def _counted(line: "ModelUsage") -> list[object]:
     return [line.calls, *tokens, dollars(line.cost_usd)]
 
 
-def _asked(
+def _overview(
     *,
     kubeconfig: str | None,
     context: str | None,
@@ -283,10 +283,10 @@ def chosen(seen: "ModelsOverview", names: Sequence[str]) -> "ModelsOverview":
         update={
             "providers": serving,
             "aliases": {name: model for name, model in seen.aliases.items() if name in wanted},
-            "fallbacks": [one for one in seen.fallbacks if one.model in wanted.values()],
+            "fallbacks": [entry for entry in seen.fallbacks if entry.model in wanted.values()],
             "prices": _once(prices),
-            "exhausted": [one for one in seen.exhausted if one.model in wanted.values()],
-            "under_way": [one for one in seen.under_way if one.model in wanted.values()],
+            "exhausted": [entry for entry in seen.exhausted if entry.model in wanted.values()],
+            "under_way": [entry for entry in seen.under_way if entry.model in wanted.values()],
         }
     )
 
@@ -351,28 +351,29 @@ def _limit_cells(limit: "LimitLeft") -> list[object]:
 def _state(key: "ModelKey") -> str:
     if not key.closed:
         return "open"
-    one = key.closed[0]
-    of = f" for {one.model}" if one.model else ""
-    return f"closed{of} until {one.until.astimezone(UTC):%H:%M:%S}: {one.reason}"
+    closed = key.closed[0]
+    of = f" for {closed.model}" if closed.model else ""
+    return f"closed{of} until {closed.until.astimezone(UTC):%H:%M:%S}: {closed.reason}"
 
 
 def _exhausted_lines(seen: "ModelsOverview", now: datetime) -> str:
     return "\n".join(
-        harmless(f"{one.model} is exhausted until {one.until.astimezone(UTC):%H:%M:%S} UTC: {one.reason}")
-        for one in seen.exhausted
-        if one.until > now
+        harmless(f"{entry.model} is exhausted until {entry.until.astimezone(UTC):%H:%M:%S} UTC: {entry.reason}")
+        for entry in seen.exhausted
+        if entry.until > now
     )
 
 
 def _under_way_table(seen: "ModelsOverview", now: datetime) -> str:
     rows = [
-        [one.namespace, one.job, one.model, one.calls, age(one.since.isoformat(), now=now)] for one in seen.under_way
+        [entry.namespace, entry.job, entry.model, entry.calls, age(entry.since.isoformat(), now=now)]
+        for entry in seen.under_way
     ]
     return table(["NAMESPACE", "JOB", "MODEL", "CALLS", "FOR"], rows, gap=NARROW) if rows else ""
 
 
 def _aliases_table(seen: "ModelsOverview") -> str:
-    falls = {one.model: f"{', '.join(one.to)} after {one.after}" for one in seen.fallbacks}
+    falls = {fallback.model: f"{', '.join(fallback.to)} after {fallback.after}" for fallback in seen.fallbacks}
     rows = [[name, model, falls.get(model, "-")] for name, model in sorted(seen.aliases.items())]
     rows += [["-", model, to] for model, to in falls.items() if model not in seen.aliases.values()]
     return table(["ALIAS", "MODEL", "FALLBACK"], rows, gap=NARROW) if rows else ""

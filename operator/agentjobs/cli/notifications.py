@@ -79,7 +79,7 @@ def list_(
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         found = list(talk.iterate(do.list(job=(job and bare_name(job)) or "", stuck=stuck)))
     if format_ in {"json", "yaml"}:
-        show(formatted([one.model_dump(mode="json", by_alias=True) for one in found], format_))
+        show(formatted([notification.model_dump(mode="json", by_alias=True) for notification in found], format_))
     elif found:
         show(_table(found, wide=format_ == "wide"))
     else:
@@ -105,8 +105,8 @@ def retry(
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         retried = talk.run(do.retry(job, sink=sink or ""))
-    told = f"{counted(retried, 'notification')} retried" if retried else "nothing to retry"
-    show(f"{harmless(job)}: {told}")
+    result = f"{counted(retried, 'notification')} retried" if retried else "nothing to retry"
+    show(f"{harmless(job)}: {result}")
 
 
 @contextmanager
@@ -123,16 +123,16 @@ def _table(found: Sequence["RecordedNotification"], *, wide: bool) -> str:
     now = datetime.now(UTC)
     rows = [
         [
-            one.name,
-            one.sink,
-            one.event,
-            one.state,
-            one.tries,
-            age(one.since.isoformat(), now=now),
-            *([one.uid, one.transition] if wide else []),
-            one.error,
+            notification.name,
+            notification.sink,
+            notification.event,
+            notification.state,
+            notification.tries,
+            age(notification.since.isoformat(), now=now),
+            *([notification.uid, notification.transition] if wide else []),
+            notification.error,
         ]
-        for one in found
+        for notification in found
     ]
     columns = ["JOB", "SINK", "EVENT", "STATE", "TRIES", "AGE", *(["UID", "TRANSITION"] if wide else []), "ERROR"]
     return table(columns, rows, gap=NARROW, prose=True)

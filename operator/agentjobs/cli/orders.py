@@ -64,10 +64,10 @@ def cancel(
     def cancelled(target: Target, job: "Job") -> str:
         if job.finished and job.phase == "Cancelled":
             return f"{shown_job(target.name)} was already cancelled"
-        return _told(target, job, "cancel requested", "be cancelled")
+        return _result_sentence(target, job, "cancel requested", "be cancelled")
 
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(choice, lambda one: one.do.cancel(one.name), cancelled, format_, namespace, context, kubeconfig)
+    _order(choice, lambda target: target.do.cancel(target.name), cancelled, format_, namespace, context, kubeconfig)
 
 
 def suspend(
@@ -90,8 +90,8 @@ def suspend(
     choice = Choice(names or (), selector, all_, everywhere)
     _order(
         choice,
-        lambda one: one.do.suspend(one.name),
-        lambda one, job: _told(one, job, "suspend requested", "be suspended"),
+        lambda target: target.do.suspend(target.name),
+        lambda target, job: _result_sentence(target, job, "suspend requested", "be suspended"),
         format_,
         namespace,
         context,
@@ -130,10 +130,10 @@ def resume(
         if (job.phase, job.reason) == ("Suspended", "QueueBudgetExceeded"):
             cure = "it continues in the next period, or when that budget is raised"
             raise Failure(f"{target.name} cannot be resumed: a budget of queue {queue} is used up; {cure}")
-        return _told(target, job, "resumed", "be resumed")
+        return _result_sentence(target, job, "resumed", "be resumed")
 
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(choice, lambda one: one.do.resume(one.name), resumed, format_, namespace, context, kubeconfig)
+    _order(choice, lambda target: target.do.resume(target.name), resumed, format_, namespace, context, kubeconfig)
 
 
 def rerun(
@@ -200,7 +200,7 @@ def rerun(
 def _order(
     choice: Choice,
     give: "Callable[[Target], Operation[Job]]",
-    tell: "Callable[[Target, Job], str]",
+    describe: "Callable[[Target, Job], str]",
     format_: str | None,
     namespace: str | None,
     context: str | None,
@@ -213,14 +213,14 @@ def _order(
         report(
             talk,
             choice,
-            lambda one: Done(one, tell(one, talk.run(give(one)))),
+            lambda target: Done(target, describe(target, talk.run(give(target)))),
             format_,
             chosen=targets(talk, choice),
             kind=AGENTJOBS,
         )
 
 
-def _told(target: Target, job: "Job", done: str, refused: str) -> str:
+def _result_sentence(target: Target, job: "Job", done: str, refused: str) -> str:
     if job.finished:
         raise Failure(f"{target.name} cannot {refused}: it has already ended as {job.phase}.")
     return f"{shown_job(target.name)} {done}"

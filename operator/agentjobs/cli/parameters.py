@@ -36,8 +36,10 @@ def complete_parameters(context: typer.Context, incomplete: str) -> list[str]:
     found = [
         choice
         for item in _objects(context, str(template))
-        for one in (item.get("spec") or {}).get("parameters") or ()
-        for choice in ([f"{one['name']}={value}" for value in one.get("enum") or ()] or [f"{one['name']}="])
+        for parameter in (item.get("spec") or {}).get("parameters") or ()
+        for choice in (
+            [f"{parameter['name']}={value}" for value in parameter.get("enum") or ()] or [f"{parameter['name']}="]
+        )
     ]
     return [choice for choice in found if choice.startswith(incomplete)]
 

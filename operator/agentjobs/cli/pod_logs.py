@@ -87,9 +87,9 @@ def logs(
             return
         chosen = targets(talk, choice)
 
-        def printed(one: Target) -> None:
-            lines = talk.iterate(pod_logs.logs(one.do, one.name, start=wanted, part=part))
-            _print(lines, name=one.name, begins=wanted == "all" or len(chosen) > 1, raw=format_ is not None)
+        def printed(target: Target) -> None:
+            lines = talk.iterate(pod_logs.logs(target.do, target.name, start=wanted, part=part))
+            _print(lines, name=target.name, begins=wanted == "all" or len(chosen) > 1, raw=format_ is not None)
 
         attempted(chosen, printed)
 

@@ -128,8 +128,8 @@ def terminal_width() -> int | None:
 def facts(pairs: Mapping[str, object]) -> str:
     """Return aligned `Name: value` lines; empty values are left out."""
     width = max(map(len, pairs)) + 3
-    told = {key: harmless(str(value)) for key, value in pairs.items() if value}
-    return "\n".join(f"{key + ':':<{width}}{_broken(value, width)}" for key, value in told.items())
+    lines = {key: harmless(str(value)) for key, value in pairs.items() if value}
+    return "\n".join(f"{key + ':':<{width}}{_broken(value, width)}" for key, value in lines.items())
 
 
 def counted(number: int, thing: str) -> str:

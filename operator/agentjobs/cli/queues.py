@@ -105,7 +105,7 @@ def show_(
 
     checked(format_, "json", "yaml")
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-        queue = next((one for one in talk.run(_do(talk).in_use()) if one.name == name), None)
+        queue = next((candidate for candidate in talk.run(_do(talk).in_use()) if candidate.name == name), None)
         if queue is None:
             raise errors.NotFound(f"AgentQueue {name!r} does not exist, and no job names it.")
         if format_ is None:
@@ -254,7 +254,7 @@ def _wide(queue: "Queue") -> list[Any]:
         status.scheduled,
         status.suspended,
         f"{rate['starts']} in {rate['period']}" if "starts" in rate and "period" in rate else "",
-        ", ".join(f"{one.name} ${one.cost_usd}" for one in status.spend),
+        ", ".join(f"{budget.name} ${budget.cost_usd}" for budget in status.spend),
         queue.reason,
         limited.reason if limited and limited.is_true else "",
     ]
@@ -291,13 +291,13 @@ def _limits_words(queue: "Queue") -> str:
     words = [f"at most {queue.status.max} at a time"]
     words += [f"{each} per partition"] if each is not None else []
     if rate:
-        words.append(f"{rate['starts']} starts per {rate['period']}{_whose(rate)}")
+        words.append(f"{rate['starts']} starts per {rate['period']}{_scope(rate)}")
     if backlog:
         words.append(f"{backlog['max']} waiting")
     return ", ".join(words)
 
 
-def _whose(limit: Mapping[str, Any]) -> str:
+def _scope(limit: Mapping[str, Any]) -> str:
     return " and partition" if limit.get("scope") == "Partition" else ""
 
 
@@ -306,21 +306,23 @@ def _moment(time: datetime) -> str:
 
 
 def _conditions(queue: "Queue") -> str:
-    rows = [[one.type, one.status, one.reason, one.message] for one in queue.status.conditions]
+    rows = [
+        [condition.type, condition.status, condition.reason, condition.message] for condition in queue.status.conditions
+    ]
     return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
 def _spend(queue: "Queue") -> str:
-    most = {one.get("name"): one for one in queue.spec.get("budgets") or ()}
+    most = {budget.get("name"): budget for budget in queue.spec.get("budgets") or ()}
     rows = [
         [
-            one.name,
-            _of(f"${one.cost_usd}", most.get(one.name, {}).get("maxCostUSD"), "$"),
-            _of(one.tokens, most.get(one.name, {}).get("maxTokens")),
-            one.partition,
-            _moment(one.resets) if one.resets else "",
+            budget.name,
+            _of(f"${budget.cost_usd}", most.get(budget.name, {}).get("maxCostUSD"), "$"),
+            _of(budget.tokens, most.get(budget.name, {}).get("maxTokens")),
+            budget.partition,
+            _moment(budget.resets) if budget.resets else "",
         ]
-        for one in queue.status.spend
+        for budget in queue.status.spend
     ]
     return table(["BUDGET", "COST", "TOKENS", "PARTITION", "RESETS"], rows) if rows else ""
 
@@ -330,5 +332,5 @@ def _of(spent: object, most: object, unit: str = "") -> str:
 
 
 def _limits(limits: Sequence[Any]) -> str:
-    rows = [[one.models, one.limit, one.max, one.left] for one in limits]
+    rows = [[limit.models, limit.limit, limit.max, limit.left] for limit in limits]
     return table(["MODELS", "LIMIT", "MAX", "LEFT"], rows) if rows else ""

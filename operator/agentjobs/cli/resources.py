@@ -112,23 +112,23 @@ def delete(
         raise Failure("--filename cannot be combined with NAME, --selector, --all or -A.", code=USAGE)
     if filename:
 
-        def gone(cluster: "Cluster", manifest: "Manifest") -> str:
+        def delete_manifest(cluster: "Cluster", manifest: "Manifest") -> str:
             kind, place = _place(cluster, manifest, namespace)
             return _deleted(
                 cluster, kind.path(place, manifest.name), kind.shown, manifest.name, ignore_not_found, format_
             )
 
-        _with_each(filename, gone, kubeconfig=kubeconfig, context=context)
+        _with_each(filename, delete_manifest, kubeconfig=kubeconfig, context=context)
         return
     choice = Choice(names or (), selector, all_, everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         from agentjobs.cli.cluster import AGENTJOBS
 
-        def deleted(target: Target) -> str:
+        def delete_job(target: Target) -> str:
             path = AGENTJOBS.path(target.do.namespace, target.name)
             return _deleted(talk.cluster, path, AGENTJOBS.shown, target.name, ignore_not_found, format_)
 
-        each(targets(talk, choice), deleted)
+        each(targets(talk, choice), delete_job)
 
 
 def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) -> str:

@@ -101,20 +101,20 @@ def _exit_code(talk: "Talk", job: "Job", *, json_: bool) -> int:
         return _skipped(job, json_=json_)
     verdict = _VERDICTS.get(job.phase, Verdict.FAIL)
     answer = _answer(talk, job) if job.succeeded else None
-    told = job.status.result.workspace if job.status.result else None
+    workspace = job.status.result.workspace if job.status.result else None
     if json_:
         ended = {"name": job.name, "verdict": verdict.value, "reason": job.reason, "message": job.message}
-        show(as_json({**ended, "result": answer, "workspace": told and _workspace(told)}))
+        show(as_json({**ended, "result": answer, "workspace": workspace and _workspace(workspace)}))
     elif answer is not None:
         show_answer(answer)
-        if told is not None:
+        if workspace is not None:
             show(harmless(f"published: {published(job)}"), error=True)
     return EXIT_CODES[verdict]
 
 
-def _workspace(told: "PublishedWorkspace") -> dict[str, Any]:
+def _workspace(workspace: "PublishedWorkspace") -> dict[str, Any]:
     """What was published, with `result`'s keys."""
-    return {"branch": told.branch, "commit": told.commit, "pullRequest": told.pull_request or None}
+    return {"branch": workspace.branch, "commit": workspace.commit, "pullRequest": workspace.pull_request or None}
 
 
 def _skipped(job: "Job", *, json_: bool) -> int:

@@ -64,12 +64,12 @@ def trigger(
     choice = Choice(names or (), selector, all_, everywhere)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def triggered(one: Target) -> Done:
+        def triggered(target: Target) -> Done:
             try:
-                job = talk.run(_do(one).trigger(one.name, value=value, timeout=_TRIGGER_SECONDS))
+                job = talk.run(_do(target).trigger(target.name, value=value, timeout=_TRIGGER_SECONDS))
             except TimeoutError as error:
                 raise Failure(str(error), code=TIMED_OUT) from None
-            return Done(Target(one.do, job.name), f"{shown_job(job.name)} created")
+            return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
 
         report(talk, choice, triggered, format_, chosen=schedules(talk, choice), kind=AGENTJOBS)
 
@@ -93,7 +93,9 @@ def suspend(
         agentjobs schedule suspend --all
     """
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(choice, lambda one: _do(one).suspend(one.name), "suspended", format_, namespace, context, kubeconfig)
+    _order(
+        choice, lambda target: _do(target).suspend(target.name), "suspended", format_, namespace, context, kubeconfig
+    )
 
 
 def resume(
@@ -115,7 +117,7 @@ def resume(
         agentjobs schedule resume --all
     """
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(choice, lambda one: _do(one).resume(one.name), "resumed", format_, namespace, context, kubeconfig)
+    _order(choice, lambda target: _do(target).resume(target.name), "resumed", format_, namespace, context, kubeconfig)
 
 
 def shown_schedule(name: str) -> str:
@@ -137,14 +139,14 @@ def _order(
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def ordered(one: Target) -> Done:
-            talk.run(give(one))
-            return Done(one, f"{shown_schedule(one.name)} {done}")
+        def ordered(target: Target) -> Done:
+            talk.run(give(target))
+            return Done(target, f"{shown_schedule(target.name)} {done}")
 
         report(talk, choice, ordered, format_, chosen=schedules(talk, choice), kind=AGENTSCHEDULES)
 
 
-def _do(one: Target) -> "ScheduleOperations":
+def _do(target: Target) -> "ScheduleOperations":
     from agentjobs.client.schedule_operations import ScheduleOperations
 
-    return ScheduleOperations(one.do.namespace, one.do.patience)
+    return ScheduleOperations(target.do.namespace, target.do.patience)

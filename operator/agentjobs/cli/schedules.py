@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import typer
 
-from agentjobs.cli.backfilling import ask, instant, jobs_path, make, parsed, ran, times_between
+from agentjobs.cli.backfilling import confirm, instant, jobs_path, make, parsed, ran, times_between
 from agentjobs.cli.chosen import Choice, Target, attempted, documents, each, heading, schedules
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.getting import by_name
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 FEW: Final = 3
 _PAINT: Final = re.compile(r"\x1b\[[0-9;]*m")
 # Columns left out on a narrow terminal, in this order; REASON shows that a schedule is suspended.
-_LEAST_TELLING: Final = ("Age", "Suspend", "Active")
+_LEAST_IMPORTANT: Final = ("Age", "Suspend", "Active")
 
 
 class _Schedules(Verbs):
@@ -139,14 +139,14 @@ def show_(
     choice = Choice(names or (), selector)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
-        def body(one: Target) -> dict[str, Any]:
-            return _get(talk.cluster, one.do.namespace, one.name)
+        def body(target: Target) -> dict[str, Any]:
+            return _get(talk.cluster, target.do.namespace, target.name)
 
         chosen = schedules(talk, choice)
         if format_:
-            documents(chosen, choice, lambda one: without_managed_fields(body(one)), format_)
+            documents(chosen, choice, lambda target: without_managed_fields(body(target)), format_)
             return
-        each(chosen, lambda one: heading(one, chosen) + _page(talk.cluster, body(one)))
+        each(chosen, lambda target: heading(target, chosen) + _page(talk.cluster, body(target)))
 
 
 @app.command("next")
@@ -175,17 +175,19 @@ def next_(
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         chosen, now = schedules(talk, choice), datetime.now(UTC)
 
-        def document(one: Target) -> Any:
-            plan = _plan(_get(talk.cluster, one.do.namespace, one.name))
+        def document(target: Target) -> Any:
+            plan = _plan(_get(talk.cluster, target.do.namespace, target.name))
             times = _times_document(plan, _next_times(plan, now, count))
-            return times if len(choice.names) == 1 else {"schedule": one.name, "times": times}
+            return times if len(choice.names) == 1 else {"schedule": target.name, "times": times}
 
-        def page(one: Target) -> None:
-            plan = _plan(_get(talk.cluster, one.do.namespace, one.name))
-            show(heading(one, chosen) + _times_table(plan, _next_times(plan, now, count)))
+        def page(target: Target) -> None:
+            plan = _plan(_get(talk.cluster, target.do.namespace, target.name))
+            show(heading(target, chosen) + _times_table(plan, _next_times(plan, now, count)))
             if plan.spec.suspend:
-                words = f"{one.name} is suspended and creates no jobs until `agentjobs schedule resume {one.name}`."
-                show(words, error=True)
+                message = (
+                    f"{target.name} is suspended and creates no jobs until `agentjobs schedule resume {target.name}`."
+                )
+                show(message, error=True)
             elif plan.spec.jitter:
                 show("Each start is delayed by up to spec.jitter.", error=True)
 
@@ -249,12 +251,12 @@ def backfill(
             show(f"{counted(len(window), 'time')} in that range already have a job; nothing to do.", error=True)
             return
         if len(missing) > FEW and not yes:
-            ask(f"Create {len(missing)} jobs of {name}, {at_once} at a time?")
+            confirm(f"Create {len(missing)} jobs of {name}, {at_once} at a time?")
         make(talk, schedule, plan, missing, at_once)
 
 
 def _show_tables(found: Sequence[Mapping[str, Any]], where: str, *, wide: bool, everywhere: bool) -> None:
-    rows = [row for one in found for row in one.get("rows") or ()]
+    rows = [row for part in found for row in part.get("rows") or ()]
     if rows:
         whole = {**found[0], "rows": rows}
         width = None if wide else terminal_width()
@@ -270,10 +272,12 @@ def fitted(found: Mapping[str, Any], width: int, *, now: datetime, everywhere: b
     """Return the server's table for a terminal, without the least important columns if it is too wide."""
     found = soon(found, now=now)
     shown = server_table(found, wide=False, everywhere=everywhere)
-    for name in _LEAST_TELLING:
+    for name in _LEAST_IMPORTANT:
         if max(len(_PAINT.sub("", line)) for line in shown.splitlines()) <= width:
             break
-        columns = [{**one, "priority": 1} if one["name"] == name else one for one in found["columnDefinitions"]]
+        columns = [
+            {**column, "priority": 1} if column["name"] == name else column for column in found["columnDefinitions"]
+        ]
         found = {**found, "columnDefinitions": columns}
         shown = server_table(found, wide=False, everywhere=everywhere)
     return shown
@@ -281,7 +285,7 @@ def fitted(found: Mapping[str, Any], width: int, *, now: datetime, everywhere: b
 
 def soon(found: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     """Return the server's table with the time remaining in column NEXT."""
-    place = next((n for n, one in enumerate(found["columnDefinitions"]) if one["name"] == "Next"), None)
+    place = next((n for n, column in enumerate(found["columnDefinitions"]) if column["name"] == "Next"), None)
 
     def cells(row: Mapping[str, Any]) -> list[Any]:
         return [
@@ -357,8 +361,11 @@ def _facts(body: Mapping[str, Any]) -> str:
 
 
 def _conditions(body: Mapping[str, Any]) -> str:
-    said = (body.get("status") or {}).get("conditions") or ()
-    rows = [[one.get("type"), one.get("status"), one.get("reason"), one.get("message")] for one in said]
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    rows = [
+        [condition.get("type"), condition.get("status"), condition.get("reason"), condition.get("message")]
+        for condition in conditions
+    ]
     return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 

@@ -59,7 +59,7 @@ def complete_sessions(context: typer.Context, incomplete: str) -> list[str]:
     try:
         with _opened(**wanted, namespace=given.get("namespace")) as (talk, do):
             chosen = {"app": given.get("app") or "", "user": given.get("user") or ""}
-            return [one.session for one in talk.iterate(do.list(**chosen)) if one.session.startswith(incomplete)]
+            return [item.session for item in talk.iterate(do.list(**chosen)) if item.session.startswith(incomplete)]
     except Exception:  # a shell cannot show an error during completion
         return []
 
@@ -92,10 +92,10 @@ def list_(
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         found = list(talk.iterate(do.list(app=app or "", user=user or "")))
     if format_ in {"json", "yaml"}:
-        show(formatted([_document(one) for one in found], format_))
+        show(formatted([_document(item) for item in found], format_))
     elif format_ == "name":
-        for one in found:
-            show(harmless(one.session))
+        for item in found:
+            show(harmless(item.session))
     elif found:
         show(_sessions_table(found, wide=format_ == "wide"))
     else:
@@ -129,12 +129,12 @@ def show_(
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         found = talk.run(do.find(session, app=app or "", user=user or ""))
         story = talk.run(do.story(found))
-        said = list(talk.iterate(do.events(found))) if events else []
+        recorded = list(talk.iterate(do.events(found))) if events else []
     if format_:
-        more = {"events": [_document(event) for event in said]} if events else {}
+        more = {"events": [_document(event) for event in recorded]} if events else {}
         show(formatted(_document(story) | more, format_))
         return
-    parts = [_head(story), _turns_table(story), _states(story), *([event_lines(said)] if events else [])]
+    parts = [_head(story), _turns_table(story), _states(story), *([event_lines(recorded)] if events else [])]
     show("\n\n".join(part for part in parts if part))
 
 
@@ -173,14 +173,14 @@ def delete(
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         if all_:
             place = f"app {app}" if app else "all apps"
-            _ask(f"Delete all data of user {user} in {place} of namespace {do.namespace}?", yes=yes)
-            _tell(user or "", talk.run(do.delete_user(user or "", app=app)))
+            _confirm(f"Delete all data of user {user} in {place} of namespace {do.namespace}?", yes=yes)
+            _show_deleted(user or "", talk.run(do.delete_user(user or "", app=app)))
             return
         found = [talk.run(do.find(id_, app=app or "", user=user or "")) for id_ in ids or ()]
-        names = ", ".join(f"{one.session} of user {one.user}" for one in found)
-        _ask(f"Delete {counted(len(found), 'session')} in namespace {do.namespace}: {names}?", yes=yes)
-        for one in found:
-            _tell(one.session, talk.run(do.delete_session(one)))
+        names = ", ".join(f"{item.session} of user {item.user}" for item in found)
+        _confirm(f"Delete {counted(len(found), 'session')} in namespace {do.namespace}: {names}?", yes=yes)
+        for item in found:
+            _show_deleted(item.session, talk.run(do.delete_session(item)))
 
 
 @artifacts.command("list")
@@ -209,12 +209,12 @@ def list_artifacts(
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         found = list(talk.iterate(do.artifacts(talk.run(do.find(session, app=app or "", user=user or "")))))
     if format_ in {"json", "yaml"}:
-        show(formatted([_document(one) for one in found], format_))
+        show(formatted([_document(item) for item in found], format_))
     elif format_ == "name":
-        for name in dict.fromkeys(one.name for one in found):
+        for name in dict.fromkeys(item.name for item in found):
             show(harmless(name))
     elif found:
-        show(_artifacts_table([_document(one) for one in found]))
+        show(_artifacts_table([_document(item) for item in found]))
     else:
         show(f"Session {session} has no artifacts.", error=True)
 
@@ -276,7 +276,7 @@ def _opened(
         yield talk, SessionOperations(talk.do.namespace, talk.do.patience)
 
 
-def _ask(question: str, *, yes: bool) -> None:
+def _confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
@@ -285,10 +285,10 @@ def _ask(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _tell(what: str, gone: "Deleted") -> None:
-    parts = {"session": gone.sessions, "turn": gone.turns, "artifact": gone.artifacts, "key": gone.states}
-    told = ", ".join(counted(count, thing) for thing, count in parts.items() if count)
-    show(f"{harmless(what)} deleted: {told or 'no data'}" + (" of state" if gone.states else ""))
+def _show_deleted(what: str, deleted: "Deleted") -> None:
+    parts = {"session": deleted.sessions, "turn": deleted.turns, "artifact": deleted.artifacts, "key": deleted.states}
+    counts = ", ".join(counted(count, thing) for thing, count in parts.items() if count)
+    show(f"{harmless(what)} deleted: {counts or 'no data'}" + (" of state" if deleted.states else ""))
 
 
 def _document(model: Any) -> dict[str, Any]:
@@ -300,33 +300,35 @@ def _sessions_table(found: Sequence["RecordedSession"], *, wide: bool) -> str:
     now = datetime.now(UTC)
     rows = [
         [
-            one.session,
-            one.app,
-            one.user,
-            one.turns,
-            one.events,
-            one.artifacts,
-            _size(one.bytes + one.artifact_bytes),
-            age(one.used.isoformat(), now=now),
-            *([age(one.created.isoformat(), now=now)] if wide else []),
+            item.session,
+            item.app,
+            item.user,
+            item.turns,
+            item.events,
+            item.artifacts,
+            _size(item.bytes + item.artifact_bytes),
+            age(item.used.isoformat(), now=now),
+            *([age(item.created.isoformat(), now=now)] if wide else []),
         ]
-        for one in found
+        for item in found
     ]
     columns = ["SESSION", "APP", "USER", "TURNS", "EVENTS", "ARTIFACTS", "SIZE", "USED"]
     return table([*columns, *(["AGE"] if wide else [])], rows, gap=NARROW)
 
 
 def _head(story: "SessionStory") -> str:
-    one = story.session
+    session = story.session
     return facts(
         {
-            "Session": one.session,
-            "App": one.app,
-            "User": one.user,
-            "Created": f"{moment(one.created.isoformat())} UTC",
-            "Used": f"{moment(one.used.isoformat())} UTC",
-            "Turns": f"{one.turns} with {counted(one.events, 'event')}, {_size(one.bytes)}",
-            "Artifacts": f"{counted(one.artifacts, 'version')}, {_size(one.artifact_bytes)}" if one.artifacts else "",
+            "Session": session.session,
+            "App": session.app,
+            "User": session.user,
+            "Created": f"{moment(session.created.isoformat())} UTC",
+            "Used": f"{moment(session.used.isoformat())} UTC",
+            "Turns": f"{session.turns} with {counted(session.events, 'event')}, {_size(session.bytes)}",
+            "Artifacts": f"{counted(session.artifacts, 'version')}, {_size(session.artifact_bytes)}"
+            if session.artifacts
+            else "",
         }
     )
 
@@ -341,16 +343,18 @@ def _states(story: "SessionStory") -> str:
     return "\n\n".join(f"{name}:\n{harmless(as_json(state))}" for name, state in kinds.items() if state)
 
 
-def event_lines(said: Sequence["SessionEvent"]) -> str:
+def event_lines(events: Sequence["SessionEvent"]) -> str:
     """Return the events of a session, one per line: texts, calls and results."""
     lines = []
-    for one in said:
-        author = one.event.get("author")
-        lines.append(f"{one.turn}.{one.n} {harmless(str(author))}: {harmless(' '.join(_said(one.event).split()))}")
+    for event in events:
+        author = event.event.get("author")
+        lines.append(
+            f"{event.turn}.{event.n} {harmless(str(author))}: {harmless(' '.join(_event_text(event.event).split()))}"
+        )
     return "\n".join(lines)
 
 
-def _said(event: Mapping[str, Any]) -> str:
+def _event_text(event: Mapping[str, Any]) -> str:
     content = event.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
     return " ".join(_part(part) for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ""
@@ -370,8 +374,8 @@ def _part(part: Mapping[str, Any]) -> str:
 def _artifacts_table(found: Sequence[Mapping[str, Any]]) -> str:
     now = datetime.now(UTC)
     rows = [
-        [one["name"], one["version"], one["kind"], one["mime"], _size(one["bytes"]), age(one["stored"], now=now)]
-        for one in found
+        [item["name"], item["version"], item["kind"], item["mime"], _size(item["bytes"]), age(item["stored"], now=now)]
+        for item in found
     ]
     return table(["NAME", "VERSION", "KIND", "TYPE", "SIZE", "AGE"], rows, gap=NARROW)
 

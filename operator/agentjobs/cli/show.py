@@ -85,20 +85,20 @@ def show_(
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         chosen = targets(talk, choice)
 
-        def read(one: Target, *, every_entry: bool) -> Shown:
-            at = replace(talk, do=one.do)
+        def read(target: Target, *, every_entry: bool) -> Shown:
+            at = replace(talk, do=target.do)
             if step is not None:
-                return JobStep(talk.run(at.do.step(one.name, step)))
+                return JobStep(talk.run(at.do.step(target.name, step)))
             if steps:
-                return _recorded(at, one.name, wanted)
+                return _recorded(at, target.name, wanted)
             if calls:
-                return _called(at, one.name, wanted)
-            return _whole_job(at, one.name, wanted, every_entry=every_entry)
+                return _called(at, target.name, wanted)
+            return _whole_job(at, target.name, wanted, every_entry=every_entry)
 
         if format_:
-            documents(chosen, choice, lambda one: read(one, every_entry=True).document(), format_)
+            documents(chosen, choice, lambda target: read(target, every_entry=True).document(), format_)
         else:
-            each(chosen, lambda one: heading(one, chosen) + read(one, every_entry=full).page(full=full))
+            each(chosen, lambda target: heading(target, chosen) + read(target, every_entry=full).page(full=full))
 
 
 def _whole_job(talk: "Talk", name: str, wanted: int | str | None, *, every_entry: bool) -> WholeJob:

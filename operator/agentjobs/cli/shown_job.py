@@ -22,7 +22,7 @@ from agentjobs.cli.printing import (
 )
 from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
 from agentjobs.cli.story import (
-    Told,
+    ShownTexts,
     calls_table,
     cost_of,
     entries_table,
@@ -161,13 +161,13 @@ def _page(whole: WholeJob, *, full: bool) -> str:
     from agentjobs.client.job import Job
 
     job = Job.parse(whole.body) if whole.body else None
-    told = Told(always=full)
+    shown = ShownTexts(always=full)
     parts = []
     head = _happened(whole, datetime.now(UTC))
     if job is not None:
         # While it runs only history has the usage; without history the status may have it.
         parts += [head, _about(job, whole)]
-        told.once(job.message)
+        shown.once(job.message)
     if whole.story is not None:
         story = whole.story.model_dump(mode="json", by_alias=True)
         if job is None:
@@ -176,17 +176,17 @@ def _page(whole: WholeJob, *, full: bool) -> str:
                 head,
                 story_head(story["job"], story["starts"], whole.models),
             ]
-            told.once(story["job"].get("message"))
+            shown.once(story["job"].get("message"))
         parts += [
-            starts_table(story["starts"], told, spans(whole.steps)),
+            starts_table(story["starts"], shown, spans(whole.steps)),
             models_table(whole.models),
             _places(whole.steps, whole.story.starts),
-            phases_table(story["transitions"], told),
+            phases_table(story["transitions"], shown),
         ]
-        parts += [_start_page(number, entries, told, full) for number, entries in whole.entries.items()]
+        parts += [_start_page(number, entries, shown, full) for number, entries in whole.entries.items()]
     if whole.no_history:
         parts.append(f"(no history: {harmless(whole.no_history)})")
-    parts += [_events_table(whole.events, told), _head_of_answer(job) if job else ""]
+    parts += [_events_table(whole.events, shown), _head_of_answer(job) if job else ""]
     return _joined(*parts)
 
 
@@ -196,8 +196,8 @@ def _happened(whole: WholeJob, now: datetime) -> str:
     from agentjobs.api.recorded_overview import ClusterObject
 
     known = Known(whole.name, "", whole.story, ClusterObject(object=dict(whole.body)) if whole.body else None)
-    told = explained(known, whole.steps, now)
-    return facts({"In short": told.sentence, "To do": told.cure})
+    explanation = explained(known, whole.steps, now)
+    return facts({"In short": explanation.sentence, "To do": explanation.cure})
 
 
 def _places(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:
@@ -205,10 +205,10 @@ def _places(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") 
     return harmless("\n".join([*continued(steps), *interrupted(steps, starts)]))
 
 
-def _start_page(number: int, entries: "Sequence[Event]", told: Told, full: bool) -> str:
+def _start_page(number: int, entries: "Sequence[Event]", shown: ShownTexts, full: bool) -> str:
     cut = not full and len(entries) == SHOWN_ENTRIES
     title = f"Start {number}, its newest {SHOWN_ENTRIES} entries (--full shows all):" if cut else f"Start {number}:"
-    return f"{title}\n{entries_table(entries, told, full=full)}" if entries else ""
+    return f"{title}\n{entries_table(entries, shown, full=full)}" if entries else ""
 
 
 def _about(job: "Job", whole: WholeJob) -> str:
@@ -250,9 +250,9 @@ def _origin(job: "Job") -> str:
 
 def _followed(job: "Job") -> Iterator[str]:
     """Its follow-ups, one line each."""
-    for one in job.status.follow_ups or ():
-        made = one.job or (counted(one.jobs, "job") if one.made else "")
-        yield f"{one.name}: {made or one.reason or 'is being made'}"
+    for follow_up in job.status.follow_ups or ():
+        made = follow_up.job or (counted(follow_up.jobs, "job") if follow_up.made else "")
+        yield f"{follow_up.name}: {made or follow_up.reason or 'is being made'}"
 
 
 def _used(job: "Job", whole: WholeJob) -> str:
@@ -269,10 +269,10 @@ def _used(job: "Job", whole: WholeJob) -> str:
     return used_words(used_of(starts, whole.models), cost) if starts or whole.models else ""
 
 
-def _events_table(events: Sequence[Mapping[str, Any]], told: Told) -> str:
+def _events_table(events: Sequence[Mapping[str, Any]], shown: ShownTexts) -> str:
     now = datetime.now(UTC)
     rows = [
-        [age(time_of(item), now=now), item.get("type"), item.get("reason"), told.once(item.get("message"))]
+        [age(time_of(item), now=now), item.get("type"), item.get("reason"), shown.once(item.get("message"))]
         for item in events
     ]
     return table(["AGE", "TYPE", "EVENT", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
@@ -288,8 +288,8 @@ def _head_of_answer(job: "Job") -> str:
 
 def _template(job: "Job") -> str:
     """The job's template, with its generation after acceptance."""
-    told = job.status.resolved
-    if told is not None and told.template:
-        return f"{told.template}, generation {told.template_generation}"
+    resolved = job.status.resolved
+    if resolved is not None and resolved.template:
+        return f"{resolved.template}, generation {resolved.template_generation}"
     reference = job.spec.get("templateRef")
     return str(reference.get("name") or "") if isinstance(reference, Mapping) else ""

@@ -28,17 +28,17 @@ def step_table(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]
     rows = [_row(step, starts, "%H:%M:%S" if len(days) == 1 else "%Y-%m-%d %H:%M:%S") for step in steps]
     columns = list(_COLUMNS)
     if any(step.cost_usd is not None for step in steps):
-        _insert(columns, rows, "COST", ["-" if one.cost_usd is None else dollars(one.cost_usd) for one in steps])
+        _insert(columns, rows, "COST", ["-" if step.cost_usd is None else dollars(step.cost_usd) for step in steps])
     if any(step.served for step in steps):
         _insert(columns, rows, "ANSWERED BY", [step.served or "-" for step in steps])
     head, *lines = table(columns, rows if full else _fitting(columns, rows), gap=NARROW).splitlines()
-    told, run = [head], steps[0].run
+    lines_shown, run = [head], steps[0].run
     for step, line in zip(steps, lines, strict=True):
         if step.run != run:
             run = step.run
-            told.append(f"start {run} began from the first step:")
-        told.append(line)
-    return "\n".join(told)
+            lines_shown.append(f"start {run} began from the first step:")
+        lines_shown.append(line)
+    return "\n".join(lines_shown)
 
 
 def step_page(content: "StepContent") -> str:
@@ -69,28 +69,28 @@ def spans(steps: "Iterable[RecordedStep]") -> dict[int, str]:
 
 def continued(steps: "Sequence[RecordedStep]") -> list[str]:
     """Return a sentence for each start that replayed recorded steps and ran new ones."""
-    told = []
+    sentences = []
     for start in sorted({step.start for step in steps}):
         first = next(step for step in steps if step.start == start)
         before = sum(step.start < start and step.run == first.run and step.replayed for step in steps)
         if before:
-            told.append(f"start {start} continued at step {first.n} ({before} replayed)")
-    return told
+            sentences.append(f"start {start} continued at step {first.n} ({before} replayed)")
+    return sentences
 
 
 def interrupted(steps: "Iterable[RecordedStep]", starts: "Sequence[RecordedStart]") -> list[str]:
     """Return a sentence for each interrupted call, and for each call that was therefore repeated."""
-    told = []
+    sentences = []
     for step in steps:
         what = f"step {step.n}, {step.kind} {step.name} of {step.agent},"
         calls = step.usage.get("toolCalls", 0)
         if state_of(step, starts) == INTERRUPTED:
-            told.append(f"{what} was interrupted in start {step.start}; it may have taken effect")
+            sentences.append(f"{what} was interrupted in start {step.start}; it may have taken effect")
         elif calls > 1:
-            told.append(
+            sentences.append(
                 f"{what} was called {calls} times, last in start {step.start}; an earlier call may have taken effect"
             )
-    return told
+    return sentences
 
 
 def summary(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") -> str:

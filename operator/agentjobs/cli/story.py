@@ -22,7 +22,7 @@ _SEE_ABOVE: Final = "(see above)"
 _TEXT: Final = 100
 
 
-class Told:
+class ShownTexts:
     """Long sentences of a page. An error is passed on from entry to job; its repetitions are left out.
 
     `always` repeats them.
@@ -34,8 +34,8 @@ class Told:
 
     def once(self, text: str | None) -> str:
         """Return the text, without what the page has already shown."""
-        for said in () if self._always else self._texts:
-            if text and (whole := re.compile(rf"(?<!\w){re.escape(said)}(?!\w)")).search(text):
+        for known in () if self._always else self._texts:
+            if text and (whole := re.compile(rf"(?<!\w){re.escape(known)}(?!\w)")).search(text):
                 return whole.sub(_SEE_ABOVE, text)
         if text and len(text) >= _LONG:
             self._texts.append(text)
@@ -49,9 +49,9 @@ def used_of(used: "Sequence[Mapping[str, int]]", models: "Sequence[JobModelUsage
     """
     total = {name: sum(each.get(name, 0) for each in used) for name in contract.USAGE}
     booked = {
-        "llmCalls": sum(one.calls for one in models),
-        "inputTokens": sum(one.input_tokens for one in models),
-        "outputTokens": sum(one.output_tokens for one in models),
+        "llmCalls": sum(model.calls for model in models),
+        "inputTokens": sum(model.input_tokens for model in models),
+        "outputTokens": sum(model.output_tokens for model in models),
     }
     return total | {name: max(total[name], count) for name, count in booked.items()}
 
@@ -77,11 +77,15 @@ def story_head(
     )
 
 
-def _published(told: Mapping[str, Any] | None) -> str:
-    return published_words(told["branch"], told["commit"], told.get("pullRequest") or "") if told else ""
+def _published(workspace: Mapping[str, Any] | None) -> str:
+    return (
+        published_words(workspace["branch"], workspace["commit"], workspace.get("pullRequest") or "")
+        if workspace
+        else ""
+    )
 
 
-def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping[int, str] | None = None) -> str:
+def starts_table(starts: Sequence[Mapping[str, Any]], shown: ShownTexts, steps: Mapping[int, str] | None = None) -> str:
     """Return one line per start. `steps` are the steps of each start, for an additional column."""
     days = _days(start["started"] for start in starts)
     costly = cost_of(starts) is not None
@@ -97,7 +101,7 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping
             {True: "yes", False: "no", None: ""}[start["charged"]],
             _tokens(start["usage"]),
             *([_dollars(start.get("costUSD"))] if costly else []),
-            told.once(start["message"]),
+            shown.once(start["message"]),
         ]
         for start in starts
     ]
@@ -109,20 +113,25 @@ def starts_table(starts: Sequence[Mapping[str, Any]], told: Told, steps: Mapping
     return table(columns, rows, gap=NARROW, prose=True) if rows else ""
 
 
-def phases_table(changes: Sequence[Mapping[str, Any]], told: Told) -> str:
+def phases_table(changes: Sequence[Mapping[str, Any]], shown: ShownTexts) -> str:
     """Return one line per change of the job's phase."""
     days = _days(item["time"] for item in changes)
     rows = [
-        [item["transition"], _clock(item["time"], days), item["phase"], item["reason"], told.once(item["message"])]
+        [item["transition"], _clock(item["time"], days), item["phase"], item["reason"], shown.once(item["message"])]
         for item in changes
     ]
     return table(["#", "AT (UTC)", "PHASE", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
-def entries_table(events: "Iterable[Event]", told: Told, *, full: bool) -> str:
+def entries_table(events: "Iterable[Event]", shown: ShownTexts, *, full: bool) -> str:
     """Return one line per entry of a start's timeline; texts are cut unless `full`."""
     rows = [
-        [f"{event.time.astimezone(UTC):%H:%M:%S}", event.author, event.kind, _entry(event.kind, event.data, told, full)]
+        [
+            f"{event.time.astimezone(UTC):%H:%M:%S}",
+            event.author,
+            event.kind,
+            _entry(event.kind, event.data, shown, full),
+        ]
         for event in events
     ]
     return table(["AT (UTC)", "AUTHOR", "ENTRY", "WHAT"], rows, gap=NARROW, prose=True) if rows else ""
@@ -136,8 +145,8 @@ def phase_words(phase: str, reason: str) -> str:
 def used_words(usage: Mapping[str, int], cost: Decimal | None = None) -> str:
     """Return the usage in words; with its cost, if known."""
     calls, tools, sent, received = (usage.get(name, 0) for name in contract.USAGE)
-    told = f"{counted(calls, 'model call')}, {counted(tools, 'tool call')}, {sent} tokens in, {received} out"
-    return told if cost is None else f"{told}, {dollars(cost)}"
+    usage_text = f"{counted(calls, 'model call')}, {counted(tools, 'tool call')}, {sent} tokens in, {received} out"
+    return usage_text if cost is None else f"{usage_text}, {dollars(cost)}"
 
 
 def cost_of(starts: Sequence[Mapping[str, Any]]) -> Decimal | None:
@@ -150,18 +159,18 @@ def models_table(models: "Sequence[JobModelUsage]") -> str:
     """Return one line per model that a job called, most expensive first."""
     rows = [
         [
-            one.model,
-            one.provider or "-",
-            one.calls,
-            f"{one.input_tokens}/{one.output_tokens}",
-            one.cached_tokens,
-            dollars(one.cost_usd) + (" (estimated)" if one.estimated else ""),
+            usage.model,
+            usage.provider or "-",
+            usage.calls,
+            f"{usage.input_tokens}/{usage.output_tokens}",
+            usage.cached_tokens,
+            dollars(usage.cost_usd) + (" (estimated)" if usage.estimated else ""),
             ", ".join(
-                f"{count} {what}" for count, what in ((one.failed, "failed"), (one.under_way, "under way")) if count
+                f"{count} {what}" for count, what in ((usage.failed, "failed"), (usage.under_way, "under way")) if count
             )
             or " ",
         ]
-        for one in models
+        for usage in models
     ]
     return table(["MODEL", "PROVIDER", "CALLS", "TOKENS", "CACHED", "COST", " "], rows, gap=NARROW) if rows else ""
 
@@ -176,34 +185,36 @@ def took(began: str | None, ended: str | None) -> str:
     return age(began, now=datetime.fromisoformat(ended)) if began and ended else ""
 
 
-def _entry(kind: str, data: Mapping[str, Any], told: Told, full: bool) -> str:
+def _entry(kind: str, data: Mapping[str, Any], shown: ShownTexts, full: bool) -> str:
     match kind:
         case "model":
-            said = ", ".join(call_words(call) for call in data.get("toolCalls") or ())
-            said = said or f"{data.get('outputTokens') or '?'} tokens"
+            text = ", ".join(call_words(call) for call in data.get("toolCalls") or ())
+            text = text or f"{data.get('outputTokens') or '?'} tokens"
         case "tool":
-            said = f"{data.get('name')}: {_plain(data.get('result'))}"
+            text = f"{data.get('name')}: {_plain(data.get('result'))}"
         case "text":
-            said = str(data.get("text") or "")
+            text = str(data.get("text") or "")
         case "resumed":
             # Not `fromStep`: a call that had already begun has a lower number.
-            said = f"{data.get('replayed')} steps replayed"
+            text = f"{data.get('replayed')} steps replayed"
         case "started":
-            said = f"attempt {data.get('attempt')}"
+            text = f"attempt {data.get('attempt')}"
         case "ended":
-            return told.once(f"{data.get('verdict')} {data.get('reason')}: {data.get('message')}")
+            return shown.once(f"{data.get('verdict')} {data.get('reason')}: {data.get('message')}")
         case "error":
-            return told.once(f"{data.get('code')}: {data.get('message')}")
+            return shown.once(f"{data.get('code')}: {data.get('message')}")
         case _:
-            said = _pairs(data)
-    return said if full or len(said) <= _TEXT else said[: _TEXT - 1] + "…"
+            text = _pairs(data)
+    return text if full or len(text) <= _TEXT else text[: _TEXT - 1] + "…"
 
 
 def call_words(call: Mapping[str, Any]) -> str:
     """Return a tool call with its arguments."""
     given = call.get("args") or {}
-    said = ", ".join(f"{name}={_plain(value)}" for name, value in given.items()) if isinstance(given, Mapping) else ""
-    return f"{call.get('name')}({said})"
+    arguments = (
+        ", ".join(f"{name}={_plain(value)}" for name, value in given.items()) if isinstance(given, Mapping) else ""
+    )
+    return f"{call.get('name')}({arguments})"
 
 
 def _plain(value: object) -> str:

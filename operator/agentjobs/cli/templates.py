@@ -62,7 +62,7 @@ def list_(
         accept = TABLE if tables else JSON
         found = list(by_name(cluster, path, names, accept)) if names else [cluster.request("GET", path, accept=accept)]
     if tables:
-        rows = [row for one in found for row in one.get("rows") or ()]
+        rows = [row for part in found for row in part.get("rows") or ()]
         if rows:
             show(server_table({**found[0], "rows": rows}, wide=format_ == "wide", everywhere=everywhere))
         elif found:
@@ -145,9 +145,13 @@ def validate_(
 
 def _page(body: Mapping[str, Any]) -> str:
     spec, status = body.get("spec") or {}, body.get("status") or {}
-    said: Mapping[str, Any] = next((one for one in status.get("conditions") or () if one.get("type") == "Valid"), {})
+    condition: Mapping[str, Any] = next(
+        (condition for condition in status.get("conditions") or () if condition.get("type") == "Valid"), {}
+    )
     meta = body["metadata"]
-    valid = {"True": "yes", "False": f"no: {said.get('message', '')}"}.get(str(said.get("status")), "not checked yet")
+    valid = {"True": "yes", "False": f"no: {condition.get('message', '')}"}.get(
+        str(condition.get("status")), "not checked yet"
+    )
     parts = [
         facts(
             {
@@ -162,13 +166,13 @@ def _page(body: Mapping[str, Any]) -> str:
     ]
     rows = [
         (
-            one.get("name"),
-            "yes" if one.get("required") else "no",
-            one.get("default"),
-            ", ".join(map(str, one.get("enum") or ())),
-            one.get("description"),
+            parameter.get("name"),
+            "yes" if parameter.get("required") else "no",
+            parameter.get("default"),
+            ", ".join(map(str, parameter.get("enum") or ())),
+            parameter.get("description"),
         )
-        for one in spec.get("parameters") or ()
+        for parameter in spec.get("parameters") or ()
     ]
     if rows:
         parts.append(table(["PARAMETER", "REQUIRED", "DEFAULT", "VALUES", "DESCRIPTION"], rows, prose=True))

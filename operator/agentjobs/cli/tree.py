@@ -25,7 +25,7 @@ from agentjobs.cli.printing import age, as_json, harmless, published_words, show
 if TYPE_CHECKING:
     from agentjobs.client.lineage import Tree, TreeJob
 
-_GONE: Final = "deleted"
+_DELETED: Final = "deleted"
 # A table collapses repeated blanks.
 _BLANK: Final = "·"
 _LEAD: Final = re.compile(f"^[{_BLANK}│├└─]+")
@@ -85,12 +85,12 @@ def tree_page(tree: "Tree", now: datetime) -> str:
 def _branch(
     tree: "Tree", job: "TreeJob", lead: str, below: str, now: datetime, above: frozenset[str]
 ) -> Iterator[list[object]]:
-    phase = job.phase if job.is_there or job.phase == "Deleted" else f"{job.phase} ({_GONE})"
+    phase = job.phase if job.is_there or job.phase == "Deleted" else f"{job.phase} ({_DELETED})"
     cost = None if job.cost_usd is None else dollars(job.cost_usd)
     published = published_words(job.branch, job.commit, job.pull_request) if job.branch else ""
     yield [lead + job.name, job.follow_up, phase, job.outcome, age(job.created.isoformat(), now=now), cost, published]
-    following = [one for one in tree.following(job) if one.uid not in above]
-    for place, one in enumerate(following):
+    following = [follower for follower in tree.following(job) if follower.uid not in above]
+    for place, follower in enumerate(following):
         is_last = place == len(following) - 1
         lead, more = ("└─·", "···") if is_last else ("├─·", "│··")
-        yield from _branch(tree, one, below + lead, below + more, now, above | {job.uid})
+        yield from _branch(tree, follower, below + lead, below + more, now, above | {job.uid})

@@ -57,7 +57,7 @@ def validate(
     checked(format_, "yaml", "json", "table")
     if not filename:
         raise Failure("no file given: use -f FILE.", code=USAGE)
-    manifests = [one for one in read(filename, generated=True) if is_meant(one.body)]
+    manifests = [manifest for manifest in read(filename, generated=True) if is_meant(manifest.body)]
     if not manifests:
         raise Failure(f"no {', '.join(KINDS[:-1])} or {KINDS[-1]} in {', '.join(filename)}.", code=USAGE)
     report(manifests, format_, namespace=namespace, access=None if offline else (kubeconfig, context))
@@ -82,13 +82,21 @@ def report(
 
     with ExitStack() as stack:
         found = _Found(manifests, namespace, stack, access)
-        told = [one for each in manifests if (one := judged(each.body, found.within(each.body))) is not None]
+        judgements = [
+            judgement for each in manifests if (judgement := judged(each.body, found.within(each.body))) is not None
+        ]
     if format_ == "json":
-        show(as_json([one.document for one in told]))
+        show(as_json([judgement.document for judgement in judgements]))
     else:
-        show(harmless("\n---\n".join(_shown(one, format_ == "table") for one in told)))
-    wrong = [f"{one.kind} {one.name}: {problem}" for one in told for problem in one.problems]
-    for line in dict.fromkeys(f"{one.kind} {one.name}: not checked: {why}" for one in told for why in one.unchecked):
+        show(harmless("\n---\n".join(_shown(judgement, format_ == "table") for judgement in judgements)))
+    wrong = [
+        f"{judgement.kind} {judgement.name}: {problem}" for judgement in judgements for problem in judgement.problems
+    ]
+    for line in dict.fromkeys(
+        f"{judgement.kind} {judgement.name}: not checked: {why}"
+        for judgement in judgements
+        for why in judgement.unchecked
+    ):
         show(harmless(line), error=True)
     if wrong:
         complain("\n  ".join([f"{counted(len(wrong), 'problem')}:", *wrong]))
@@ -105,7 +113,7 @@ class _Found:
         stack: ExitStack,
         access: tuple[str | None, str | None] | None,
     ) -> None:
-        self._own = {(one.body["kind"], one.name): one.body for one in manifests}
+        self._own = {(manifest.body["kind"], manifest.name): manifest.body for manifest in manifests}
         self._namespace = namespace
         self._stack = stack
         self._access = access
@@ -144,18 +152,18 @@ class _Found:
             return f"{kind} {name} is not in the files, and the lookup in the cluster failed: {error}"
 
 
-def _shown(told: "Judged", as_table: bool) -> str:
-    state = "invalid" if told.problems else "valid as far as it was checked" if told.unchecked else "valid"
-    head = f"# {told.kind} {told.name}: {state}"
-    if told.merged is None:
+def _shown(judgement: "Judged", as_table: bool) -> str:
+    state = "invalid" if judgement.problems else "valid as far as it was checked" if judgement.unchecked else "valid"
+    head = f"# {judgement.kind} {judgement.name}: {state}"
+    if judgement.merged is None:
         return head
     if as_table:
         from agentjobs.cli.judging import origins
 
-        values = dict(_leaves(told.merged.spec))
-        rows = [(field, values.get(field, ""), layer) for field, layer in origins(told.merged).items()]
+        values = dict(_leaves(judgement.merged.spec))
+        rows = [(field, values.get(field, ""), layer) for field, layer in origins(judgement.merged).items()]
         return f"{head}\n{table(['FIELD', 'VALUE', 'FROM'], rows)}"
-    return "\n".join([head, "spec:", *_lines(told.merged, told.merged.spec, (), "  ")])
+    return "\n".join([head, "spec:", *_lines(judgement.merged, judgement.merged.spec, (), "  ")])
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -143,8 +143,8 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
             return
         version = job["metadata"]["resourceVersion"]
         # The read timeout restarts with each event, so the server gets a timeout as well.
-        asked = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
-        for event in cluster.watch(place, params=asked, seconds=min(left, WATCH_SECONDS)):
+        query = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
+        for event in cluster.watch(place, params=query, seconds=min(left, WATCH_SECONDS)):
             if event.get("type") == "DELETED":
                 raise Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
             if event.get("type") in {"ADDED", "MODIFIED"}:
@@ -160,6 +160,10 @@ def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:
 
 def _ended(job: Mapping[str, Any], *, name: str, wanted: str) -> str:
     status = job.get("status") or {}
-    telling = {status.get("phase"), "Failed", "Cancelled", "Skipped"}
-    said = next((c.get("message") for c in status.get("conditions") or () if c["type"] in telling and c["message"]), "")
-    return f"{name} ended as {status.get('phase')}, so it will never reach {wanted}" + (f": {said}" if said else ".")
+    types = {status.get("phase"), "Failed", "Cancelled", "Skipped"}
+    message = next(
+        (c.get("message") for c in status.get("conditions") or () if c["type"] in types and c["message"]), ""
+    )
+    return f"{name} ended as {status.get('phase')}, so it will never reach {wanted}" + (
+        f": {message}" if message else "."
+    )

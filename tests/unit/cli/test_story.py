@@ -9,7 +9,7 @@ from agentjobs.api.recorded import Event
 from agentjobs.api.recorded_usage import JobModelUsage
 from agentjobs.cli import printing
 from agentjobs.cli.history import why_no_result
-from agentjobs.cli.story import Told, entries_table, models_table, starts_table, used_of, used_words
+from agentjobs.cli.story import ShownTexts, entries_table, models_table, starts_table, used_of, used_words
 
 LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"
 
@@ -27,23 +27,25 @@ def test_a_tool_call_is_shown_with_its_arguments():
     calls = [{"name": "find_order", "args": {"order": "A1", "limit": 2}}, {"name": "note", "args": {}}]
 
     assert 'find_order(order="A1", limit=2), note()' in entries_table(
-        [entry("model", {"toolCalls": calls})], Told(), full=False
+        [entry("model", {"toolCalls": calls})], ShownTexts(), full=False
     )
 
 
 def test_the_step_after_which_a_start_continued_is_shown():
-    assert "6 steps replayed" in entries_table([entry("resumed", {"fromStep": 7, "replayed": 6})], Told(), full=False)
+    assert "6 steps replayed" in entries_table(
+        [entry("resumed", {"fromStep": 7, "replayed": 6})], ShownTexts(), full=False
+    )
 
 
 @pytest.mark.parametrize(("full", "shown"), [(False, 100), (True, 300)])
 def test_a_long_text_is_truncated_unless_full_output_is_requested(full, shown):
-    page = entries_table([entry("text", {"text": "x" * 300})], Told(), full=full)
+    page = entries_table([entry("text", {"text": "x" * 300})], ShownTexts(), full=full)
 
     assert len(page.splitlines()[1].split()[-1]) == shown
 
 
 def test_a_long_error_is_shown_once_on_a_page():
-    told = Told(LONG)
+    told = ShownTexts(LONG)
 
     page = starts_table([start(1, LONG), start(2, "another")], told)
     page += entries_table(
@@ -56,14 +58,14 @@ def test_a_long_error_is_shown_once_on_a_page():
 
 def test_a_message_that_is_only_a_prefix_of_a_word_is_not_a_repetition():
     held = "queue nightly starts no jobs: its stopPolicy is Hold"
-    told = Told(held)
+    told = ShownTexts(held)
 
     assert told.once(f"{held}AndDrain") == f"{held}AndDrain"
     assert told.once(f"QueueHeld: {held}.") == "QueueHeld: (see above)."
 
 
 def test_with_full_output_a_long_error_is_shown_completely_each_time():
-    told = Told(LONG, always=True)
+    told = ShownTexts(LONG, always=True)
 
     page = starts_table([start(1, LONG), start(2, LONG)], told)
     page += entries_table(
@@ -74,8 +76,8 @@ def test_with_full_output_a_long_error_is_shown_completely_each_time():
 
 
 def test_dates_are_shown_if_the_starts_span_several_days():
-    one_day = starts_table([start(1, ""), start(2, "")], Told())
-    two_days = starts_table([start(1, ""), start(2, "", "2026-11-22T13:40:51+00:00")], Told())
+    one_day = starts_table([start(1, ""), start(2, "")], ShownTexts())
+    two_days = starts_table([start(1, ""), start(2, "", "2026-11-22T13:40:51+00:00")], ShownTexts())
 
     assert ("2026-11-21" in one_day, "2026-11-22 13:40:51" in two_days) == (False, True)
 
@@ -83,7 +85,7 @@ def test_dates_are_shown_if_the_starts_span_several_days():
 def test_sentences_are_wrapped_between_words_in_a_narrow_terminal(monkeypatch):
     monkeypatch.setattr(printing, "terminal_width", lambda: 80)
 
-    lines = starts_table([start(1, LONG)], Told()).splitlines()
+    lines = starts_table([start(1, LONG)], ShownTexts()).splitlines()
 
     assert [line for line in lines if len(line) > 80] == []
     assert " ".join(" ".join(lines[1:]).split()).endswith(LONG)
@@ -107,11 +109,11 @@ def test_a_job_without_a_result_has_the_reason(finished, words):
 
 
 def test_costs_have_a_column_if_a_start_has_them():
-    head, first, second = starts_table([start(1, "a") | {"costUSD": "0.02"}, start(2, "b")], Told()).splitlines()
+    head, first, second = starts_table([start(1, "a") | {"costUSD": "0.02"}, start(2, "b")], ShownTexts()).splitlines()
 
     assert head.split()[-2:] == ["COST", "MESSAGE"]
     assert (first.split()[-2:], second.split()[-2:]) == (["$0.02", "a"], ["<none>", "b"])
-    assert "COST" not in starts_table([start(1, "a")], Told())
+    assert "COST" not in starts_table([start(1, "a")], ShownTexts())
 
 
 def test_usage_includes_the_cost_if_it_is_known():

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from agentjobs import contract
-from agentjobs.cli.conformance.faults import claims_no_success, says_nothing, succeeds
-from agentjobs.cli.conformance.scripts import ASKED_SECONDS, SOON
+from agentjobs.cli.conformance.faults import claims_no_success, sends_nothing, succeeds
+from agentjobs.cli.conformance.scripts import RETRY_SECONDS, SOON
 from agentjobs.cli.conformance.seen import Seen, Token, first
 from agentjobs.contract import ErrorClass, Verdict
 
@@ -29,15 +29,15 @@ def not_stopped_at_work(seen: Seen) -> str:
     return never_at_work(seen)
 
 
-def asked_no_model(seen: Seen) -> str:
+def called_no_model(seen: Seen) -> str:
     """Why a program that calls no model cannot be judged."""
-    return "" if seen.asked_models else f"it called no model through {contract.ENV_MODELS_URL}"
+    return "" if seen.called_models else f"it called no model through {contract.ENV_MODELS_URL}"
 
 
 def repeats_the_final_result(seen: Seen) -> Iterator[str]:
     """An attempt that has a result is finished."""
     yield from succeeds(seen) if seen.word is None or seen.word.verdict is not Verdict.SUCCEED else ()
-    if seen.asked_models:
+    if seen.called_models:
         yield "it called a model, although the attempt has a `result`: run nothing and repeat Succeed"
     if any(call.document().get("result") not in (None, seen.final) for call in seen.reports):
         yield "it reported its own result, although the attempt has a `result`: run nothing and repeat Succeed"
@@ -50,7 +50,7 @@ def is_fenced(seen: Seen) -> Iterator[str]:
         if seen.code is not None:
             yield "it sent no request that could be answered with 409: report the result before the end"
         return
-    yield from says_nothing(seen, fence)
+    yield from sends_nothing(seen, fence)
     if seen.ended > fence.at + _FENCE_SECONDS:
         yield f"it continued for {seen.ended - fence.at:.0f} s after 409 Fenced: stop at once"
 
@@ -61,9 +61,9 @@ def is_fenced_at_work(seen: Seen) -> Iterator[str]:
     fence = first(seen.calls, lambda call: call.status == 409)
     if claimed is None:
         return
-    heard = (seen.ended if fence is None else fence.at) - claimed.at
-    if heard > SOON + _FENCE_SECONDS:
-        yield f"it sent no heartbeat for {heard:.0f} s, so it did not notice 409 Fenced"
+    silence = (seen.ended if fence is None else fence.at) - claimed.at
+    if silence > SOON + _FENCE_SECONDS:
+        yield f"it sent no heartbeat for {silence:.0f} s, so it did not notice 409 Fenced"
     if fence is not None:
         yield from is_fenced(seen)
 
@@ -85,18 +85,18 @@ def reads_the_token_anew(seen: Seen) -> Iterator[str]:
         )
 
 
-def waits_as_asked(seen: Seen) -> Iterator[str]:
+def waits_before_retries(seen: Seen) -> Iterator[str]:
     """429 has the time to wait."""
     yield from succeeds(seen)
-    told = set[str]()
+    faults = set[str]()
     for place, call in enumerate(seen.calls):
-        again = first(seen.calls[place + 1 :], lambda one: (one.method, one.path) == (call.method, call.path))  # noqa: B023  called here
-        if call.status == 429 and again is not None and again.at - call.at < 0.9 * ASKED_SECONDS:
-            told.add(
-                f"it retried {again.at - call.at:.1f} s after 429 with Retry-After: {ASKED_SECONDS:.0f} "
+        again = first(seen.calls[place + 1 :], lambda later: (later.method, later.path) == (call.method, call.path))  # noqa: B023  called here
+        if call.status == 429 and again is not None and again.at - call.at < 0.9 * RETRY_SECONDS:
+            faults.add(
+                f"it retried {again.at - call.at:.1f} s after 429 with Retry-After: {RETRY_SECONDS:.0f} "
                 f"({call.method} {call.path}): wait for that time"
             )
-    yield from sorted(told)
+    yield from sorted(faults)
 
 
 def takes_what_is_refused_for_a_failure(seen: Seen) -> Iterator[str]:
@@ -117,8 +117,8 @@ def is_interrupted(seen: Seen) -> Iterator[str]:
         what = "no termination message" if not seen.termination else "an invalid one"
         yield f"it left {what} when it was stopped: report Snooze Interrupted"
     elif word.verdict is not Verdict.SUCCEED and word.reason != ErrorClass.INTERRUPTED:
-        said = f"{word.verdict} {word.reason}"
-        yield f"it left {said} when it was stopped: the operator expects reason Interrupted"
+        reported = f"{word.verdict} {word.reason}"
+        yield f"it left {reported} when it was stopped: the operator expects reason Interrupted"
 
 
 def is_no_success(seen: Seen) -> Iterator[str]:

@@ -39,17 +39,17 @@ def _claims_first(seen: Seen) -> Iterator[str]:
 def _shows_its_token(seen: Seen) -> Iterator[str]:
     without = [call for call in seen.calls if call.token in (Token.NONE, Token.WRONG)]
     for call in without[:1]:
-        who = "a model" if call.of_models else "the gateway"
+        called = "a model" if call.of_models else "the gateway"
         key = "no token" if call.token is Token.NONE else "a token other than the pod's"
         how = "as the API key of the provider's API" if call.of_models else "as `Authorization: Bearer …`"
-        yield f"it called {who} with {key} ({call.method} {call.path}): send {contract.ENV_TOKEN_FILE} {how}"
+        yield f"it called {called} with {key} ({call.method} {call.path}): send {contract.ENV_TOKEN_FILE} {how}"
 
 
 def _sends_what_is_taken(seen: Seen) -> Iterator[str]:
-    told = set[str]()
+    seen_paths = set[str]()
     for call in seen.to_gateway():
-        if call.refused and call.path not in told:
-            told.add(call.path)
+        if call.refused and call.path not in seen_paths:
+            seen_paths.add(call.path)
             yield f"{call.method} {call.path} was rejected with {call.status}: {call.refused}"
 
 
@@ -80,7 +80,7 @@ def _agrees_with_itself(seen: Seen) -> Iterator[str]:
         yield f"it exited with {code} and left the verdict {word.verdict}: the exit code must be {right}"
 
 
-def _tells_the_truth(seen: Seen) -> Iterator[str]:
+def _reports_consistently(seen: Seen) -> Iterator[str]:
     word = seen.word
     if word is None:
         return
@@ -119,8 +119,8 @@ def _shows_that_it_lives(seen: Seen) -> Iterator[str]:
     claimed = [call.at for call in seen.to_gateway() if call.claims and call.status == 200]
     if not claimed:
         return
-    heard = [call.at for call in seen.to_gateway() if call.at >= claimed[0]]
-    longest = max(later - earlier for earlier, later in zip(heard, [*heard[1:], seen.ended], strict=True))
+    times = [call.at for call in seen.to_gateway() if call.at >= claimed[0]]
+    longest = max(later - earlier for earlier, later in zip(times, [*times[1:], seen.ended], strict=True))
     if longest > SILENCE_SECONDS:
         yield (
             f"it sent nothing for {longest:.0f} s: send POST {contract.PATH_HEARTBEAT} every "
@@ -140,7 +140,7 @@ _CHECKS: Final[tuple[Callable[[Seen], Iterator[str]], ...]] = (
     _sends_what_is_taken,
     _leaves_a_message,
     _agrees_with_itself,
-    _tells_the_truth,
+    _reports_consistently,
     _keeps_its_token,
     _shows_that_it_lives,
     _stops_in_time,
@@ -160,7 +160,7 @@ def succeeds(seen: Seen) -> list[str]:
     return [] if seen.reports else [f"it reported nothing: send PUT {contract.PATH_RESULT} before the message"]
 
 
-def says_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
+def sends_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
     """The faults of a program whose start another pod holds, as the answer to `since` reported."""
     if seen.code is not None and seen.code != EXIT_FENCED:
         yield f"it exited with {seen.code} after 409 Fenced: the exit code is {EXIT_FENCED}"

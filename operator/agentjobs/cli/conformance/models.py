@@ -18,7 +18,7 @@ _MODEL: Final = "conformance"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelCall:
     """A call of a model: `api` is chat, responses, messages or gemini."""
 
     api: str
@@ -26,7 +26,7 @@ class Asked:
     streamed: bool
 
 
-def read(path: str, body: bytes) -> Asked | None:
+def read(path: str, body: bytes) -> ModelCall | None:
     """Return the model call in a request; None if it is not one."""
     try:
         document = json.loads(body)
@@ -37,40 +37,40 @@ def read(path: str, body: bytes) -> Asked | None:
     model, streamed = str(document.get("model") or _MODEL), document.get("stream") is True
     match path.partition("?")[0]:
         case "/openai/v1/chat/completions":
-            return Asked("chat", model, streamed)
+            return ModelCall("chat", model, streamed)
         case "/openai/v1/responses":
-            return Asked("responses", model, streamed)
+            return ModelCall("responses", model, streamed)
         case "/anthropic/v1/messages":
-            return Asked("messages", model, streamed)
+            return ModelCall("messages", model, streamed)
     found = _GEMINI.fullmatch(path)
-    return Asked("gemini", found[1], found[2].startswith("stream")) if found else None
+    return ModelCall("gemini", found[1], found[2].startswith("stream")) if found else None
 
 
-def content_type(asked: Asked) -> str:
+def content_type(call: ModelCall) -> str:
     """Return the type of what `answer` returns."""
-    return "text/event-stream" if asked.streamed else "application/json"
+    return "text/event-stream" if call.streamed else "application/json"
 
 
-def refusal(asked: Asked, status: int, error: ErrorClass, message: str) -> dict[str, Any]:
+def refusal(call: ModelCall, status: int, error: ErrorClass, message: str) -> dict[str, Any]:
     """Return a rejection by the proxy, in the API's own format."""
     refused = Refusal(status, error, message)
-    if asked.api == "messages":
+    if call.api == "messages":
         return {"type": "error", "error": anthropic_error(refused) | claude_code_details(refused)}
-    return {"error": google_error(refused) if asked.api == "gemini" else openai_error(refused)}
+    return {"error": google_error(refused) if call.api == "gemini" else openai_error(refused)}
 
 
-def answer(asked: Asked, text: str) -> bytes:
+def answer(call: ModelCall, text: str) -> bytes:
     """Return a response body with `text` as the answer, as one document or as a stream."""
-    whole = _WHOLE[asked.api](asked, text)
-    if not asked.streamed:
+    whole = _WHOLE[call.api](call, text)
+    if not call.streamed:
         return json.dumps(whole).encode()
-    return b"".join(_EVENTS[asked.api](whole, text))
+    return b"".join(_EVENTS[call.api](whole, text))
 
 
-def _chat(asked: Asked, text: str) -> dict[str, Any]:
+def _chat(call: ModelCall, text: str) -> dict[str, Any]:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
-    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": asked.model}
+    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": call.model}
     return {**head, "choices": [choice], "usage": usage}
 
 
@@ -83,12 +83,12 @@ def _chat_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _responses(asked: Asked, text: str) -> dict[str, Any]:
+def _responses(call: ModelCall, text: str) -> dict[str, Any]:
     part = {"type": "output_text", "text": text, "annotations": []}
     item = {"id": "msg_1", "type": "message", "status": "completed", "role": "assistant", "content": [part]}
     details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     usage = {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14, **details}
-    head = {"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": asked.model}
+    head = {"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": call.model}
     settings = {"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "error": None, "metadata": {}}
     return {**head, **settings, "status": "completed", "output": [item], "usage": usage, "incomplete_details": None}
 
@@ -99,8 +99,8 @@ def _responses_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
     yield _event({"type": "response.completed", "response": whole, "sequence_number": 1})
 
 
-def _messages(asked: Asked, text: str) -> dict[str, Any]:
-    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": asked.model}
+def _messages(call: ModelCall, text: str) -> dict[str, Any]:
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": call.model}
     end = {"stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 9, "output_tokens": 5}}
     return {**head, "content": [{"type": "text", "text": text}], **end}
 
@@ -108,7 +108,7 @@ def _messages(asked: Asked, text: str) -> dict[str, Any]:
 def _messages_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
     start = {**whole, "content": [], "stop_reason": None}
     end = {"stop_reason": "end_turn", "stop_sequence": None}
-    for told in (
+    for event in (
         {"type": "message_start", "message": start},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
@@ -116,13 +116,13 @@ def _messages_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:
         {"type": "message_delta", "delta": end, "usage": {"output_tokens": 5}},
         {"type": "message_stop"},
     ):
-        yield f"event: {told['type']}\n".encode() + _event(told)
+        yield f"event: {event['type']}\n".encode() + _event(event)
 
 
-def _gemini(asked: Asked, text: str) -> dict[str, Any]:
+def _gemini(call: ModelCall, text: str) -> dict[str, Any]:
     candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}
     usage = {"promptTokenCount": 9, "candidatesTokenCount": 5, "totalTokenCount": 14}
-    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": asked.model}
+    return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": call.model}
 
 
 def _gemini_events(whole: dict[str, Any], text: str) -> Iterator[bytes]:

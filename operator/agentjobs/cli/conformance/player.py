@@ -37,7 +37,7 @@ class Scene:
 
     attempt: Attempt
     script: Callable[[Stage], Script]
-    said: str
+    answer: str
     hold: float = 0.0
     """The delay of model answers."""
     works_long: bool = False
@@ -69,7 +69,7 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
         folder.chmod(0o755)  # a container has another user
         mount = _Mount(folder / "mount")
         stage = Stage(
-            scene.attempt, said=scene.said, hold=scene.hold, works_long=scene.works_long, renew=mount.write_token
+            scene.attempt, answer=scene.answer, hold=scene.hold, works_long=scene.works_long, renew=mount.write_token
         )
         mount.write_token(stage.tokens[-1])
         stage.script = scene.script(stage)
@@ -123,7 +123,7 @@ def _follow(scene: Scene, stage: Stage, running: Running, began: float, stopping
             at = scene.stop(stage)
             if at is not None and now >= at:
                 course.stopped = now
-                running.tell_to_stop()
+                running.terminate()
         if course.stopped is not None and now > course.stopped + scene.grace + _LATE_SECONDS:
             course.why_killed = f"did not stop within {scene.grace:.0f} s after SIGTERM"
         elif now > began + scene.limit:

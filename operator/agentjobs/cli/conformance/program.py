@@ -93,7 +93,7 @@ class Running:
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
-    def tell_to_stop(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM, as a kubelet does."""
         if self._tool is None:
             with suppress(ProcessLookupError):
@@ -216,12 +216,12 @@ def image(name: str, words: Sequence[str]) -> Image:
         if (path := shutil.which(tool)) is None:
             tried.append(f"{tool} is not installed")
             continue
-        if said := _refused(path, "info"):
-            tried.append(f"{tool} does not work: {said}")
+        if reason := _refused(path, "info"):
+            tried.append(f"{tool} does not work: {reason}")
             continue
         # Before the first situation: its time limit is for the program.
-        if _refused(path, "image", "inspect", name) and (said := _refused(path, "pull", name, seconds=_PULL_SECONDS)):
-            raise Failure(f"image {name} is not available: {said}.")
+        if _refused(path, "image", "inspect", name) and (reason := _refused(path, "pull", name, seconds=_PULL_SECONDS)):
+            raise Failure(f"image {name} is not available: {reason}.")
         return Image(path, name, tuple(words))
     cure = "Without them, give the image's command after `--` to run it as a process"
     raise Failure(f"an image needs docker or podman: {'; '.join(tried)}. {cure}.", code=NO_TOOL)
@@ -235,5 +235,5 @@ def _refused(tool: str, *words: str, seconds: float = _TOOL_SECONDS) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
-    said = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else contract.cut(said[-1] if said else f"exit code {done.returncode}", 200)
+    lines = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else contract.cut(lines[-1] if lines else f"exit code {done.returncode}", 200)

@@ -10,7 +10,7 @@ from agentjobs.cli.conformance.seen import Call, first
 from agentjobs.cli.conformance.stage import CUT, LOST, Reply, Script, Stage, refusal
 from agentjobs.contract import Result, Verdict
 
-ASKED_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 2.0
 """The value of Retry-After."""
 SOON: Final = 2.0
 """Seconds between a request and what then happens."""
@@ -43,7 +43,7 @@ def fenced_at_work(stage: Stage) -> Script:
     """Fenced after some seconds: early requests are still accepted."""
 
     def script(call: Call) -> Reply | None:
-        claimed = first(stage.calls, lambda one: one.claims and one.status == 200)
+        claimed = first(stage.calls, lambda earlier: earlier.claims and earlier.status == 200)
         return _FENCED if claimed is not None and call.at > claimed.at + SOON and not call.claims else None
 
     return script
@@ -54,7 +54,7 @@ def away_from_the_claim_on(stage: Stage) -> Script:
     answers = itertools.cycle((CUT, _AWAY))
 
     def script(call: Call) -> Reply | None:
-        claimed = first(stage.calls, lambda one: one.claims and one.status == 200)
+        claimed = first(stage.calls, lambda earlier: earlier.claims and earlier.status == 200)
         if claimed is None or call.at > claimed.at + _AWAY_SECONDS:
             return None
         return next(answers)
@@ -104,7 +104,7 @@ def too_many(stage: Stage) -> Script:
         if kind in known:
             return None
         known.add(kind)
-        return refusal(429, "TooManyRequests", "Try again later.", retry_after=f"{ASKED_SECONDS:.0f}")
+        return refusal(429, "TooManyRequests", "Try again later.", retry_after=f"{RETRY_SECONDS:.0f}")
 
     return script
 
@@ -139,9 +139,9 @@ def budget_is_spent(stage: Stage) -> Script:
 
 def stop_at_work(stage: Stage) -> float | None:
     """Soon after the first model call; for a long job, at the latest some seconds after the claim."""
-    asked = first(stage.calls, lambda call: call.of_models)
-    if asked is not None:
-        return asked.at + SOON
+    called = first(stage.calls, lambda call: call.of_models)
+    if called is not None:
+        return called.at + SOON
     claimed = first(stage.calls, lambda call: call.claims and call.status == 200)
     return claimed.at + 2 * SOON if claimed is not None and stage.works_long else None
 
@@ -160,5 +160,5 @@ def stop_at_the_claim(stage: Stage) -> float | None:
 
 def stop_at_the_handshake(stage: Stage) -> float | None:
     """Soon after the first failed connection; for a program that makes none, after a while."""
-    asked = stage.shaken_off or (stage.calls[0].at if stage.calls else None)
-    return stage.began + _LONG if asked is None else asked + SOON
+    failed_at = stage.shaken_off or (stage.calls[0].at if stage.calls else None)
+    return stage.began + _LONG if failed_at is None else failed_at + SOON

@@ -119,7 +119,7 @@ class Seen:
         return [call for call in self.calls if call.reports]
 
     @property
-    def asked_models(self) -> bool:
+    def called_models(self) -> bool:
         """Whether it called a model."""
         return any(call.of_models for call in self.calls)
 

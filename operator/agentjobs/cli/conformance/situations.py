@@ -41,7 +41,7 @@ class Situation:
     skip: Callable[[Seen], str] = lambda seen: ""
     """Why the observations cannot be judged; empty if they can."""
     change: Callable[[Attempt], Attempt] = lambda given: given
-    said: str = "Hello from the model."
+    answer: str = "Hello from the model."
     hold: float = 0.0
     """How long the program must work; 0 for any time."""
     grace: float = 30.0
@@ -60,7 +60,7 @@ class Situation:
         return Scene(
             attempt=self.change(an_attempt(busy or work.plain)),
             script=self.script,
-            said=self.said,
+            answer=self.answer,
             hold=self.hold,
             works_long=busy is not None,
             limit=work.limit + self.takes + (self.hold if busy is None else 2 * self.hold),
@@ -99,7 +99,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
         "message and answer are long, with quotes and newlines",
         succeeds,
         change=_with_long_texts,
-        said=_LONG_TEXT,
+        answer=_LONG_TEXT,
     ),
     Situation(
         "already-answered",
@@ -154,7 +154,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(
         "too-many-requests",
         "429 with Retry-After",
-        demands.waits_as_asked,
+        demands.waits_before_retries,
         scripts.too_many,
         takes=30.0,
     ),
@@ -212,7 +212,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
         "the model proxy answers 402: the job's budget is used up",
         demands.is_over_budget,
         scripts.budget_is_spent,
-        demands.asked_no_model,
+        demands.called_no_model,
         takes=30.0,
     ),
     Situation("structured", "the job has output.schema", demands.fits_the_schema, needs_schema=True),

@@ -49,8 +49,8 @@ Script = Callable[[Call], Reply | None]
 
 def refusal(status: int, reason: str, message: str, **headers: str) -> Reply:
     """Return an error response in the gateway's format; `retry_after="2"` is a header."""
-    told = {name.replace("_", "-").title(): value for name, value in headers.items()}
-    return Reply(status, {"reason": reason, "message": message}, told)
+    fields = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return Reply(status, {"reason": reason, "message": message}, fields)
 
 
 class Stage:
@@ -58,14 +58,14 @@ class Stage:
 
     Args:
         given: the attempt.
-        said: the answer of models.
+        answer: the answer of models.
         hold: their delay in seconds.
         works_long: whether the program is known to take long for the job.
         renew: called with a new token, after which only that is valid.
     """
 
     def __init__(
-        self, given: Attempt, *, said: str, hold: float, works_long: bool, renew: Callable[[str], None]
+        self, given: Attempt, *, answer: str, hold: float, works_long: bool, renew: Callable[[str], None]
     ) -> None:
         self.given = given
         self.works_long = works_long
@@ -79,7 +79,7 @@ class Stage:
         self.began = time.monotonic()
         self.shaken_off: float | None = None
         """When the first connection ended without a request."""
-        self._said, self._hold, self._renew = said, hold, renew
+        self._answer, self._hold, self._renew = answer, hold, renew
         self._lock = threading.Lock()
         self._tokens = [_token()]
         self._steps = 0
@@ -122,36 +122,38 @@ class Stage:
         elif call.token is not Token.NEWEST:
             reply = refusal(401, "Unauthorized", "The token is not that of a runner's pod, or is not valid any more.")
         else:
-            told = self.script(call)
-            reply = self._usual(call) if told is None or told is LOST else told
-            reply = LOST if told is LOST else reply
-            if told is not None and told.status == 200:
+            scripted = self.script(call)
+            reply = self._usual(call) if scripted is None or scripted is LOST else scripted
+            reply = LOST if scripted is LOST else reply
+            if scripted is not None and scripted.status == 200:
                 return reply  # from a proxy, not from the gateway
         call.status = max(reply.status, 0)
         return reply
 
     def _models(self, call: Call) -> Reply:
-        asked = models.read(call.path.removeprefix(MODELS), call.body)
-        if asked is None:
+        request = models.read(call.path.removeprefix(MODELS), call.body)
+        if request is None:
             return Reply(404, {"error": {"message": "The model proxy does not pass this path on."}})
         if call.token is not Token.NEWEST:
-            return Reply(401, models.refusal(asked, 401, ErrorClass.MODEL_AUTH, "the token is not the pod's"))
+            return Reply(401, models.refusal(request, 401, ErrorClass.MODEL_AUTH, "the token is not the pod's"))
         if self.budget_spent:
-            said = "the job's budget is used up"
-            return Reply(402, models.refusal(asked, 402, ErrorClass.BUDGET_EXCEEDED, said), {"x-should-retry": "false"})
+            message = "the job's budget is used up"
+            return Reply(
+                402, models.refusal(request, 402, ErrorClass.BUDGET_EXCEEDED, message), {"x-should-retry": "false"}
+            )
         self.over.wait(self._hold)
-        return Reply(200, models.answer(asked, self._said), {"Content-Type": models.content_type(asked)})
+        return Reply(200, models.answer(request, self._answer), {"Content-Type": models.content_type(request)})
 
     def _usual(self, call: Call) -> Reply:
         try:
-            return self._told(call, urlsplit(call.path))
+            return self._gateway_reply(call, urlsplit(call.path))
         except Problem as problem:
             call.refused = problem.message
             return Reply(problem.status, {"reason": problem.reason, "message": problem.message}, problem.headers)
 
-    def _told(self, call: Call, asked: Any) -> Reply:
+    def _gateway_reply(self, call: Call, place: Any) -> Reply:
         with self._lock:
-            match call.method, asked.path:
+            match call.method, place.path:
                 case "GET", contract.PATH_ATTEMPT:
                     # A newer gateway may send fields that a program does not have.
                     return Reply(200, {**self.given, "aNewerKey": {"of": ["a newer gateway"]}})
@@ -171,8 +173,8 @@ class Stage:
                     self._steps += len(body.to_contract()["steps"])
                     return Reply(200, StepsAnswer(last=self._steps))
                 case method, contract.PATH_KEPT | contract.PATH_KEPT_CONTENT as path:
-                    return self._keep(method, path, parse_qs(asked.query), call.body)
-        return refusal(404, "NotFound", f"There is nothing at {call.method} {asked.path}.")
+                    return self._keep(method, path, parse_qs(place.query), call.body)
+        return refusal(404, "NotFound", f"There is nothing at {call.method} {place.path}.")
 
     def _report(self, body: bytes) -> Reply:
         document = _read(ResultDocumentBody, body, contract.MAX_RESULT_BYTES).to_contract()

@@ -86,7 +86,10 @@ def conformance(
     from agentjobs.cli.conformance.situations import SITUATIONS
 
     if list_:
-        rows = [(one.name, one.about + (" (with --long)" if one.is_long else "")) for one in SITUATIONS]
+        rows = [
+            (situation.name, situation.about + (" (with --long)" if situation.is_long else ""))
+            for situation in SITUATIONS
+        ]
         show(as_json(dict(rows)) if format_ == "json" else table(["NAME", "SITUATION"], rows))
         return
     if not 1 <= parallel <= _MOST_AT_ONCE:
@@ -101,7 +104,7 @@ def conformance(
         show("interrupted", error=True)
         raise typer.Exit(130) from None
     show(_as_json(outcomes) if format_ == "json" else _shown(outcomes))
-    if any(one.judgement.faults for one in outcomes):
+    if any(situation.judgement.faults for situation in outcomes):
         raise typer.Exit(FAILURE)
 
 
@@ -114,13 +117,13 @@ def _check_installed() -> None:
 
 
 def _wanted(situations: Sequence["Situation"], only: Sequence[str] | None, *, long: bool) -> "list[Situation]":
-    named = {one.name: one for one in situations}
+    named = {situation.name: situation for situation in situations}
     for name in only or ():
         if name not in named:
             raise Failure(f"--only={name}: unknown situation; {nearest(name, named)}", code=USAGE)
     if only:
-        return [one for one in situations if one.name in only]
-    return [one for one in situations if long or not one.is_long]
+        return [situation for situation in situations if situation.name in only]
+    return [situation for situation in situations if long or not situation.is_long]
 
 
 def _program(image: str | None, command: tuple[str, ...]) -> "Program":
@@ -181,13 +184,13 @@ def _played(wanted: "Sequence[Situation]", program: "Program", work: "Work", par
         first, rest = [], list(wanted)
     with ThreadPoolExecutor(parallel) as pool:
         try:
-            for one in first:
-                outcome = pool.submit(_outcome, one, program, work, stopping).result()
+            for situation in first:
+                outcome = pool.submit(_outcome, situation, program, work, stopping).result()
                 yield outcome
                 if outcome.judgement.faults:
                     yield from (Outcome(other.name, other.about, Judgement(skipped=_NOT_PLAYED)) for other in rest)
                     return
-            yield from pool.map(lambda one: _outcome(one, program, work, stopping), rest)
+            yield from pool.map(lambda situation: _outcome(situation, program, work, stopping), rest)
         finally:
             stopping.set()
 
@@ -196,47 +199,52 @@ def _outcome(situation: "Situation", program: "Program", work: "Work", stopping:
     from agentjobs.cli.conformance.player import play
     from agentjobs.cli.conformance.seen import Judgement, Outcome
 
-    told = Outcome(situation.name, situation.about, Judgement())
+    outcome = Outcome(situation.name, situation.about, Judgement())
     if situation.needs_schema and not (work.plain["resolved"]["spec"].get("output") or {}).get("schema"):
         why = "the job has no output.schema. Use -f with a job that has one, if the program gives structured answers"
-        return replace(told, judgement=Judgement(skipped=why))
+        return replace(outcome, judgement=Judgement(skipped=why))
     seen = play(situation.scene(work), program, stopping)
-    return replace(told, judgement=situation.judged(seen), seconds=seen.seconds, output=seen.output)
+    return replace(outcome, judgement=situation.judged(seen), seconds=seen.seconds, output=seen.output)
 
 
 def _shown(outcomes: "Sequence[Outcome]") -> str:
-    played = [one for one in outcomes if one.judgement.skipped != _NOT_PLAYED]
-    rows = [(one.name, one.judgement.word, f"{one.seconds:.1f}s" if one.seconds else "-", _why(one)) for one in played]
+    played = [outcome for outcome in outcomes if outcome.judgement.skipped != _NOT_PLAYED]
+    rows = [
+        (outcome.name, outcome.judgement.word, f"{outcome.seconds:.1f}s" if outcome.seconds else "-", _why(outcome))
+        for outcome in played
+    ]
     parts = [table(["SITUATION", "RESULT", "TIME", "WHY"], rows, prose=True)]
-    for one in outcomes:
-        if one.judgement.faults and (printed := one.output.strip()):
+    for outcome in outcomes:
+        if outcome.judgement.faults and (printed := outcome.output.strip()):
             lines = harmless(printed).splitlines()[-_LINES:]
-            parts.append("\n".join([f"\n{one.name}: the end of its output", *(f"  {line}" for line in lines)]))
-    words = [one.judgement.word for one in played]
-    told = [f"{words.count(word)} {word.lower()}" for word in ("Passed", "Failed", "Skipped") if word in words]
+            parts.append("\n".join([f"\n{outcome.name}: the end of its output", *(f"  {line}" for line in lines)]))
+    results = [outcome.judgement.word for outcome in played]
+    counts = [
+        f"{results.count(result)} {result.lower()}" for result in ("Passed", "Failed", "Skipped") if result in results
+    ]
     if left := len(outcomes) - len(played):
-        told.append(f"{left} {_NOT_PLAYED}")
-    return "\n".join([*parts, f"\n{', '.join(told)}"])
+        counts.append(f"{left} {_NOT_PLAYED}")
+    return "\n".join([*parts, f"\n{', '.join(counts)}"])
 
 
 def _why(outcome: "Outcome") -> str:
     """All faults as sentences, or the name of a situation that passed."""
     judgement = outcome.judgement
-    told = ". ".join(f"{fault[:1].upper()}{fault[1:]}" for fault in judgement.faults)
-    return told or judgement.skipped or outcome.about
+    faults = ". ".join(f"{fault[:1].upper()}{fault[1:]}" for fault in judgement.faults)
+    return faults or judgement.skipped or outcome.about
 
 
 def _as_json(outcomes: "Sequence[Outcome]") -> str:
-    told: list[dict[str, Any]] = [
+    situations: list[dict[str, Any]] = [
         {
-            "name": one.name,
-            "situation": one.about,
-            "result": one.judgement.word,
-            "seconds": round(one.seconds, 3),
-            "faults": list(one.judgement.faults),
-            **({"skipped": one.judgement.skipped} if one.judgement.skipped else {}),
-            **({"output": one.output} if one.judgement.faults else {}),
+            "name": outcome.name,
+            "situation": outcome.about,
+            "result": outcome.judgement.word,
+            "seconds": round(outcome.seconds, 3),
+            "faults": list(outcome.judgement.faults),
+            **({"skipped": outcome.judgement.skipped} if outcome.judgement.skipped else {}),
+            **({"output": outcome.output} if outcome.judgement.faults else {}),
         }
-        for one in outcomes
+        for outcome in outcomes
     ]
-    return as_json({"passed": not any(one.judgement.faults for one in outcomes), "situations": told})
+    return as_json({"passed": not any(outcome.judgement.faults for outcome in outcomes), "situations": situations})
