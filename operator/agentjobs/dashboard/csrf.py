@@ -33,5 +33,5 @@ def _plain(form: str) -> bytes:
     return _xor(raw[:_BYTES], raw[_BYTES:]) if len(raw) == 2 * _BYTES else form.encode()
 
 
-def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+def _xor(first: bytes, second: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(first, second, strict=True))

@@ -21,7 +21,7 @@ class Identity:
     headers: Mapping[str, str] = field(repr=False)
     """Headers of each request to REST: their token, or ours with `Impersonate-*`. A name may occur several times."""
     csrf: str = field(default="", repr=False)
-    """The CSRF token of their forms, masked anew for each page."""
+    """The CSRF token of their forms, with a new mask on each page."""
 
 
 class SignInNeeded(Exception):
@@ -52,5 +52,7 @@ def with_token(token: str) -> Mapping[str, str]:
 
 def impersonating(token: str, name: str, groups: Iterable[str]) -> Mapping[str, str]:
     """Return the headers of a person who is impersonated with the token of this process."""
-    told = [("Impersonate-Group", group) for group in groups]
-    return httpx.Headers([("Authorization", f"Bearer {token}"), ("Impersonate-User", name), *told], encoding="utf-8")
+    group_headers = [("Impersonate-Group", group) for group in groups]
+    return httpx.Headers(
+        [("Authorization", f"Bearer {token}"), ("Impersonate-User", name), *group_headers], encoding="utf-8"
+    )

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from agentjobs.dashboard.identity import SignInNeeded
-from agentjobs.dashboard.pages.asking import pages_of
+from agentjobs.dashboard.pages.dependencies import pages_of
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
 from agentjobs.dashboard.sign_in.returning import own_path
 from agentjobs.dashboard.texts import link
@@ -42,14 +42,14 @@ def add_answers(app: FastAPI) -> None:
     async def unrouted(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404 and request.method == "GET" and (path := _without_slash(request)):
             return RedirectResponse(path, 307)
-        said = "Page not found." if error.status_code == 404 else str(error.detail)
+        message = "Page not found." if error.status_code == 404 else str(error.detail)
         reason = _REASONS.get(error.status_code, "BadRequest")
-        return problem_page(request, Problem(error.status_code, reason, said, headers=error.headers))
+        return problem_page(request, Problem(error.status_code, reason, message, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
-    async def misasked(request: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
-        return problem_page(request, Problem(400, "BadRequest", said[:1000]))
+    async def invalid_request(request: Request, error: RequestValidationError) -> Response:
+        message = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in error.errors())
+        return problem_page(request, Problem(400, "BadRequest", message[:1000]))
 
     @app.exception_handler(Exception)
     async def crashed(request: Request, _: Exception) -> Response:
@@ -76,8 +76,8 @@ def problem_page(request: Request, problem: Problem) -> Response:
 
 
 def _seconds(problem: Problem) -> int:
-    told = {name.lower(): value for name, value in problem.headers.items()}.get("retry-after", "")
-    return max(AGAIN_SECONDS, min(int(told), 600)) if told.isdecimal() else AGAIN_SECONDS
+    retry_after = {name.lower(): value for name, value in problem.headers.items()}.get("retry-after", "")
+    return max(AGAIN_SECONDS, min(int(retry_after), 600)) if retry_after.isdecimal() else AGAIN_SECONDS
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -27,7 +27,7 @@ PAGE: Final = 50
 """Rows of a list by default."""
 
 
-# REST shares answers among pages that request the same; pages are told of changes.
+# REST shares answers among pages that request the same; pages are notified of changes.
 _MAY_BE_OLD: Final = "max-age=60"
 
 
@@ -200,7 +200,7 @@ class Rest:
     async def logs(
         self, namespace: str, name: str, start: int, *, lines: int = 500, container: str = "", timestamps: bool = False
     ) -> str:
-        """Return the last lines that a start's pod logged, with their times if asked for.
+        """Return the last lines that a start's pod logged, with their times if requested.
 
         Raises Problem (PodGone) without the pod.
         """
@@ -259,8 +259,8 @@ class Rest:
             raise
 
     async def _get(self, path: str, query: Query = ()) -> httpx.Response:
-        told = urlencode(list(query))
-        return await self._send("GET", f"{path}?{told}" if told else path)
+        encoded = urlencode(list(query))
+        return await self._send("GET", f"{path}?{encoded}" if encoded else path)
 
     async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = httpx.Headers(self._identity.headers)
@@ -276,10 +276,10 @@ class Rest:
 
 
 def _refusal(answer: httpx.Response) -> Problem:
-    headers = {"Retry-After": told} if (told := answer.headers.get("retry-after")) else {}
+    headers = {"Retry-After": retry_after} if (retry_after := answer.headers.get("retry-after")) else {}
     try:
-        said = answer.json()
-        return Problem(answer.status_code, str(said["reason"]), str(said["message"]), headers=headers)
+        body = answer.json()
+        return Problem(answer.status_code, str(body["reason"]), str(body["message"]), headers=headers)
     except (ValueError, KeyError, TypeError):
         return Problem(
             answer.status_code, "Unknown", f"The server answered with {answer.status_code}.", headers=headers

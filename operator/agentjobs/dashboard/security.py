@@ -130,7 +130,7 @@ def name_of(host: str) -> str:
 def allowed_names(public_url: str | None, more: Collection[str]) -> frozenset[str]:
     """Return the hosts that are served; empty means any."""
     named = {name_of(urlsplit(public_url).netloc)} if public_url else set()
-    return frozenset(named | {one.lower() for one in more})
+    return frozenset(named | {name.lower() for name in more})
 
 
 def _with_headers(scope: Scope, send: Send, *, secure: bool) -> Send:

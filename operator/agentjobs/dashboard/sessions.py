@@ -38,7 +38,7 @@ class Session(msgspec.Struct, frozen=True):
     secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(16))
     """The CSRF token is derived from it."""
     hint: str | None = None
-    """The ID token, which tells the provider whom to sign out; None if the API server accepts it, or it is too long."""
+    """The ID token, for the provider's sign-out; None if the API server accepts it, or if it is too long."""
 
     def __repr__(self) -> str:
         return f"Session(name={self.name!r}, way={self.way!r}, until={self.until!r})"
@@ -78,9 +78,9 @@ class Sessions:
         if len(value) > MAX_COOKIE_BYTES and session.hint is not None:
             value = self._sealed(msgspec.structs.replace(session, hint=None))
         if len(value) > MAX_COOKIE_BYTES:
-            said = f"takes {len(value)} bytes, and cookies have room for {MAX_COOKIE_BYTES}"
+            why = f"takes {len(value)} bytes, and cookies have room for {MAX_COOKIE_BYTES}"
             raise Problem(
-                413, "SessionTooLarge", f"This session {said}: sign in with a shorter token, or one with fewer groups."
+                413, "SessionTooLarge", f"This session {why}: sign in with a shorter token, or one with fewer groups."
             )
         parts = [value[begin : begin + _PART_BYTES] for begin in range(0, len(value), _PART_BYTES)]
         name = self.cookie_name(request)

@@ -16,8 +16,8 @@ def visible(text: object) -> str:
 
 def cut(text: object, length: int = _CUT) -> str:
     """Return the first characters of a text, as `visible`, in one line."""
-    said = " ".join(visible(str(text or "")[: 4 * length]).split())
-    return said if len(said) <= length else said[: length - 1] + "…"
+    line = " ".join(visible(str(text or "")[: 4 * length]).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def moment(time: datetime | None) -> str:
@@ -48,8 +48,8 @@ def ago(since: timedelta | float) -> str:
 
 def _whole(whole: int) -> str:
     units = (("d", whole // 86400), ("h", whole % 86400 // 3600), ("m", whole % 3600 // 60), ("s", whole % 60))
-    told = [f"{count}{unit}" for unit, count in units if count]
-    return " ".join(told[:2]) or "0s"
+    parts = [f"{count}{unit}" for unit, count in units if count]
+    return " ".join(parts[:2]) or "0s"
 
 
 def number(count: float | None) -> str:
@@ -61,7 +61,9 @@ def link(*parts: object, **query: object) -> str:
     """Return a path of the dashboard from parts, which are quoted, with a query."""
     path = "/" + "/".join(quote(str(part), safe="") for part in parts)
     given = [
-        (name, one) for name, value in query.items() for one in (value if isinstance(value, list | tuple) else [value])
+        (name, item)
+        for name, value in query.items()
+        for item in (value if isinstance(value, list | tuple) else [value])
     ]
-    told = urlencode([(name, str(value)) for name, value in given if value not in (None, "")])
-    return f"{path}?{told}" if told else path
+    encoded = urlencode([(name, str(value)) for name, value in given if value not in (None, "")])
+    return f"{path}?{encoded}" if encoded else path

@@ -33,7 +33,7 @@ _OUR_WAY: Final = "http://rest"
 # Smaller pages gain nothing.
 _COMPRESSED_BYTES: Final = 1024
 # Headers that identify the caller; they are removed where a session does.
-_WHO: Final = (b"authorization", b"cookie", b"impersonate-")
+_IDENTIFYING: Final = (b"authorization", b"cookie", b"impersonate-")
 _REFUSED_HOST: Final = "This host is not served here. Set AGENTJOBS_PUBLIC_URL or AGENTJOBS_ALLOWED_HOSTS.\n"
 
 
@@ -45,7 +45,7 @@ def create_site(rest: ASGIApp, *, ways: Ways, metrics: DashboardMetrics, hosts: 
         hosts: names that are served; empty means any. Health checks use an address and are always served.
     """
     http = httpx.AsyncClient(transport=httpx.ASGITransport(rest), base_url=_OUR_WAY, timeout=None)  # noqa: S113  REST ends its own requests
-    pages = guarded(create_pages(http, ways), ways.who, secure=ways.sessions.secure)
+    pages = guarded(create_pages(http, ways), ways.identity_of, secure=ways.sessions.secure)
     # Compression reveals nothing about the CSRF token, which is masked differently on each page (csrf.py).
     compressed = GZipMiddleware(pages, minimum_size=_COMPRESSED_BYTES, compresslevel=5)
     return _Site(rest, _Watched(compressed, metrics), ways, hosts)
@@ -103,10 +103,10 @@ class _Site:
             request.scope["client"] = (address, request.client.port)
         if request.method not in SAFE or _is_a_programs(request) or not is_from_here(request.headers):
             return dict(request.scope)
-        person = self._ways.who(request)
+        person = self._ways.identity_of(request)
         if person is None:
             return dict(request.scope)
-        kept = [(name, value) for name, value in request.scope["headers"] if not name.lower().startswith(_WHO)]
+        kept = [(name, value) for name, value in request.scope["headers"] if not name.lower().startswith(_IDENTIFYING)]
         own = httpx.Headers(person.headers, encoding="utf-8").raw
         return {**request.scope, "headers": [*kept, *((name.lower(), value) for name, value in own)]}
 

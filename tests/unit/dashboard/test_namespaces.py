@@ -20,7 +20,7 @@ def test_selecting_namespaces_keeps_all_parameters_of_the_url_except_the_cursor(
 
 
 def test_a_user_who_cannot_read_all_namespaces_is_told_so():
-    assert picker(known("a", everywhere=False), []).told == "All that you may read"
+    assert picker(known("a", everywhere=False), []).text == "All that you may read"
 
 
 def test_selected_namespaces_are_first_and_the_rest_of_many_is_counted():

@@ -32,8 +32,8 @@ KINDS = ["started", "resumed", "model", "tool", "text", "error", "warning", "rep
 def test_each_kind_of_entry_is_labelled(kind, data, said):
     (turn,) = conversation([an_entry(1, kind, data)])
 
-    assert turn.said == said
-    assert turn.who == "triage"
+    assert turn.sentence == said
+    assert turn.author == "triage"
 
 
 def test_a_call_has_its_arguments_in_brief_and_in_full():
@@ -95,7 +95,7 @@ FIELDS = [
 def test_any_entry_can_be_shown(kind, data):
     (turn,) = conversation([an_entry(1, kind, data)])
 
-    texts = [turn.said, turn.who, *(call.name + call.brief for call in turn.calls)]
+    texts = [turn.sentence, turn.author, *(call.name + call.brief for call in turn.calls)]
     assert all("\n" not in text and "\u202e" not in text and len(text) < 500 for text in texts)
 
 

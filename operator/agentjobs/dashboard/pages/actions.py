@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.views.actions import did
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.urls import address, changes_of
@@ -13,12 +13,12 @@ router = APIRouter()
 
 
 @router.get("/actions")
-async def actions(request: Request, rest: Asked, pages: Shown, cursor: str | None = None) -> Response:
+async def actions(request: Request, rest: UserRest, pages: Shown, cursor: str | None = None) -> Response:
     """Show a page of the actions in the chosen namespaces."""
     query = request.query_params.multi_items()
     chosen = chosen_namespaces(query)
     known, found = await asyncio.gather(rest.namespaces(), rest.actions(chosen, cursor=cursor or None))
-    older = address("/actions", [*(("namespace", one) for one in chosen), ("cursor", found.cursor or "")])
+    older = address("/actions", [*(("namespace", namespace) for namespace in chosen), ("cursor", found.cursor or "")])
     return pages.render(
         request,
         "actions.html",

@@ -20,7 +20,7 @@ from agentjobs.api.job_filter import MAX_VALUES, JobFilter
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.pages.several import of_each
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.security import MAX_QUERY_BYTES
@@ -62,7 +62,7 @@ async def reloaded() -> Response:
 
 
 @router.post("/bulk")
-async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
+async def confirm(request: Request, rest: UserRest, pages: Shown) -> Response:
     """Ask for confirmation to act on the selected jobs, or on all that match."""
     form = await form_of(request)
     action, _, of_all = form.get("action", "").partition("-")
@@ -73,46 +73,46 @@ async def confirm(request: Request, rest: Asked, pages: Shown) -> Response:
     if of_all:
         matching = await _matching(rest, action, query, form, datetime.now(UTC))
         known = matching.jobs
-        asked = tuple(bulk.target_of(job) for job in known)
+        requested = tuple(bulk.target_of(job) for job in known)
     else:
-        asked = bulk.targets(form.getlist("job"))
-        if len(asked) > bulk.MAX_JOBS:
+        requested = bulk.targets(form.getlist("job"))
+        if len(requested) > bulk.MAX_JOBS:
             raise Problem(
-                400, "BadRequest", f"The form has {len(asked)} jobs, and {bulk.MAX_JOBS} are allowed: select fewer."
+                400, "BadRequest", f"The form has {len(requested)} jobs, and {bulk.MAX_JOBS} are allowed: select fewer."
             )
-        known = await _looked_up(rest, asked)
-    items = bulk.plan(action, asked, known)
+        known = await _looked_up(rest, requested)
+    items = bulk.plan(action, requested, known)
     return pages.render(
         request,
         "bulk.html",
         action=action,
         verb=bulk.ACTIONS[action],
-        can=[one for one in items if not one.why_not],
-        cannot=[one for one in items if one.why_not],
+        can=[item for item in items if not item.why_not],
+        cannot=[item for item in items if item.why_not],
         matching=matching,
         token=secrets.token_hex(16),
         back=address(job_filters.PATH, query),
-        asks=form.get("asks", ""),
+        list_query=form.get("asks", ""),
     )
 
 
 @router.post("/bulk/run")
-async def run(request: Request, rest: Asked, pages: Shown) -> Response:
+async def run(request: Request, rest: UserRest, pages: Shown) -> Response:
     """Act on each job, and show the results. The same form sent again changes nothing."""
     form = await form_of(request)
     query = _query(form)
-    action, token, asked = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
-    if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(asked) <= bulk.MAX_JOBS:
+    action, token, requested = form.get("action", ""), form.get("token", ""), bulk.targets(form.getlist("job"))
+    if action not in bulk.ACTIONS or not bulk.is_token(token) or not 1 <= len(requested) <= bulk.MAX_JOBS:
         raise _invalid()
-    done = await of_each(asked, lambda one: _done(rest, action, token, one))
+    done = await of_each(requested, lambda target: _done(rest, action, token, target))
     return pages.render(
         request,
         "bulk_done.html",
         action=action,
-        done=[one for one in done if one.is_done],
-        failed=[one for one in done if not one.is_done],
+        done=[target for target in done if target.is_done],
+        failed=[target for target in done if not target.is_done],
         back=address(job_filters.PATH, query),
-        asks=form.get("asks", ""),
+        list_query=form.get("asks", ""),
         cursor=form.get("cursor", ""),
         before=form.get("before", ""),
     )
@@ -124,10 +124,10 @@ def _invalid() -> Problem:
 
 def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
     """Return the query of the list that sent the form. Raises Problem where it is too long."""
-    asks = form.get("asks", "")
-    if len(asks) > MAX_QUERY_BYTES:
+    list_query = form.get("asks", "")
+    if len(list_query) > MAX_QUERY_BYTES:
         raise Problem(400, "BadRequest", "The address of the list is too long: use fewer filters.")
-    return parse_qsl(asks)
+    return parse_qsl(list_query)
 
 
 async def _matching(
@@ -158,45 +158,45 @@ def _time(text: str) -> datetime:
         raise _invalid() from None
 
 
-async def _looked_up(rest: Rest, asked: Sequence[bulk.Target]) -> list[RecordedJob]:
+async def _looked_up(rest: Rest, requested: Sequence[bulk.Target]) -> list[RecordedJob]:
     """Return these jobs as history has them now; several have the same name where a name was used again."""
 
-    async def found(some: Sequence[bulk.Target]) -> list[RecordedJob]:
-        names = JobFilter(name=tuple(dict.fromkeys(one.name for one in some)))
-        return (await rest.jobs(names, namespaces=sorted({one.namespace for one in some}), limit=_MANY)).items
+    async def found(group: Sequence[bulk.Target]) -> list[RecordedJob]:
+        names = JobFilter(name=tuple(dict.fromkeys(target.name for target in group)))
+        return (await rest.jobs(names, namespaces=sorted({target.namespace for target in group}), limit=_MANY)).items
 
-    return [job for jobs in await of_each(bulk.lookups(asked, MAX_VALUES), found) for job in jobs]
+    return [job for jobs in await of_each(bulk.lookups(requested, MAX_VALUES), found) for job in jobs]
 
 
-async def _done(rest: Rest, action: str, token: str, one: bulk.Target) -> bulk.Done:
-    again = bulk.name_again(one, token) if action == "rerun" else ""
+async def _done(rest: Rest, action: str, token: str, target: bulk.Target) -> bulk.Done:
+    again = bulk.name_again(target, token) if action == "rerun" else ""
     try:
-        answer = await _patiently(rest, action, one, {"name": again} if again else {})
+        answer = await _patiently(rest, action, target, {"name": again} if again else {})
     except Problem as problem:
         if problem.status == 401:
             raise
         if again and problem.reason == "AlreadyExists":
             # The name is derived from this form, so an earlier request with this form created the job.
-            return bulk.Done(one, True, again, "It was already created by this form.")
-        return bulk.Done(one, False, "", problem.message)
-    return bulk.Done(one, True, answer.made or again, answer.message)
+            return bulk.Done(target, True, again, "It was already created by this form.")
+        return bulk.Done(target, False, "", problem.message)
+    return bulk.Done(target, True, answer.made or again, answer.message)
 
 
-async def _patiently(rest: Rest, action: str, one: bulk.Target, body: dict[str, str]) -> ActionDone:
-    """Request an action; on 429 wait as long as REST asks for, and try again."""
+async def _patiently(rest: Rest, action: str, target: bulk.Target, body: dict[str, str]) -> ActionDone:
+    """Request an action; on 429 wait as `Retry-After` says, and try again."""
     for _ in range(_TRIES - 1):
         try:
-            return await rest.act("agentjobs", one.namespace, one.uid, action, body)
+            return await rest.act("agentjobs", target.namespace, target.uid, action, body)
         except Problem as problem:
             wait = _wait_of(problem)
             if wait is None:
                 raise
             await asyncio.sleep(wait)
-    return await rest.act("agentjobs", one.namespace, one.uid, action, body)
+    return await rest.act("agentjobs", target.namespace, target.uid, action, body)
 
 
 def _wait_of(problem: Problem) -> float | None:
-    told = problem.headers.get("Retry-After", "1")
-    if problem.status != 429 or not told.isdigit() or float(told) > _LONGEST_WAIT:
+    seconds = problem.headers.get("Retry-After", "1")
+    if problem.status != 429 or not seconds.isdigit() or float(seconds) > _LONGEST_WAIT:
         return None
-    return float(told)
+    return float(seconds)

@@ -13,8 +13,8 @@ from agentjobs.api.conditions import Phase
 from agentjobs.api.known_job import Known, explained, message_of, queue_of, reason_of
 from agentjobs.api.recorded import StepSpan
 from agentjobs.dashboard.pages import job_tabs
-from agentjobs.dashboard.pages.asking import Asked, Person, Shown
-from agentjobs.dashboard.pages.job_asking import Number, entry_at, known_job, part
+from agentjobs.dashboard.pages.dependencies import Person, Shown, UserRest
+from agentjobs.dashboard.pages.job_reads import Number, entry_at, known_job, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.job import engine_of, failure_of, input_of
@@ -42,7 +42,7 @@ router = APIRouter()
 
 @router.get("/jobs/{namespace}/{key}")
 async def show_job(
-    request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str, show: str = "overview"
+    request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str, show: str = "overview"
 ) -> Response:
     """Show a job: its overview, or one of its tabs."""
     tab = job_tabs.TABS.get(show)
@@ -50,7 +50,7 @@ async def show_job(
         shown = await _overview(request, rest, namespace, key)
         show = "overview"
     else:
-        known, parts = await asyncio.gather(known_job(rest, namespace, key), tab.ask(request, rest, namespace, key))
+        known, parts = await asyncio.gather(known_job(rest, namespace, key), tab.load(request, rest, namespace, key))
         shown = await _head(rest, known) | parts
         if tab.more is not None:
             shown |= await tab.more(request, rest, known, parts)
@@ -61,7 +61,7 @@ async def show_job(
 @router.get("/jobs/{namespace}/{key}/entries/{start}/{seq}/step")
 async def step_of_call(
     person: Person,
-    rest: Asked,
+    rest: UserRest,
     namespace: str,
     key: str,
     start: Number,
@@ -70,8 +70,8 @@ async def step_of_call(
 ) -> Response:
     """Redirect from a tool call in the transcript to its step; without one, to the steps around its time."""
     entry, spans = await asyncio.gather(entry_at(rest, namespace, key, start, seq), rest.spans(namespace, key))
-    last = max((one.n for one in spans.items), default=1)
-    after = next((one.n for one in spans.items if one.began >= entry.time - SLACK), last) - 1
+    last = max((span.n for span in spans.items), default=1)
+    after = next((span.n for span in spans.items if span.began >= entry.time - SLACK), last) - 1
     steps = await rest.steps(namespace, key, limit=_STEPS, after=after)
     found = step_of(entry, call, steps.items)
     if found is None:
@@ -90,8 +90,8 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
     steps = spans.value.items if spans.value and known.story else []
     accepted = None
     if input_of(known.spec, None) is None and known.story is not None:
-        told = (await part(rest.spec(namespace, key))).value
-        accepted = told.spec if told is not None else None
+        recorded = (await part(rest.spec(namespace, key))).value
+        accepted = recorded.spec if recorded is not None else None
     now = datetime.now(UTC)
     since, until, start = _zoom(request)
     story = known.story
@@ -107,7 +107,7 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
         "every": every,
         "starts_listed": _STARTS if every else NEWEST,
         "failure": failure_of(known, entries.value.items if entries.value else (), steps),
-        "asked": input_of(known.spec, accepted),
+        "job_input": input_of(known.spec, accepted),
         "result": job_tabs.answer(result.value) if result.value and story else None,
         "engine": engine_of(known.spec or accepted or {}),
     }
@@ -119,13 +119,13 @@ async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -
     if known.phase == Phase.QUEUED and (queue := queue_of(known)):
         seen = (await part(rest.queue(known.namespace, queue))).value
         others = max(0, seen.phases.get(Phase.QUEUED, 0) - 1) if seen else None
-    told = explained(known, steps or [], datetime.now(UTC), others=others)
+    explanation = explained(known, steps or [], datetime.now(UTC), others=others)
     job = known.story.job if known.story else None
     return {
         "known": known,
         "job": job,
-        "told": told,
-        "look": place_to_look(known, told.page),
+        "explanation": explanation,
+        "look": place_to_look(known, explanation.page),
         "reason": reason_of(known),
         "message": message_of(known),
         "queue": queue_of(known),
@@ -137,12 +137,12 @@ async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -
 
 
 def _zoom(request: Request) -> tuple[datetime | None, datetime | None, int | None]:
-    """Return the part of the timeline that the address asks for. Raises Problem for an invalid time or number."""
-    asked = request.query_params
+    """Return the part of the timeline that the address selects. Raises Problem for an invalid time or number."""
+    query = request.query_params
     try:
-        since = parse_time(asked["from"]) if asked.get("from") else None
-        until = parse_time(asked["to"]) if asked.get("to") else None
-        start = int(asked["start"]) if asked.get("start") else None
+        since = parse_time(query["from"]) if query.get("from") else None
+        until = parse_time(query["to"]) if query.get("to") else None
+        start = int(query["start"]) if query.get("start") else None
     except ValueError:
         raise Problem(
             400, "BadRequest", "Invalid zoom: use `from` and `to` with RFC 3339 times, or `start` with a number."

@@ -14,8 +14,8 @@ from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.known_job import Known
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.asking import Asked, Person, Shown
-from agentjobs.dashboard.pages.job_asking import known_job, part
+from agentjobs.dashboard.pages.dependencies import Person, Shown, UserRest
+from agentjobs.dashboard.pages.job_reads import known_job, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.rerun_form import Old, old_of_history, rerun_form
@@ -31,7 +31,7 @@ router = APIRouter()
 
 @router.get("/jobs/{namespace}/{key}/cancel")
 async def confirm_cancel(
-    request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str
+    request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str
 ) -> Response:
     """Ask for confirmation before a job is cancelled, which cannot be undone."""
     known = await known_job(rest, namespace, key)
@@ -39,7 +39,7 @@ async def confirm_cancel(
 
 
 @router.get("/jobs/{namespace}/{key}/again")
-async def change(request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str) -> Response:
+async def change(request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str) -> Response:
     """Show the form that runs a job again with changes."""
     known = await known_job(rest, namespace, key)
     form = rerun_form(await _old(rest, known), known.name, secrets.token_hex(8))
@@ -48,7 +48,7 @@ async def change(request: Request, person: Person, rest: Asked, pages: Shown, na
 
 @router.post("/jobs/{namespace}/{key}/again")
 async def run_changed(
-    request: Request, person: Person, rest: Asked, pages: Shown, namespace: str, key: str
+    request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str
 ) -> Response:
     """Create the changed job and redirect to it, or show the form with its errors."""
     sent = dict(await form_of(request))
@@ -67,7 +67,7 @@ async def run_changed(
 
 
 @router.post("/jobs/{namespace}/{key}/{order}")
-async def act(request: Request, person: Person, rest: Asked, namespace: str, key: str, order: str) -> Response:
+async def act(request: Request, person: Person, rest: UserRest, namespace: str, key: str, order: str) -> Response:
     """Act on a job, and return to its page; after a rerun to the page of the new job.
 
     The form has the uid of the job that was shown, because another job may have its name by now.

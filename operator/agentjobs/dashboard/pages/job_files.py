@@ -8,8 +8,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from agentjobs.dashboard.pages.asking import Asked, Person
-from agentjobs.dashboard.pages.job_asking import Number, entry_at, known_job, session_key
+from agentjobs.dashboard.pages.dependencies import Person, UserRest
+from agentjobs.dashboard.pages.job_reads import Number, entry_at, known_job, session_key
 from agentjobs.dashboard.views.documents import json_file, ordered, yaml_file
 from agentjobs.dashboard.views.job import whole_input_of
 from agentjobs.dashboard.views.steps import call_content
@@ -23,7 +23,7 @@ router = APIRouter()
 
 
 @router.get(_PLACE + "/result")
-async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+async def result_file(person: Person, rest: UserRest, namespace: str, key: str) -> Response:
     """Return a job's result as a file."""
     found = await rest.result(namespace, key)
     if found is None:
@@ -32,7 +32,7 @@ async def result_file(person: Person, rest: Asked, namespace: str, key: str) -> 
 
 
 @router.get(_PLACE + "/input")
-async def input_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+async def input_file(person: Person, rest: UserRest, namespace: str, key: str) -> Response:
     """Return a job's message as a file."""
     known = await known_job(rest, namespace, key)
     text = whole_input_of(known.spec, None)
@@ -44,7 +44,7 @@ async def input_file(person: Person, rest: Asked, namespace: str, key: str) -> R
 
 
 @router.get(_PLACE + "/object")
-async def object_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+async def object_file(person: Person, rest: UserRest, namespace: str, key: str) -> Response:
     """Return a job's object as a YAML file."""
     known = await known_job(rest, namespace, key)
     if not known.body:
@@ -53,28 +53,28 @@ async def object_file(person: Person, rest: Asked, namespace: str, key: str) -> 
 
 
 @router.get(_PLACE + "/spec")
-async def spec_file(person: Person, rest: Asked, namespace: str, key: str) -> Response:
+async def spec_file(person: Person, rest: UserRest, namespace: str, key: str) -> Response:
     """Return a job's accepted spec as a YAML file."""
     accepted = await rest.spec(namespace, key)
     return await _yaml(accepted.spec, f"{accepted.name}-spec.yaml")
 
 
 @router.get(_PLACE + "/calls/{call}")
-async def call_file(person: Person, rest: Asked, namespace: str, key: str, call: UUID) -> Response:
+async def call_file(person: Person, rest: UserRest, namespace: str, key: str, call: UUID) -> Response:
     """Return request and answer of a model call as a file."""
     found = await rest.call_content(namespace, key, str(call))
     return _text(json_file(call_content(found)), f"call-{call}.json.txt")
 
 
 @router.get(_PLACE + "/entries/{start}/{seq}")
-async def entry_file(person: Person, rest: Asked, namespace: str, key: str, start: Number, seq: Number) -> Response:
+async def entry_file(person: Person, rest: UserRest, namespace: str, key: str, start: Number, seq: Number) -> Response:
     """Return an entry of a start's transcript as a file."""
     found = await entry_at(rest, namespace, key, start, seq)
     return _text(json_file(found.data), f"entry-{start}-{seq}.json.txt")
 
 
 @router.get(_PLACE + "/steps/{number}")
-async def step_file(person: Person, rest: Asked, namespace: str, key: str, number: Number) -> Response:
+async def step_file(person: Person, rest: UserRest, namespace: str, key: str, number: Number) -> Response:
     """Return the result of a step as a file."""
     found = await rest.step(namespace, key, number)
     return _text(json_file(found.body), f"step-{number}.json.txt")
@@ -83,7 +83,7 @@ async def step_file(person: Person, rest: Asked, namespace: str, key: str, numbe
 @router.get(_PLACE + "/log/{start}")
 async def log_file(
     person: Person,
-    rest: Asked,
+    rest: UserRest,
     namespace: str,
     key: str,
     start: Number,
@@ -97,7 +97,7 @@ async def log_file(
 @router.get(_PLACE + "/artifact")
 async def artifact_file(
     person: Person,
-    rest: Asked,
+    rest: UserRest,
     namespace: str,
     key: str,
     name: Annotated[str, Query(min_length=1, max_length=255)],
@@ -120,7 +120,9 @@ def _text(text: str, name: str, kind: str = "text/plain; charset=utf-8") -> Resp
 
 def _as_file(name: str) -> dict[str, str]:
     """Return headers that make a browser save the answer under a safe file name."""
-    plain = "".join(one if one.isascii() and (one.isalnum() or one in "._-") else "_" for one in name)[-_NAME:]
+    plain = "".join(
+        character if character.isascii() and (character.isalnum() or character in "._-") else "_" for character in name
+    )[-_NAME:]
     return {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(plain.lstrip('.') or 'file', safe='')}",
         "X-Content-Type-Options": "nosniff",

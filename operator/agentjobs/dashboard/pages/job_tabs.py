@@ -9,14 +9,14 @@ from fastapi import Request
 
 from agentjobs.api.known_job import Known
 from agentjobs.api.recorded import RecordedResult, Result, StepContent
-from agentjobs.dashboard.pages.job_asking import Part, entries_around, part
+from agentjobs.dashboard.pages.job_reads import Part, entries_around, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.documents import Text, json_text, object_text, yaml_text
 from agentjobs.dashboard.views.job import https, input_of, session_of
 from agentjobs.dashboard.views.lineage import relatives
 from agentjobs.dashboard.views.log_lines import log_lines, log_page
 from agentjobs.dashboard.views.markdown import Shown, markdown
-from agentjobs.dashboard.views.step_links import call_of, calls_of, nearest_to, told_at
+from agentjobs.dashboard.views.step_links import call_of, calls_of, nearest_to, shown_at
 from agentjobs.dashboard.views.steps import PAGE, call_shown, first_of_page, step_lines, step_shown
 from agentjobs.dashboard.views.transcript import Call, arguments, conversation
 from agentjobs.problem import Problem
@@ -35,10 +35,10 @@ Parts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tab:
-    """A tab. `ask` runs in parallel with reading the job; `more` needs the job, and returns what it adds."""
+    """A tab. `load` runs in parallel with reading the job; `more` needs the job, and returns what it adds."""
 
     name: str
-    ask: Callable[[Request, Rest, str, str], Awaitable[Parts]]
+    load: Callable[[Request, Rest, str, str], Awaitable[Parts]]
     more: Callable[[Request, Rest, Known, Parts], Awaitable[Parts]] | None = None
 
 
@@ -60,9 +60,9 @@ class Place:
     call: Call | None
 
 
-def answer(told: RecordedResult) -> Answer:
+def answer(recorded: RecordedResult) -> Answer:
     """Return a result as it is shown."""
-    result = told.result
+    result = recorded.result
     if result.structured is not None:
         return Answer(result, None, json_text(result.structured, _RESULT))
     return Answer(result, markdown(result.text), None)
@@ -70,12 +70,12 @@ def answer(told: RecordedResult) -> Answer:
 
 def number_in(request: Request, name: str) -> int | None:
     """Return a number in the query, None where it is absent. Raises Problem where it is not a number."""
-    told = request.query_params.get(name)
-    if not told:
+    value = request.query_params.get(name)
+    if not value:
         return None
-    if not told.isascii() or not told.isdigit() or len(told) > 9:
-        raise Problem(400, "BadRequest", f"{name}: expected a number, got {told[:40]!r}.")
-    return int(told)
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise Problem(400, "BadRequest", f"{name}: expected a number, got {value[:40]!r}.")
+    return int(value)
 
 
 async def _steps(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
@@ -83,10 +83,10 @@ async def _steps(request: Request, rest: Rest, namespace: str, key: str) -> Part
     after = number_in(request, "after")
     if after is None and step is not None:
         after = first_of_page(step)
-    asked = part(rest.steps(namespace, key, start=start, limit=PAGE, after=after))
+    reading = part(rest.steps(namespace, key, start=start, limit=PAGE, after=after))
     if step is None:
-        return {"page": await asked, "after": after or 0, "start": start, "step": None, "content": None}
-    page, content = await asyncio.gather(asked, part(rest.step(namespace, key, step)))
+        return {"page": await reading, "after": after or 0, "start": start, "step": None, "content": None}
+    page, content = await asyncio.gather(reading, part(rest.step(namespace, key, step)))
     return {"page": page, "after": after or 0, "start": start, "step": step, "content": content}
 
 
@@ -113,7 +113,7 @@ async def _place_of(rest: Rest, known: Known, content: StepContent) -> Place | N
     """Return the entry to which a step belongs. The model of an earlier start may have requested a call run again."""
     step, nearest = content.step, None
     for start in range(step.start, max(step.run, step.start - 1) - 1, -1):
-        entries = await entries_around(rest, known.namespace, known.key, start, told_at(step))
+        entries = await entries_around(rest, known.namespace, known.key, start, shown_at(step))
         if step.kind == "tool" and (found := call_of(content, entries)) is not None:
             entry, place = found
             return Place(entry.start, entry.seq, arguments(calls_of(entry)[place], _ARGUMENTS))
@@ -127,11 +127,11 @@ async def _place_of(rest: Rest, known: Known, content: StepContent) -> Place | N
 async def _contents(rest: Rest, known: Known, step: str) -> list[tuple[Any, Part[Text]]]:
     found = (await part(rest.calls(known.namespace, known.key, step=step))).value
     calls = [call for call in found.items if call.has_content][-_CALLS:] if found else []
-    asked = [part(rest.call_content(known.namespace, known.key, str(call.id))) for call in calls]
-    contents = await asyncio.gather(*asked)
+    reading = [part(rest.call_content(known.namespace, known.key, str(call.id))) for call in calls]
+    contents = await asyncio.gather(*reading)
     return [
-        (call, Part(call_shown(told.value) if told.value is not None else None, told.problem))
-        for call, told in zip(calls, contents, strict=True)
+        (call, Part(call_shown(content.value) if content.value is not None else None, content.problem))
+        for call, content in zip(calls, contents, strict=True)
     ]
 
 
@@ -142,9 +142,9 @@ async def _nothing(request: Request, rest: Rest, namespace: str, key: str) -> Pa
 async def _transcript(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
     start, after = number_in(request, "start"), number_in(request, "after")
     cursor, newest = request.query_params.get("cursor"), request.query_params.get("newest") == "true"
-    asked = rest.entries(namespace, key, start=start, limit=_TURNS, cursor=cursor, after=after, newest=newest)
-    page = await part(asked)
-    entries = sorted(page.value.items, key=lambda one: (one.start, one.seq)) if page.value else []
+    reading = rest.entries(namespace, key, start=start, limit=_TURNS, cursor=cursor, after=after, newest=newest)
+    page = await part(reading)
+    entries = sorted(page.value.items, key=lambda entry: (entry.start, entry.seq)) if page.value else []
     more = page.value.cursor if page.value else None
     first = cursor is None and not after
     return {
@@ -158,11 +158,11 @@ async def _transcript(request: Request, rest: Rest, namespace: str, key: str) ->
 
 
 async def _more_transcript(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
-    asked = input_of(known.spec, None)
-    if asked is None and known.story is not None and not request.query_params.get("cursor"):
-        told = (await part(rest.spec(known.namespace, known.key))).value
-        asked = input_of({}, told.spec) if told is not None else None
-    return {"asked": asked}
+    shown = input_of(known.spec, None)
+    if shown is None and known.story is not None and not request.query_params.get("cursor"):
+        recorded = (await part(rest.spec(known.namespace, known.key))).value
+        shown = input_of({}, recorded.spec) if recorded is not None else None
+    return {"job_input": shown}
 
 
 async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
@@ -210,8 +210,8 @@ async def _artifacts(request: Request, rest: Rest, known: Known, parts: Parts) -
     return {
         "session": session,
         "artifacts": found,
-        "own": [one for one in items if one.job == known.uid],
-        "others": sum(one.job != known.uid for one in items),
+        "own": [artifact for artifact in items if artifact.job == known.uid],
+        "others": sum(artifact.job != known.uid for artifact in items),
         "published": published,
         "request_address": https(published.pull_request if published else None),
     }

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from agentjobs.api.recorded import RecordedJobs
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import job_filters, jobs
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
@@ -22,11 +22,11 @@ _NOTHING = RecordedJobs(items=[], cursor=None)
 
 
 @router.get("/jobs")
-async def list_jobs(request: Request, rest: Asked, pages: Shown) -> Response:
+async def list_jobs(request: Request, rest: UserRest, pages: Shown) -> Response:
     """List the jobs that match the URL."""
     query = request.query_params.multi_items()
-    if (told := job_filters.canonical(query)) is not None:
-        return RedirectResponse(address(job_filters.PATH, told), 303)
+    if (parameters := job_filters.canonical(query)) is not None:
+        return RedirectResponse(address(job_filters.PATH, parameters), 303)
     now = datetime.now(UTC)
     wanted, namespaces = job_filters.wanted(query, now), chosen_namespaces(query)
     cursor = request.query_params.get("cursor") or None
@@ -43,8 +43,8 @@ async def list_jobs(request: Request, rest: Asked, pages: Shown) -> Response:
         following=jobs.next_page(query, found.cursor),
         beginning=address(job_filters.PATH, jobs.first(query)) if cursor else None,
         known=address(job_filters.PATH, [pair for pair in jobs.first(query) if pair[0] not in wanted.unknown]),
-        bare=address(job_filters.PATH, [("namespace", one) for one in namespaces]),
-        asks=address("", jobs.first(query)).removeprefix("?"),
+        bare=address(job_filters.PATH, [("namespace", namespace) for namespace in namespaces]),
+        list_query=address("", jobs.first(query)).removeprefix("?"),
         words=job_filters,
         picker=picker(known, query),
     )

@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.recorded_overview import Namespaces
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.views.models import models_view
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.overview import BY, used
@@ -21,20 +21,20 @@ _SPAN: Final = timedelta(days=30)
 
 
 @router.get("/models")
-async def models(request: Request, rest: Asked, pages: Shown) -> Response:
+async def models(request: Request, rest: UserRest, pages: Shown) -> Response:
     """Show the models of the chosen namespace, or of the installation."""
     query, now = request.query_params.multi_items(), datetime.now(UTC)
     by = request.query_params.get("by", "")
     by = by if by in BY else BY[0]
     known = await rest.namespaces()
     chosen = chosen_namespaces(query)
-    one, *others = _as_namespaces(known, chosen)
-    seen, usage = await asyncio.gather(rest.models(one), rest.usage_series(by, now - _SPAN, now, chosen))
+    namespace, *others = _as_namespaces(known, chosen)
+    seen, usage = await asyncio.gather(rest.models(namespace), rest.usage_series(by, now - _SPAN, now, chosen))
     return pages.render(
         request,
         "models.html",
         models=models_view(seen, now),
-        as_namespace=one,
+        as_namespace=namespace,
         others=[(each, with_values("/models", query, namespace=each)) for each in others],
         used=used(usage),
         by=by,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.conditions import Phase
 from agentjobs.api.job_filter import JobFilter, JobOrder
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import overview as views
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
@@ -23,33 +23,33 @@ _RUNNING: Final = JobFilter(phase=(Phase.RUNNING.value,), order=JobOrder.OLDEST)
 
 
 @router.get("/")
-async def overview(request: Request, rest: Asked, pages: Shown) -> Response:
+async def overview(request: Request, rest: UserRest, pages: Shown) -> Response:
     """Show running, waiting and failed jobs, and costs."""
     query = request.query_params.multi_items()
-    asked = request.query_params.get("range") or views.DEFAULT_RANGE
-    word = asked if asked in SPANS else views.DEFAULT_RANGE
+    requested = request.query_params.get("range") or views.DEFAULT_RANGE
+    span = requested if requested in SPANS else views.DEFAULT_RANGE
     by = request.query_params.get("by", "")
     by = by if by in views.BY else views.BY[0]
     namespaces = chosen_namespaces(query)
-    shown = await _asked(rest, namespaces, word, by)
+    shown = await _shown(rest, namespaces, span, by)
     return pages.render(
         request,
         "overview.html",
         **shown,
         live=changes_of(namespaces),
-        wrong_range=asked if asked != word else "",
-        word=word,
-        told=f"the {LAST[word]}",
-        ranges=[(one, with_values("/", query, range=one), f"the {LAST[one]}") for one in SPANS],
+        wrong_range=requested if requested != span else "",
+        span=span,
+        span_text=f"the {LAST[span]}",
+        ranges=[(value, with_values("/", query, range=value), f"the {LAST[value]}") for value in SPANS],
         by=by,
-        bys=[(one, with_values("/", query, by=one) + "#usage") for one in views.BY],
+        bys=[(value, with_values("/", query, by=value) + "#usage") for value in views.BY],
         picker=picker(shown["known"], query),
     )
 
 
-async def _asked(rest: Rest, namespaces: tuple[str, ...], word: str, by: str) -> dict[str, Any]:
-    """Ask REST for all of it at once."""
-    since, until = views.window(SPANS[word], datetime.now(UTC))
+async def _shown(rest: Rest, namespaces: tuple[str, ...], span: str, by: str) -> dict[str, Any]:
+    """Read all parts of the page from REST, in parallel."""
+    since, until = views.window(SPANS[span], datetime.now(UTC))
     failed = JobFilter(phase=(Phase.FAILED.value,), ended_since=since, order=JobOrder.ENDED)
     known, counts, activity, usage, running, failures = await asyncio.gather(
         rest.namespaces(),
@@ -66,7 +66,7 @@ async def _asked(rest: Rest, namespaces: tuple[str, ...], word: str, by: str) ->
         "is_first": untouched and not (await rest.jobs(namespaces=namespaces, limit=1)).items,
         "totals": views.totals(counts, activity),
         "waiting": views.waiting(counts, namespaces),
-        "failing": views.failing(activity, namespaces, word),
+        "failing": views.failing(activity, namespaces, span),
         "ended": ended,
         "started": started,
         "used": views.used(usage),

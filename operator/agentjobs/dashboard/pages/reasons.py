@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from agentjobs.dashboard.pages.asking import Person, Shown
+from agentjobs.dashboard.pages.dependencies import Person, Shown
 from agentjobs.dashboard.views.reasons import CURES, MEANINGS
 from agentjobs.problem import Problem
 
@@ -16,7 +16,7 @@ async def all_reasons(request: Request, person: Person, pages: Shown) -> Respons
 
 
 @router.get("/reasons/{reason}")
-async def one_reason(request: Request, person: Person, pages: Shown, reason: str) -> Response:
+async def show_reason(request: Request, person: Person, pages: Shown, reason: str) -> Response:
     """Explain one reason."""
     if reason not in MEANINGS:
         raise Problem(

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
@@ -33,27 +33,27 @@ _DONE: Final = {
 
 
 @router.get("/schedules")
-async def all_schedules(request: Request, rest: Asked, pages: Shown) -> Response:
+async def all_schedules(request: Request, rest: UserRest, pages: Shown) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
     page = paged(found.rows, request.url.path, request.query_params.multi_items())
-    schedules = [schedule_view(one) for one in page.rows]
+    schedules = [schedule_view(schedule) for schedule in page.rows]
     live = changes_of(found.picker.chosen)
     return pages.render(request, "schedules.html", schedules=schedules, page=page, gathered=found, live=live)
 
 
 @router.get("/schedules/{namespace}/{name}")
-async def one_schedule(
-    request: Request, rest: Asked, pages: Shown, namespace: str, name: str, done: str = "", made: str = ""
+async def show_schedule(
+    request: Request, rest: UserRest, pages: Shown, namespace: str, name: str, done: str = "", made: str = ""
 ) -> Response:
     """Show a schedule."""
     known = re.fullmatch(DNS_LABEL, made) is not None and len(made) <= 63
-    said = _DONE.get(done, "")
-    return await _page(request, rest, pages, namespace, name, done=said, made=made if known else "")
+    sentence = _DONE.get(done, "")
+    return await _page(request, rest, pages, namespace, name, done=sentence, made=made if known else "")
 
 
 @router.post("/schedules/{namespace}/{name}/{action}")
-async def act(request: Request, rest: Asked, pages: Shown, namespace: str, name: str, action: str) -> Response:
+async def act(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str, action: str) -> Response:
     """Create a job now, or suspend or resume a schedule."""
     if action not in _DONE:
         raise Problem(404, "NotFound", "Unknown action.")
@@ -70,7 +70,7 @@ async def act(request: Request, rest: Asked, pages: Shown, namespace: str, name:
 
 
 async def _page(
-    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **said: str
+    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **texts: str
 ) -> Response:
     now = datetime.now(UTC)
     seen = await rest.schedule(namespace, name)
@@ -90,6 +90,6 @@ async def _page(
         "done": "",
         "made": "",
         "refused": "",
-        **said,
+        **texts,
     }
     return pages.render(request, "schedule.html", status=status, **shown)

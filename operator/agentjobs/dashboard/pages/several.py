@@ -17,7 +17,7 @@ MAX_NAMESPACES: Final = 50
 AT_ONCE: Final = 8
 """Fewer than the requests that REST serves for one person at the same time."""
 
-Asked = TypeVar("Asked")
+Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
@@ -59,28 +59,28 @@ class Gathered(Generic[Row]):
     picker: Picker
 
 
-async def of_each(asked: Iterable[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:
+async def of_each(items: Iterable[Item], read: Callable[[Item], Awaitable[Answer]]) -> list[Answer]:
     """Send one request for each, a few at the same time, and return the answers in the same order.
 
     Raises what the first refusal raises.
     """
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def answer(one: Asked) -> Answer:
+    async def answer(item: Item) -> Answer:
         async with slots:
-            return await ask(one)
+            return await read(item)
 
-    return await asyncio.gather(*map(answer, asked))
+    return await asyncio.gather(*map(answer, items))
 
 
-async def gathered(request: Request, rest: Rest, ask: Callable[[str | None], Awaitable[Rows[Row]]]) -> Gathered[Row]:
+async def gathered(request: Request, rest: Rest, read: Callable[[str | None], Awaitable[Rows[Row]]]) -> Gathered[Row]:
     """Return the objects of the namespaces in the URL, or else of all that the person may read.
 
     History only knows namespaces that have had jobs. So one request covers all namespaces, where the person may list
     the objects of all; only otherwise there is one for each namespace that history knows.
 
     Args:
-        ask: returns the objects of a namespace; of all for None.
+        read: returns the objects of a namespace; of all for None.
 
     Raises:
         Problem: REST refused a namespace that the URL names, or is unavailable.
@@ -89,10 +89,10 @@ async def gathered(request: Request, rest: Rest, ask: Callable[[str | None], Awa
     if chosen_namespaces(query):
         readable, all_rows = await rest.namespaces(), None
     else:
-        readable, all_rows = await asyncio.gather(rest.namespaces(), _if_allowed(ask, None))
+        readable, all_rows = await asyncio.gather(rest.namespaces(), _if_allowed(read, None))
     if all_rows is None:
-        return await _of_namespaces(ask, readable.items, picker(readable, query))
-    found = {one.namespace for one in all_rows.items}
+        return await _of_namespaces(read, readable.items, picker(readable, query))
+    found = {row.namespace for row in all_rows.items}
     known = sorted({*readable.items, *found})
     # Who may not list the jobs of a namespace must not be shown that its queues have none.
     complete = known if readable.everywhere else readable.items
@@ -102,25 +102,25 @@ async def gathered(request: Request, rest: Rest, ask: Callable[[str | None], Awa
 
 
 async def _of_namespaces(
-    ask: Callable[[str | None], Awaitable[Rows[Row]]], readable: Sequence[str], choice: Picker
+    read: Callable[[str | None], Awaitable[Rows[Row]]], readable: Sequence[str], choice: Picker
 ) -> Gathered[Row]:
     known = sorted(choice.chosen or readable)
-    asked = known[:MAX_NAMESPACES]
+    read_now = known[:MAX_NAMESPACES]
     # Rights may have been removed after the namespaces were listed.
-    found = await of_each(asked, ask if choice.chosen else lambda one: _if_allowed(ask, one))
-    answers = {name: one for name, one in zip(asked, found, strict=True) if one is not None}
+    found = await of_each(read_now, read if choice.chosen else lambda namespace: _if_allowed(read, namespace))
+    answers = {name: answer for name, answer in zip(read_now, found, strict=True) if answer is not None}
     return Gathered(
         [row for answer in answers.values() for row in answer.items],
         [name for name, answer in answers.items() if not answer.truncated],
         any(answer.truncated for answer in answers.values()),
-        len(known) - len(asked),
+        len(known) - len(read_now),
         choice,
     )
 
 
-async def _if_allowed(ask: Callable[[str | None], Awaitable[Answer]], namespace: str | None) -> Answer | None:
+async def _if_allowed(read: Callable[[str | None], Awaitable[Answer]], namespace: str | None) -> Answer | None:
     try:
-        return await ask(namespace)
+        return await read(namespace)
     except Problem as problem:
         if problem.status in (403, 404):
             return None

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.asking import Asked, Shown
+from agentjobs.dashboard.pages.dependencies import Shown, UserRest
 from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
@@ -24,17 +24,17 @@ _SHOWN: Final = 15
 
 
 @router.get("/templates")
-async def all_templates(request: Request, rest: Asked, pages: Shown) -> Response:
+async def all_templates(request: Request, rest: UserRest, pages: Shown) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
     page = paged(found.rows, request.url.path, request.query_params.multi_items())
-    templates = [template_view(one) for one in page.rows]
+    templates = [template_view(template) for template in page.rows]
     live = changes_of(found.picker.chosen)
     return pages.render(request, "templates.html", templates=templates, page=page, gathered=found, live=live)
 
 
 @router.get("/templates/{namespace}/{name}")
-async def one_template(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
+async def show_template(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str) -> Response:
     """Show a template and the form that runs it."""
     seen, made = await asyncio.gather(
         rest.template(namespace, name),
@@ -47,7 +47,7 @@ async def one_template(request: Request, rest: Asked, pages: Shown, namespace: s
 
 
 @router.post("/templates/{namespace}/{name}/run")
-async def run(request: Request, rest: Asked, pages: Shown, namespace: str, name: str) -> Response:
+async def run(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str) -> Response:
     """Create a job and redirect to it, or show the form with its errors."""
     sent = dict(await form_of(request))
     view = template_view(await rest.template(namespace, name))

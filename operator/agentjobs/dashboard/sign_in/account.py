@@ -28,8 +28,8 @@ class Account:
         try:
             self._token = self._read()
         except (OSError, ValueError) as error:
-            said = f"{file}: {error}; it is needed to impersonate people who sign in by OpenID Connect or headers"
-            raise Misconfigured(f"token of this process: {said}") from error
+            why = f"{file}: {error}; it is needed to impersonate people who sign in by OpenID Connect or headers"
+            raise Misconfigured(f"token of this process: {why}") from error
 
     def token(self) -> str:
         """Return the token, read from the file at most 30 s ago."""

@@ -22,7 +22,7 @@ from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 
-from agentjobs.dashboard.sign_in.proxies import Told, told
+from agentjobs.dashboard.sign_in.proxies import Person, person_of
 from agentjobs.problem import Problem, unavailable
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Pending(msgspec.Struct, frozen=True):
 class Answered:
     """The provider's answer."""
 
-    person: Told
+    person: Person
     token: str = field(repr=False)
     """The ID token."""
 
@@ -164,7 +164,7 @@ class Provider:
 
         Args:
             hint: an ID token for the address, where browsers and servers record it; None for none: the provider then
-                asks the person first.
+                asks the user first.
         """
         try:
             about = await self._metadata()
@@ -188,7 +188,7 @@ class Provider:
         }
         # In a form field: every provider supports it, and few agree on the escapes of a Basic header.
         sent |= {"client_secret": self.client.secret} if self.client.secret else {}
-        answer = await self._ask("POST", await self._endpoint("token_endpoint"), data=sent)
+        answer = await self._request("POST", await self._endpoint("token_endpoint"), data=sent)
         if 400 <= answer.status_code < 500:
             raise Refused("CodeRefused")
         if (found := _object(answer)) is None:
@@ -227,17 +227,17 @@ class Provider:
                 raise
             return jwt.decode(token, again, algorithms=ALGORITHMS)
 
-    def _person(self, claims: Mapping[str, Any]) -> Told:
+    def _person(self, claims: Mapping[str, Any]) -> Person:
         name = claims.get(self.client.username_claim)
         if not isinstance(name, str) or not name:
             raise Refused("NoName")
         # As the API server does: an unverified address does not identify a person.
         if self.client.username_claim == "email" and claims.get("email_verified", True) is not True:
             raise Refused("EmailNotVerified")
-        said = claims.get(self.client.groups_claim) if self.client.groups_claim else None
-        groups = [said] if isinstance(said, str) else said if isinstance(said, list) else []
+        claimed = claims.get(self.client.groups_claim) if self.client.groups_claim else None
+        groups = [claimed] if isinstance(claimed, str) else claimed if isinstance(claimed, list) else []
         named = [f"{self.client.groups_prefix}{group}" for group in groups if isinstance(group, str)]
-        person = told(f"{self.client.username_prefix}{name}", named)
+        person = person_of(f"{self.client.username_prefix}{name}", named)
         if person is None:
             raise Refused("NameNotTaken")
         return person
@@ -259,7 +259,7 @@ class Provider:
     async def _metadata(self) -> Mapping[str, Any]:
         if self._about is None or self._clock() >= self._about[0] + KNOWN_SECONDS:
             where = f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration"
-            found = await self._said(where)
+            found = await self._document(where)
             if found.get("issuer") != self.client.issuer:
                 raise self._away("its metadata has another issuer")
             self._about = (self._clock(), found)
@@ -269,20 +269,20 @@ class Provider:
         """Return the provider's keys, read at that time or later."""
         oldest = max(at_least, self._clock() - KNOWN_SECONDS)
         if self._keys is None or self._keys[0] < oldest:
-            found: Any = await self._said(await self._endpoint("jwks_uri"))
+            found: Any = await self._document(await self._endpoint("jwks_uri"))
             try:
                 self._keys = (self._clock(), KeySet.import_key_set(found))
             except (JoseError, ValueError, TypeError, KeyError) as error:
                 raise self._away("its keys cannot be read") from error
         return self._keys[1]
 
-    async def _said(self, url: str) -> Mapping[str, Any]:
-        found = _object(await self._ask("GET", url))
+    async def _document(self, url: str) -> Mapping[str, Any]:
+        found = _object(await self._request("GET", url))
         if found is None:
             raise self._away(f"{url} is not a JSON object")
         return found
 
-    async def _ask(self, method: str, url: str, **more: Any) -> httpx.Response:
+    async def _request(self, method: str, url: str, **more: Any) -> httpx.Response:
         try:
             answer = await self._http.request(method, url, headers={"Accept": "application/json"}, **more)
         except httpx.HTTPError as error:

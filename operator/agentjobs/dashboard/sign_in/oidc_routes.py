@@ -20,7 +20,7 @@ router = APIRouter()
 _PURPOSE: Final = "state"
 _TABS: Final = 4
 """Tabs that may sign in at the same time. Each has a cookie, and servers limit the size of headers."""
-_SAID: Final = frozenset(
+_SHOWN_ERRORS: Final = frozenset(
     {"access_denied", "login_required", "consent_required", "temporarily_unavailable", "server_error"}
 )
 
@@ -33,7 +33,7 @@ async def leave(request: Request, to: str = "") -> Response:
     answer = RedirectResponse(address, 303)
     sealed = base64.urlsafe_b64encode(ways.sessions.seal.seal(_PURPOSE, msgspec.json.encode(pending))).decode()
     names = _names(request)
-    name = next((one for one in names if one not in request.cookies), names[0])
+    name = next((unused for unused in names if unused not in request.cookies), names[0])
     # Lax, because the provider's redirect must send it. It is useless without the code.
     ways.sessions.set_cookie(answer, name, sealed, lasting=pending.until - ways.now(), same_site="lax")
     return answer
@@ -80,7 +80,7 @@ async def _answered(
     if iss and iss != provider.client.issuer:
         raise Refused("OtherIssuer")
     if error or not code:
-        raise Refused(error if error in _SAID else "Refused")
+        raise Refused(error if error in _SHOWN_ERRORS else "Refused")
     return await provider.finish(code, pending, ways_of(request).now())
 
 

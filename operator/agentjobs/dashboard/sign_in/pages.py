@@ -6,7 +6,7 @@ from datetime import timedelta
 from fastapi import Request, Response
 
 from agentjobs.dashboard.identity import Way, known
-from agentjobs.dashboard.pages.asking import pages_of, rest_of
+from agentjobs.dashboard.pages.dependencies import pages_of, rest_of
 from agentjobs.dashboard.sessions import Session
 from agentjobs.dashboard.sign_in.returning import own_path
 from agentjobs.dashboard.sign_in.ways import Ways

@@ -20,7 +20,7 @@ MAX_GROUPS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Person:
     """A person, named by a trusted proxy or provider."""
 
     name: str
@@ -37,7 +37,7 @@ class Proxies:
     """
 
     def __init__(self, networks: Iterable[str], *, user_header: str | None, groups_header: str | None) -> None:
-        self._networks: Sequence[IPv4Network | IPv6Network] = [ip_network(one) for one in networks]
+        self._networks: Sequence[IPv4Network | IPv6Network] = [ip_network(network) for network in networks]
         self.user_header = user_header
         self._groups_header = groups_header
 
@@ -49,7 +49,7 @@ class Proxies:
             peer = canonical(way.pop())
         return peer
 
-    def user(self, request: Request) -> Told | None:
+    def user(self, request: Request) -> Person | None:
         """Return the person who signed in at a trusted proxy; None where the headers are missing or not trusted."""
         if self.user_header is None or not self._trusts(_peer(request)):
             return None
@@ -59,7 +59,7 @@ class Proxies:
         lines = request.headers.getlist(self._groups_header) if self._groups_header else []
         if len(lines) > 1:  # likewise
             return None
-        return told(_text(names[0]), [part for line in lines for part in _text(line).split(",")])
+        return person_of(_text(names[0]), [part for line in lines for part in _text(line).split(",")])
 
     def _trusts(self, address: str) -> bool:
         try:
@@ -69,12 +69,12 @@ class Proxies:
         return any(parsed.version == network.version and parsed in network for network in self._networks)
 
 
-def told(name: str, groups: Iterable[str]) -> Told | None:
+def person_of(name: str, groups: Iterable[str]) -> Person | None:
     """Return a person with a valid name that does not begin with `system:`; None for other names."""
     if not _is_name(name):
         return None
     kept = {group.strip() for group in groups}
-    return Told(name, tuple(sorted(group for group in kept if _is_name(group))[:MAX_GROUPS]))
+    return Person(name, tuple(sorted(group for group in kept if _is_name(group))[:MAX_GROUPS]))
 
 
 def _is_name(name: str) -> bool:

@@ -52,7 +52,7 @@ class Ways:
     now: Callable[[], datetime] = _now
     on_attempt: OnAttempt = lambda _way, _succeeded: None
 
-    def who(self, request: Request) -> Identity | None:
+    def identity_of(self, request: Request) -> Identity | None:
         """Return the person of a request, or None."""
         if self.account is not None and (user := self.proxies.user(request)) is not None:
             headers = impersonating(self.account.token(), user.name, user.groups)

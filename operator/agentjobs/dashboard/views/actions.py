@@ -55,10 +55,10 @@ class Did:
 
 def did(actions: Sequence[RecordedAction]) -> list[Did]:
     """Return the actions in the order of REST."""
-    return [_one(action) for action in actions]
+    return [_did(action) for action in actions]
 
 
-def _one(action: RecordedAction) -> Did:
+def _did(action: RecordedAction) -> Did:
     return Did(
         time=action.time,
         user=action.user,

@@ -45,7 +45,7 @@ class Axis:
 
     def place(self, time: float) -> float:
         """Return where a time lies, from 0 to 1."""
-        found = self.stretches[max(0, bisect_right(self.stretches, time, key=lambda one: one.since) - 1)]
+        found = self.stretches[max(0, bisect_right(self.stretches, time, key=lambda stretch: stretch.since) - 1)]
         if found.until <= found.since:
             return found.left
         part = min(1.0, max(0.0, (time - found.since) / (found.until - found.since)))
@@ -56,12 +56,12 @@ def axis_of(since: float, until: float, work: Iterable[Span], edges: Iterable[fl
     """Return the axis from `since` to `until`.
 
     Args:
-        work: when something happened that shall be drawn to scale.
+        work: the periods that are drawn to scale.
         edges: times at which anything else began or ended; an idle stretch lies between two of them.
     """
     until = max(until, since)
-    busy = _merged((max(since, one), min(until, other)) for one, other in work)
-    total = sum(one - other for other, one in busy)
+    busy = _merged((max(since, begin), min(until, end)) for begin, end in work)
+    total = sum(end - begin for begin, end in busy)
     idle = _idle(since, until, busy, edges)
     breaks = _breaks(idle, total) if total > 0 else []
     return Axis(_scaled(since, until, breaks))
@@ -69,7 +69,7 @@ def axis_of(since: float, until: float, work: Iterable[Span], edges: Iterable[fl
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
     found: list[Span] = []
-    for since, until in sorted(one for one in spans if one[1] > one[0]):
+    for since, until in sorted(span for span in spans if span[1] > span[0]):
         if found and since <= found[-1][1]:
             found[-1] = found[-1][0], max(found[-1][1], until)
         else:
@@ -79,7 +79,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _idle(since: float, until: float, busy: Sequence[Span], edges: Iterable[float]) -> list[Span]:
     """Return the stretches without work, cut where anything else changes."""
-    starts = [one for one, _ in busy]
+    starts = [begin for begin, _ in busy]
     cuts = sorted({since, until, *(edge for span in busy for edge in span), *(e for e in edges if since < e < until)})
     found = []
     for left, right in pairwise(cuts):

@@ -80,10 +80,10 @@ def changeable(action: str, chosen: JobFilter) -> JobFilter | None:
     return replace(chosen, phase=phases, order=order) if phases else None
 
 
-def plan(action: str, asked: Sequence[Target], known: Iterable[RecordedJob]) -> tuple[Item, ...]:
+def plan(action: str, requested: Sequence[Target], known: Iterable[RecordedJob]) -> tuple[Item, ...]:
     """Return the plan for each job, in their order."""
     by_uid = {(job.namespace, job.uid): job for job in known}
-    return tuple(_item(action, one, by_uid.get((one.namespace, one.uid))) for one in asked)
+    return tuple(_item(action, target, by_uid.get((target.namespace, target.uid))) for target in requested)
 
 
 def _item(action: str, target: Target, job: RecordedJob | None) -> Item:
@@ -114,6 +114,6 @@ def name_again(target: Target, token: str) -> str:
     return f"{target.name[: MAX_JOB_NAME - 9].rstrip('-.')}-{made}"
 
 
-def lookups(asked: Sequence[Target], most: int) -> tuple[tuple[Target, ...], ...]:
+def lookups(targets: Sequence[Target], most: int) -> tuple[tuple[Target, ...], ...]:
     """Divide jobs into groups of at most `most`."""
-    return tuple(tuple(asked[begin : begin + most]) for begin in range(0, len(asked), most))
+    return tuple(tuple(targets[begin : begin + most]) for begin in range(0, len(targets), most))

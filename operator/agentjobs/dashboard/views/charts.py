@@ -20,7 +20,7 @@ LEFT, RIGHT, TOP, BASE = 46, 412, 8, 144
 CHARACTER: Final = 8.2
 """Width of a character of the labels at their largest."""
 _NAME: Final = 20
-_MOST_TOLD: Final = 3
+_MAX_NAMED: Final = 3
 _LABELS: Final = 5
 
 
@@ -42,12 +42,12 @@ class Layer:
     look: str
     path: str
     total: str
-    """Of all its values, as a legend says it."""
+    """The sum of all values, for the legend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is told of one slice when it is pointed at."""
+    """The text of one slice, shown when the pointer is on it."""
 
     x: int
     width: int
@@ -86,39 +86,40 @@ class Chart:
         return not self.rows
 
 
-Told = Callable[[float], str]
+Format = Callable[[float], str]
 
 
-def bars(key: str, title: str, shown: Slices, series: Sequence[Series], *, told: Told | None = None) -> Chart:
+def bars(key: str, title: str, shown: Slices, series: Sequence[Series], *, format_: Format | None = None) -> Chart:
     """Make a chart of bars that stack, the first series at the bottom.
 
     Args:
         key: id of the chart on its page: letters, digits and hyphens.
-        told: a value in words; counts are told as `short` does.
+        format_: formats a value; `short` by default.
     """
-    words = told or short
-    sums = [sum(one.values[place] for one in series) for place in range(shown.count)]
-    ticks = round_ticks(max([0, *sums]), whole=told is None)
+    formatted = format_ or short
+    sums = [sum(line.values[place] for line in series) for place in range(shown.count)]
+    ticks = round_ticks(max([0, *sums]), whole=format_ is None)
     below = [0.0] * shown.count
     layers = []
-    for one in series:
-        below = [lower + value for lower, value in zip(below, one.values, strict=True)]
+    for line in series:
+        below = [lower + value for lower, value in zip(below, line.values, strict=True)]
         path = _steps([_height(value, ticks[-1]) for value in below], shown.count)
-        layers.append(Layer(named(one.name), one.look, path, words(sum(one.values))))
-    filled = [place for place in range(shown.count) if any(one.values[place] for one in series)]
+        layers.append(Layer(named(line.name), line.look, path, formatted(sum(line.values))))
+    filled = [place for place in range(shown.count) if any(line.values[place] for line in series)]
     wide = (RIGHT - LEFT) / shown.count
     return Chart(
         key=key,
         title=title,
-        description=_described(shown, series, words),
+        description=_described(shown, series, formatted),
         layers=tuple(layers),
         marks=tuple(
-            Mark(round(LEFT + place * wide), round(wide), _told_of(place, shown, series, words)) for place in filled
+            Mark(round(LEFT + place * wide), round(wide), _mark_text(place, shown, series, formatted))
+            for place in filled
         ),
         across=_across(shown),
-        up=tuple(Tick(round(_height(value, ticks[-1])), words(value)) for value in ticks),
+        up=tuple(Tick(round(_height(value, ticks[-1])), formatted(value)) for value in ticks),
         gaps=f"1.5 {wide - 1.5:.3f}",
-        rows=tuple((shown.label(place), tuple(words(one.values[place]) for one in series)) for place in filled),
+        rows=tuple((shown.label(place), tuple(formatted(line.values[place]) for line in series)) for place in filled),
     )
 
 
@@ -153,9 +154,9 @@ def short_dollars(value: float) -> str:
 
 
 def named(name: str, most: int = _NAME) -> str:
-    """Return a name of at most so many characters: its begin and its end, which tell versions and numbers apart."""
-    said = cut(name, 300)
-    return said if len(said) <= most else f"{said[: most - 10]}…{said[-9:]}"
+    """Shorten a name to its beginning and its end: versions and numbers are at the end."""
+    shown = cut(name, 300)
+    return shown if len(shown) <= most else f"{shown[: most - 10]}…{shown[-9:]}"
 
 
 def _height(value: float, most: float) -> float:
@@ -185,20 +186,20 @@ def _across(shown: Slices) -> tuple[Tick, ...]:
     return tuple(found)
 
 
-def _told_of(place: int, shown: Slices, series: Sequence[Series], told: Told) -> str:
-    there = [one for one in series if one.values[place]]
-    if len(there) <= _MOST_TOLD:
-        said = ", ".join(f"{told(one.values[place])} {named(one.name)}" for one in there)
-        return f"{shown.label(place)}: {said}"
-    most = max(there, key=lambda one: one.values[place])
-    total = told(sum(one.values[place] for one in there))
+def _mark_text(place: int, shown: Slices, series: Sequence[Series], format_: Format) -> str:
+    there = [line for line in series if line.values[place]]
+    if len(there) <= _MAX_NAMED:
+        listed = ", ".join(f"{format_(line.values[place])} {named(line.name)}" for line in there)
+        return f"{shown.label(place)}: {listed}"
+    most = max(there, key=lambda line: line.values[place])
+    total = format_(sum(line.values[place] for line in there))
     return f"{shown.label(place)}: {total}, most {named(most.name)}"
 
 
-def _described(shown: Slices, series: Sequence[Series], told: Told) -> str:
+def _described(shown: Slices, series: Sequence[Series], format_: Format) -> str:
     span = f"From {shown.label(0)} to {shown.label(shown.count - 1)} UTC"
-    there = [one for one in series if any(one.values)]
-    if len(there) > _MOST_TOLD:
-        return f"{span}: {told(sum(sum(one.values) for one in there))} in all."
-    said = ", ".join(f"{named(one.name)} {told(sum(one.values))}" for one in there)
-    return f"{span}: {said or 'nothing'}."
+    there = [line for line in series if any(line.values)]
+    if len(there) > _MAX_NAMED:
+        return f"{span}: {format_(sum(sum(line.values) for line in there))} in all."
+    listed = ", ".join(f"{named(line.name)} {format_(sum(line.values))}" for line in there)
+    return f"{span}: {listed or 'nothing'}."

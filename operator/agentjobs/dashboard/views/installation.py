@@ -53,11 +53,11 @@ class InstallationView:
 
 def installation_view(seen: Installation, models: ModelsOverview, now: datetime) -> InstallationView:
     """Return what the page shows."""
-    asked = models_view(models, now)
+    models_seen = models_view(models, now)
     return InstallationView(
-        wrong=[*_wrong(seen), *(Wrong("warn", words) for words in asked.troubles)],
-        groups=[_group(kind, [one for one in seen.processes if one.kind == kind]) for kind in KINDS],
-        providers=[(one.name, _health(one.keys)) for one in asked.providers],
+        wrong=[*_wrong(seen), *(Wrong("warn", words) for words in models_seen.troubles)],
+        groups=[_group(kind, [process for process in seen.processes if process.kind == kind]) for kind in KINDS],
+        providers=[(provider.name, _health(provider.keys)) for provider in models_seen.providers],
         database=[
             ("Version", f"PostgreSQL {seen.database_version}"),
             ("Schema", seen.schema_version),
@@ -65,7 +65,7 @@ def installation_view(seen: Installation, models: ModelsOverview, now: datetime)
             ("Jobs in history", f"about {seen.jobs:,}"),
             ("Clock", _skew(seen.clock_skew_seconds)),
         ],
-        has_proxy=any(one.kind == "proxy" for one in seen.processes),
+        has_proxy=any(process.kind == "proxy" for process in seen.processes),
     )
 
 
@@ -77,8 +77,8 @@ def size(count: int) -> str:
 
 
 def _wrong(seen: Installation) -> Iterable[Wrong]:
-    kinds = {kind: [one for one in seen.processes if one.kind == kind] for kind in KINDS}
-    leaders = [one for one in kinds["operator"] if one.leads]
+    kinds = {kind: [process for process in seen.processes if process.kind == kind] for kind in KINDS}
+    leaders = [process for process in kinds["operator"] if process.leads]
     if not kinds["operator"]:
         yield Wrong(
             "bad", "No operator was seen in the last minute: jobs do not start, and ended jobs are not noticed."
@@ -86,7 +86,7 @@ def _wrong(seen: Installation) -> Iterable[Wrong]:
     elif not leaders:
         yield Wrong("bad", "No operator leads: jobs do not start until one has the Lease.")
     elif len(leaders) > 1:
-        names = listed([one.id for one in leaders])
+        names = listed([process.id for process in leaders])
         yield Wrong(
             "warn", f"More than one operator reports that it leads: {names}. One of them should stop within seconds."
         )
@@ -95,7 +95,7 @@ def _wrong(seen: Installation) -> Iterable[Wrong]:
     if not kinds["proxy"]:
         text = "No model proxy was seen in the last minute. Model calls through the proxy fail."
         yield Wrong("warn", text)
-    versions = sorted({one.version for one in seen.processes})
+    versions = sorted({process.version for process in seen.processes})
     if len(versions) > 1:
         text = f"Versions {listed(versions)} run at the same time. This is normal only during an upgrade."
         yield Wrong("warn", text)
@@ -112,7 +112,7 @@ def _skew(seconds: float) -> str:
 
 
 def _health(keys: Sequence[Key]) -> State:
-    closed = [one for one in keys if one.state.word == "Closed"]
+    closed = [key for key in keys if key.state.word == "Closed"]
     if not keys:
         return State("No key", "bad", "Its models cannot be called.")
     if not closed:
@@ -122,9 +122,9 @@ def _health(keys: Sequence[Key]) -> State:
 
 
 def _group(kind: str, processes: Sequence[Process]) -> Group:
-    mixed = len({one.version for one in processes}) > 1
-    told = sorted(processes, key=lambda one: (not one.leads, one.id))
-    return Group(kind, NAMES[kind], _state(kind, processes), told, mixed)
+    mixed = len({process.version for process in processes}) > 1
+    ordered = sorted(processes, key=lambda process: (not process.leads, process.id))
+    return Group(kind, NAMES[kind], _state(kind, processes), ordered, mixed)
 
 
 def _state(kind: str, processes: Sequence[Process]) -> State:
@@ -134,7 +134,7 @@ def _state(kind: str, processes: Sequence[Process]) -> State:
         )
     if kind != "operator":
         return State("Running", "ok", f"{counted(len(processes), 'process', 'processes')} seen in the last minute.")
-    standbys = sum(not one.leads for one in processes)
+    standbys = sum(not process.leads for process in processes)
     others = counted(standbys, "standby", "standbys") if standbys else "no standby"
     if standbys == len(processes):
         return State("No leader", "bad", "No operator leads.")

@@ -26,7 +26,7 @@ class Failure:
     """The error that the runner reported, where it differs from the start's message."""
     error_seq: int
     """The number of its entry; 0 without one."""
-    said: Shown | None
+    last_text: Shown | None
     """The last text of the model before it."""
     returned: Text | None
     """The last result of a tool before it, if it came after the model's text."""
@@ -39,19 +39,19 @@ class Failure:
 
 def failure_of(known: Known, entries: Iterable[Event], spans: Iterable[StepSpan]) -> Failure | None:
     """Return the last failure; None without one, or if the job succeeded later."""
-    failed = [one for one in known.starts if one.verdict in FAILING]
+    failed = [start for start in known.starts if start.verdict in FAILING]
     if not failed or known.phase == "Succeeded":
         return None
     start = failed[-1]
-    own = sorted((one for one in entries if one.start == start.start), key=lambda one: one.seq)
-    error = next((one for one in reversed(own) if one.kind == "error"), None)
-    told = "" if error is None else str(error.data.get("message") or "")
-    last = next((one for one in reversed(own) if one.kind in ("text", "tool")), None)
+    own = sorted((entry for entry in entries if entry.start == start.start), key=lambda entry: entry.seq)
+    error = next((entry for entry in reversed(own) if entry.kind == "error"), None)
+    message = "" if error is None else str(error.data.get("message") or "")
+    last = next((entry for entry in reversed(own) if entry.kind in ("text", "tool")), None)
     is_text = last is not None and last.kind == "text"
-    steps = [one.n for one in spans if one.start == start.start]
+    steps = [span.n for span in spans if span.start == start.start]
     return Failure(
         start,
-        cut_text(told, _INPUT) if told and told not in (start.message or "") else None,
+        cut_text(message, _INPUT) if message and message not in (start.message or "") else None,
         0 if error is None else error.seq,
         markdown(str(last.data.get("text") or "")) if last is not None and is_text else None,
         json_text(last.data.get("result"), _INPUT) if last is not None and not is_text else None,
@@ -69,8 +69,8 @@ def input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> Tex
 
 def whole_input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> str:
     """Return the job's message: from the accepted spec if it may be read, else from its own spec; empty without one."""
-    for told in (accepted or {}, spec):
-        message = as_object(told.get("input")).get("message")
+    for source in (accepted or {}, spec):
+        message = as_object(source.get("input")).get("message")
         if isinstance(message, str) and message:
             return message
     return ""

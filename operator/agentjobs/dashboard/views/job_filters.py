@@ -95,7 +95,7 @@ def canonical(query: Pairs) -> tuple[tuple[str, str], ...] | None:
     found: dict[tuple[str, str], None] = {}
     for name, value in query:
         if name.startswith(_TYPED):
-            found |= dict.fromkeys((name.removeprefix(_TYPED), one) for one in split(value))
+            found |= dict.fromkeys((name.removeprefix(_TYPED), part) for part in split(value))
         elif name not in (FORM, CURSOR) and value.strip():
             found[name, value.strip()] = None
     return tuple(found)
@@ -109,7 +109,9 @@ def split(text: str) -> tuple[str, ...]:
 
 def joined(values: Iterable[str]) -> str:
     """Return values as `split` reads them."""
-    return ", ".join('"' + one.replace('"', '""') + '"' if "," in one or '"' in one else one for one in values)
+    return ", ".join(
+        '"' + value.replace('"', '""') + '"' if "," in value or '"' in value else value for value in values
+    )
 
 
 def wanted(query: Pairs, now: datetime) -> Wanted:
@@ -128,8 +130,8 @@ def wanted(query: Pairs, now: datetime) -> Wanted:
             errors[parameter] = str(error).partition(": ")[2] or str(error)
     errors |= contradictions(fields)
     order = fields.get("order", JobOrder.NEWEST)
-    asks = tuple(pair for pair in mine if pair[0] != "order")
-    return Wanted(JobFilter(**fields), errors, tuple(unknown), asks, _chips(query, asks), order)
+    filters = tuple(pair for pair in mine if pair[0] != "order")
+    return Wanted(JobFilter(**fields), errors, tuple(unknown), filters, _chips(query, filters), order)
 
 
 def _is_mine(name: str) -> bool:
@@ -154,12 +156,12 @@ def _begin(parameter: str, word: str, now: datetime) -> datetime:
     return floor(now, 60) - SPANS[word]
 
 
-def _chips(query: Pairs, asks: Pairs) -> tuple[Chip, ...]:
+def _chips(query: Pairs, filters: Pairs) -> tuple[Chip, ...]:
     return tuple(
         Chip(
             _NAMED.get(name, name),
             WITHIN.get(value, value) if name in ("within", "endedWithin") else value,
             without(PATH, query, name, value),
         )
-        for name, value in islice(dict.fromkeys(asks), _MAX_CHIPS)
+        for name, value in islice(dict.fromkeys(filters), _MAX_CHIPS)
     )

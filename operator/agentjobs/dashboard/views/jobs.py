@@ -91,14 +91,14 @@ def _source(job: RecordedJob) -> tuple[str, str, str] | None:
 def views(query: Pairs, namespaces: Sequence[str]) -> tuple[View, ...]:
     """Return the predefined views for the namespaces of the page."""
     now = {(name, value) for name, value in query if name not in ("namespace", "cursor")}
-    places = [("namespace", one) for one in namespaces]
+    places = [("namespace", namespace) for namespace in namespaces]
     return tuple(View(name, address(PATH, [*places, *words]), set(words) == now) for name, words in VIEWS)
 
 
-def orders(query: Pairs, asked: Wanted) -> tuple[View, ...]:
+def orders(query: Pairs, current: Wanted) -> tuple[View, ...]:
     """Return the same list in each order."""
     return tuple(
-        View(words, with_values(PATH, query, order=order.value), order == asked.order)
+        View(words, with_values(PATH, query, order=order.value), order == current.order)
         for order, words in ORDERS.items()
     )
 

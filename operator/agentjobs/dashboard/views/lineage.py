@@ -16,7 +16,7 @@ class Relative:
 
 
 def relatives(tree: RecordedTree, uid: str) -> list[Relative]:
-    """Return the jobs of a tree, each before those that follow it; `uid` is the job that asks."""
+    """Return the jobs of a tree, each before those that follow it; `uid` is the job of the page."""
     known = {job.uid for job in tree.items}
     below: dict[str, list[RelatedJob]] = {}
     for job in tree.items:
@@ -30,4 +30,4 @@ def _branch(below: dict[str, list[RelatedJob]], uid: str) -> Iterator[Relative]:
     while waiting:
         job, depth = waiting.pop()
         yield Relative(job, depth, job.uid == uid)
-        waiting += [(one, depth + 1) for one in reversed(below.pop(job.uid, []))]
+        waiting += [(child, depth + 1) for child in reversed(below.pop(job.uid, []))]

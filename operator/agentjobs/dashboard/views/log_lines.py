@@ -39,7 +39,7 @@ class LogLine:
     time: str = ""
     """When it was written, in UTC; the first line of a day also has the date. Empty for a line without a time."""
     address: str = ""
-    """The same whenever the line is shown: made from the time, which the kubelet tells in nanoseconds."""
+    """The same whenever the line is shown: derived from the time, which the kubelet writes in nanoseconds."""
 
 
 def log_lines(text: str) -> Iterator[LogLine]:
@@ -51,8 +51,8 @@ def log_lines(text: str) -> Iterator[LogLine]:
         written, address, raw = _timed(line)
         same[address] += 1
         fields = parsed(raw) if len(raw) <= _PARSED else None
-        said = raw if fields is None else readable(fields)
-        if fields is not None and not said:
+        shown = raw if fields is None else readable(fields)
+        if fields is not None and not shown:
             continue
         level: Level = "" if fields is None else _level(fields)
         time = ""
@@ -61,8 +61,8 @@ def log_lines(text: str) -> Iterator[LogLine]:
             time, day = time if today == day else f"{today} {time}", today
             address = address if same[address] == 1 else f"{address}-{same[address]}"
             # A line of AgentJobs begins with its own time.
-            said = said if fields is None else said.partition(" ")[2]
-        yield LogLine(number, visible(said[:MAX_LINE]), level, max(0, len(said) - MAX_LINE), time, address)
+            shown = shown if fields is None else shown.partition(" ")[2]
+        yield LogLine(number, visible(shown[:MAX_LINE]), level, max(0, len(shown) - MAX_LINE), time, address)
 
 
 @dataclass(frozen=True, slots=True)

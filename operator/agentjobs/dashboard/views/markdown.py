@@ -86,8 +86,8 @@ def _plain(children: Sequence[Token]) -> Iterator[Token]:
 
 
 def _address(token: Token, attribute: str) -> str:
-    told = str(token.attrGet(attribute) or "")
-    return f" ({told[:_ADDRESS_CHARS]})" if told else ""
+    address = str(token.attrGet(attribute) or "")
+    return f" ({address[:_ADDRESS_CHARS]})" if address else ""
 
 
 def _text(content: str) -> Token:

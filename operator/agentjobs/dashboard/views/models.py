@@ -101,23 +101,29 @@ def models_view(seen: ModelsOverview, now: datetime) -> ModelsView:
     return ModelsView(
         troubles=list(troubles(seen, now)),
         providers=[
-            Provider(one.name, one.kind, one.base_url, one.models, [_key(key, now) for key in one.keys])
-            for one in seen.providers
+            Provider(
+                provider.name,
+                provider.kind,
+                provider.base_url,
+                provider.models,
+                [_key(key, now) for key in provider.keys],
+            )
+            for provider in seen.providers
         ],
         aliases=list(_aliases(seen)),
         allowed="" if allowed is None else ", ".join(allowed) or "no model",
         prices=list(_prices(seen)),
         prices_of=seen.prices_of,
-        under_way=sorted(seen.under_way, key=lambda one: one.since),
+        under_way=sorted(seen.under_way, key=lambda call: call.since),
         proxies=seen.proxies,
     )
 
 
 def troubles(seen: ModelsOverview, now: datetime) -> Iterable[str]:
     """Yield the problems of model calls now, one sentence each."""
-    for one in seen.exhausted:
-        if one.until > now:
-            yield f"No call of {one.model} can be made until {_clock(one.until, now)}: {one.reason}"
+    for model in seen.exhausted:
+        if model.until > now:
+            yield f"No call of {model.model} can be made until {_clock(model.until, now)}: {model.reason}"
     for provider in seen.providers:
         for key in provider.keys:
             for closed in key.closed:
@@ -128,14 +134,14 @@ def troubles(seen: ModelsOverview, now: datetime) -> Iterable[str]:
 
 
 def _key(key: ModelKey, now: datetime) -> Key:
-    closed = [one for one in key.closed if one.until > now]
+    closed = [closure for closure in key.closed if closure.until > now]
     if closed:
         state = State("Closed", "bad", _closed(closed[0], now))
     elif key.closed:
         state = State("Tried again", "warn", f"It was closed ({key.closed[0].reason}); the next call tries it again.")
     else:
         state = State("Open", "ok", "Calls use it.")
-    return Key(_short(key.name), state, [_limit(one) for one in key.limits])
+    return Key(_short(key.name), state, [_limit(limit) for limit in key.limits])
 
 
 def _closed(closed: ClosedKey, now: datetime) -> str:
@@ -165,7 +171,7 @@ def _clock(at: datetime, now: datetime) -> str:
 
 
 def _aliases(seen: ModelsOverview) -> Iterable[Alias]:
-    falls = {one.model: f"{listed(one.to)} after {one.after}" for one in seen.fallbacks}
+    falls = {fallback.model: f"{listed(fallback.to)} after {fallback.after}" for fallback in seen.fallbacks}
     for name, model in sorted(seen.aliases.items()):
         yield Alias(name, model, falls.get(model, ""))
     for model, words in sorted(falls.items()):

@@ -1,4 +1,4 @@
-"""Which namespaces a page is about: what its URL says, and what else could be chosen. Pure."""
+"""The namespaces of a page: those in its URL, and those that can be chosen. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ MAX_LISTED: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Picker:
-    """The choice of namespaces, as a form that asks for the same page."""
+    """The choice of namespaces, as a form that loads the same page."""
 
     chosen: tuple[str, ...]
     """Empty for all that the person may read."""
     offered: tuple[str, ...]
     """Those chosen come first."""
     more: int
-    """How many there are beside those offered."""
+    """How many namespaces are not offered."""
     everywhere: bool
     """Whether the person may read all namespaces."""
     kept: tuple[tuple[str, str], ...]
-    """What else the URL says, which the choice leaves as it is."""
+    """The other parameters of the URL, which the choice keeps."""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The choice in words."""
         match self.chosen:
             case ():
                 return "All namespaces" if self.everywhere else "All that you may read"
-            case (one,):
-                return one
+            case (namespace,):
+                return namespace
             case several:
                 return f"{len(several)} namespaces"
 
@@ -44,7 +44,7 @@ class Picker:
 
 
 def chosen_namespaces(query: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the namespaces that a URL names, each once; empty ones say nothing."""
+    """Return the namespaces in a URL, each once; empty values are ignored."""
     return tuple(dict.fromkeys(value.strip() for name, value in query if name == "namespace" and value.strip()))
 
 

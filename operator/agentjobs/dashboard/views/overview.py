@@ -116,7 +116,7 @@ def waiting(counts: OpenCounts, namespaces: Sequence[str]) -> tuple[Waiting, ...
         if each.phase != Phase.RUNNING:
             groups.setdefault((each.phase, each.reason), []).append(each)
     found = [_waiting(phase, reason, each, namespaces) for (phase, reason), each in groups.items()]
-    return tuple(sorted(found, key=lambda one: (-one.jobs, one.since)))
+    return tuple(sorted(found, key=lambda group: (-group.jobs, group.since)))
 
 
 def _waiting(phase: str, reason: str, jobs: Sequence[OpenJobs], namespaces: Sequence[str]) -> Waiting:
@@ -142,8 +142,8 @@ def _meaning(phase: str, reason: str) -> str:
     cause = next((table[reason] for table in tables if reason in table), None)
     if cause is None:
         found = MEANINGS.get(reason, ())
-        of_jobs = [one.text for one in found if one.of.endswith("of a job")]
-        return (of_jobs[0] if of_jobs else next((one.text for one in found), "")).replace("`", "")
+        of_jobs = [meaning.text for meaning in found if meaning.of.endswith("of a job")]
+        return (of_jobs[0] if of_jobs else next((meaning.text for meaning in found), "")).replace("`", "")
     clause = cause.clause.removeprefix("Waits: ").replace("queue {queue}", "its queue").removesuffix(".")
     return f"{clause[:1].upper()}{clause[1:]}. {cause.cure}".strip().replace("`", "")
 
@@ -206,11 +206,11 @@ def used(usage: UsageSeries) -> Used:
             for n, key in enumerate(keys, start=1)
         ]
         others = Series("others", _summed(shown, rest, value), "dim")
-        return [one for one in (*named, others) if any(one.values)]
+        return [line for line in (*named, others) if any(line.values)]
 
     return Used(
         tokens=bars("tokens", "Tokens", shown, drawn(_tokens)),
-        cost=bars("cost", "Cost", shown, drawn(lambda point: float(point.cost_usd)), told=short_dollars),
+        cost=bars("cost", "Cost", shown, drawn(lambda point: float(point.cost_usd)), format_=short_dollars),
         calls=sum(each.calls for each in every),
         total_tokens=sum(_tokens(each) for each in every),
         total_cost=sum((each.cost_usd for each in every), Decimal()),

@@ -26,7 +26,7 @@ class Paged(Generic[Row]):
 
 
 def paged(rows: Sequence[Row], path: str, query: Query) -> Paged[Row]:
-    """Return the page that the query asks for: the nearest one where that page does not exist."""
+    """Return the requested page, or the nearest one if it does not exist."""
     given = tuple(query)
     last = max(1, -(-len(rows) // ROWS))
     number = min(last, max(1, _number(given)))

@@ -30,8 +30,8 @@ def place_to_look(known: Known, page: Page | None) -> tuple[str, str] | None:
             queue = queue_of(known)
             return (words, link("queues", namespace, queue)) if queue else None
         case Page.TEMPLATE:
-            told = known.spec.get("templateRef")
-            name = str(told.get("name") or "") if isinstance(told, dict) else ""
+            reference = known.spec.get("templateRef")
+            name = str(reference.get("name") or "") if isinstance(reference, dict) else ""
             return (words, link("templates", namespace, name)) if name else None
         case Page.TWIN:
             twin = status.duplicate_of

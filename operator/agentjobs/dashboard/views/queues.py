@@ -111,7 +111,7 @@ def queue_view(seen: QueueItem, counts: OpenCounts | None = None) -> QueueView:
         running=running,
         waiting=waiting,
         oldest=status.oldest_waiting_time or _oldest(seen, counts),
-        budgets=[_budget(one, _spent(status, one.name)) for one in spec.budgets] if spec else [],
+        budgets=[_budget(budget, _spent(status, budget.name)) for budget in spec.budgets] if spec else [],
         limits=list(_limits(spec, most)) if spec else [],
         models=list(_model_limits(spec, status)) if spec else [],
         stopped=stop in ("Hold", "HoldAndDrain"),
@@ -130,8 +130,8 @@ def with_counts(seen: Iterable[QueueItem], counts: OpenCounts | None, *, complet
     """
     known = frozenset(complete)
     listed: dict[str, list[QueueItem]] = {namespace: [] for namespace in known}
-    for one in seen:
-        listed.setdefault(one.namespace, []).append(one)
+    for queue in seen:
+        listed.setdefault(queue.namespace, []).append(queue)
     is_counted = counts is not None and not counts.more
     rows: dict[str, list[OpenJobs]] = {}
     for row in counts.items if counts and is_counted else ():
@@ -141,10 +141,10 @@ def with_counts(seen: Iterable[QueueItem], counts: OpenCounts | None, *, complet
         # Jobs were only counted in namespaces whose jobs the person may list.
         has_counts = is_counted and (namespace in known or namespace in rows)
         of = phases_by_queue(rows.get(namespace, ())) if has_counts else None
-        shown = [one if _is_counted(one) else _counted(one, of) for one in objects]
+        shown = [queue if _is_counted(queue) else _counted(queue, of) for queue in objects]
         if namespace in known:
-            shown += queues_without_object(namespace, of, known={one.name for one in shown})
-        queues += sorted(shown, key=lambda one: one.name)
+            shown += queues_without_object(namespace, of, known={queue.name for queue in shown})
+        queues += sorted(shown, key=lambda queue: queue.name)
     return queues
 
 
@@ -261,13 +261,13 @@ _LIMITED: Final[Mapping[str, str]] = {
 
 
 def _of_conditions(status: AgentQueueStatus, running: int, most: int | None) -> State:
-    said = find_condition(status.conditions, QueueConditionType.OPEN)
+    opened = find_condition(status.conditions, QueueConditionType.OPEN)
     limited = find_condition(status.conditions, QueueConditionType.LIMITED)
-    if said is None:
+    if opened is None:
         return State("Not seen", "dim", "No operator has processed this queue yet.")
-    if said.status != "True":
-        word, text = _CLOSED.get(said.reason, ("Closed", "No jobs start."))
-        return State(word, "bad" if word == "Invalid" else "warn", text, said.reason, said.message)
+    if opened.status != "True":
+        word, text = _CLOSED.get(opened.reason, ("Closed", "No jobs start."))
+        return State(word, "bad" if word == "Invalid" else "warn", text, opened.reason, opened.message)
     if limited is not None and limited.status == "True":
         text = _LIMITED.get(limited.reason, "Jobs wait because of another limit than the slots.")
         return State("Limited", "warn", text, limited.reason, limited.message)
@@ -277,9 +277,9 @@ def _of_conditions(status: AgentQueueStatus, running: int, most: int | None) -> 
 
 
 def _illegal(seen: QueueItem, status: AgentQueueStatus, spec: AgentQueueSpec | None) -> str:
-    said = find_condition(status.conditions, QueueConditionType.OPEN)
-    if said is not None and said.reason == OpenReason.INVALID_SPEC:
-        return said.message or "no operator has reported which."
+    opened = find_condition(status.conditions, QueueConditionType.OPEN)
+    if opened is not None and opened.reason == OpenReason.INVALID_SPEC:
+        return opened.message or "no operator has reported which."
     return "" if spec is not None or seen.object is None else "no operator has reported which."
 
 
@@ -293,9 +293,9 @@ def _slots(running: int | None, most: int | None) -> Fill:
 
 def _oldest(seen: QueueItem, counts: OpenCounts | None) -> datetime | None:
     waits = [
-        one.since
-        for one in (counts.items if counts else ())
-        if (one.namespace, one.queue, one.phase) == (seen.namespace, seen.name, "Queued") and one.jobs
+        row.since
+        for row in (counts.items if counts else ())
+        if (row.namespace, row.queue, row.phase) == (seen.namespace, seen.name, "Queued") and row.jobs
     ]
     return min(waits, default=None)
 
@@ -323,8 +323,8 @@ def _limits(spec: AgentQueueSpec, most: int | None) -> Iterable[str]:
 
 
 def _rate(limit: RateLimit) -> str:
-    whom = " for each partition" if limit.scope == "Partition" else ""
-    return f"At most {counted(limit.starts, 'start')} in any {format_duration(limit.period)}{whom}."
+    scope = " for each partition" if limit.scope == "Partition" else ""
+    return f"At most {counted(limit.starts, 'start')} in any {format_duration(limit.period)}{scope}."
 
 
 def _order(spec: AgentQueueSpec) -> str:
@@ -339,11 +339,11 @@ def _order(spec: AgentQueueSpec) -> str:
 
 
 def _spent(status: AgentQueueStatus, name: str) -> BudgetSpend:
-    return next((one for one in status.spend if one.name == name), BudgetSpend(name))
+    return next((spend for spend in status.spend if spend.name == name), BudgetSpend(name))
 
 
 def _budget(budget: QueueBudget, spend: BudgetSpend) -> Budget:
-    whom = ", for each partition" if budget.scope == "Partition" else ""
+    scope = ", for each partition" if budget.scope == "Partition" else ""
     used = []
     if budget.max_cost_usd is not None:
         cost, most = _dollars(spend.cost_usd), _dollars(budget.max_cost_usd)
@@ -354,7 +354,7 @@ def _budget(budget: QueueBudget, spend: BudgetSpend) -> Budget:
     running = (
         "running jobs may spend more" if budget.action == "LetFinish" else "running jobs are suspended after their step"
     )
-    words = f"Per {_EACH[budget.period]} in {budget.time_zone}{whom}"
+    words = f"Per {_EACH[budget.period]} in {budget.time_zone}{scope}"
     return Budget(budget.name, words, tuple(used), spend.partition, spend.resets, f"{waiting}, {running}")
 
 
@@ -387,8 +387,8 @@ def _model_limits(spec: AgentQueueSpec, status: AgentQueueStatus) -> Iterable[Mo
 
 
 def _left(limit: ModelLimit, key: str, status: AgentQueueStatus) -> Fill | None:
-    for one in status.limits:
-        if one.limit == key and [name.strip() for name in one.models.split(",")] == list(limit.models):
-            part = part_of(one.left, one.max)
-            return Fill(part, f"{one.left:,} of {one.max:,} left", "bad" if one.left <= 0 else "run")
+    for left in status.limits:
+        if left.limit == key and [name.strip() for name in left.models.split(",")] == list(limit.models):
+            part = part_of(left.left, left.max)
+            return Fill(part, f"{left.left:,} of {left.max:,} left", "bad" if left.left <= 0 else "run")
     return None

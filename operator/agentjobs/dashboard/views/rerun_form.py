@@ -65,9 +65,9 @@ class RerunForm:
 
     fields: tuple[Field, ...]
     once: str
-    """Tells this form from others: the same form, sent twice, makes one job."""
+    """Identifies this form: sending it twice creates one job."""
     body: Mapping[str, Any]
-    """What REST is asked for: the new job's name and what differs from the old values."""
+    """The request to REST: the new job's name, and values that differ from the old ones."""
     template: str
     """The template whose current content the new job has; empty for none."""
 
@@ -76,9 +76,9 @@ class RerunForm:
         return any(field.wrong for field in self.fields)
 
 
-def old_of_history(told: RecordedSpec) -> Old:
+def old_of_history(recorded: RecordedSpec) -> Old:
     """Return the work of a job whose object is gone. Raises errors.Invalid if it cannot be run again."""
-    return Old(unresolved(told.spec, name=told.name, uid=told.uid, parameters=told.parameters))
+    return Old(unresolved(recorded.spec, name=recorded.name, uid=recorded.uid, parameters=recorded.parameters))
 
 
 def rerun_form(old: Old, name: str, once: str, sent: Mapping[str, str] | None = None) -> RerunForm:
@@ -99,7 +99,7 @@ def rerun_form(old: Old, name: str, once: str, sent: Mapping[str, str] | None = 
 def _fields(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
     locked = old.template.locked if old.template else ()
     values = _parameters(old)
-    given = {one: typed.get(f"{PREFIX}{one}", value) for one, value in values.items()}
+    given = {name: typed.get(f"{PREFIX}{name}", value) for name, value in values.items()}
     wrong = _wrong_parameters(old, values, given)
     for parameter in _declared(old):
         shown = {f"{PREFIX}{parameter.name}": given[parameter.name]}
@@ -188,12 +188,12 @@ def _declared(old: Old) -> tuple[Parameter, ...]:
 def _parameters(old: Old) -> dict[str, str]:
     """Return the old value of each parameter."""
     given = _given(old)
-    return {one.name: lines(given.get(one.name, one.default or "")) for one in _declared(old)}
+    return {parameter.name: lines(given.get(parameter.name, parameter.default or "")) for parameter in _declared(old)}
 
 
 def _given(old: Old) -> dict[str, str]:
-    told = as_object(old.spec.get("parameters")) if old.spec.get("templateRef") else {}
-    return {str(name): value for name, value in told.items() if isinstance(value, str)}
+    given = as_object(old.spec.get("parameters")) if old.spec.get("templateRef") else {}
+    return {str(name): value for name, value in given.items() if isinstance(value, str)}
 
 
 def _wrong_parameters(old: Old, before: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -209,8 +209,8 @@ def _wrong_parameters(old: Old, before: Mapping[str, str], given: Mapping[str, s
 def _has_message(old: Old) -> bool:
     """Whether the message is the job's own; otherwise the template makes it, from its parameters."""
     given = as_object(old.spec.get("input"))
-    lacks_one = not old.spec.get("templateRef") or (old.template is not None and old.template.needs_message)
-    return lacks_one or bool(given.get("message") or given.get("messageFrom"))
+    needs_own = not old.spec.get("templateRef") or (old.template is not None and old.template.needs_message)
+    return needs_own or bool(given.get("message") or given.get("messageFrom"))
 
 
 def _old_message(old: Old) -> str:
@@ -223,8 +223,8 @@ def _model(old: Old) -> str:
 
 
 def _attempts(old: Old) -> str:
-    told = as_object(old.spec.get("retry")).get("maxAttempts")
-    return str(told) if isinstance(told, int) else ""
+    attempts = as_object(old.spec.get("retry")).get("maxAttempts")
+    return str(attempts) if isinstance(attempts, int) else ""
 
 
 def _limits(old: Old) -> dict[str, str]:

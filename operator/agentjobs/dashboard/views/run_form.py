@@ -31,7 +31,7 @@ class Field:
     id: str
     label: str
     text: str
-    """What it is for; empty for nothing said."""
+    """Its description; empty without one."""
     kind: Literal["select", "line", "text"]
     value: str
     required: bool
@@ -47,7 +47,7 @@ class RunForm:
 
     fields: tuple[Field, ...]
     once: str
-    """Tells this form from others: the same form, sent twice, makes one job."""
+    """Identifies this form: sending it twice creates one job."""
     parameters: Mapping[str, str]
     """What the job gives."""
     message: str | None
@@ -84,14 +84,14 @@ def once_of(typed: Mapping[str, str], once: str) -> str:
     return typed["once"] if _ONCE.fullmatch(typed.get("once", "")) else once
 
 
-def job_name(stem: str, *said: Any) -> str:
+def job_name(stem: str, *values: Any) -> str:
     """Return a name derived from a form's identifier and values, so that sending it twice creates one job."""
-    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:_DIGITS]
+    digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:_DIGITS]
     return f"{stem.replace('.', '-')[: MAX_JOB_NAME - _DIGITS - 1].rstrip('-')}-{digest}"
 
 
 def _form(template: TemplateView, typed: Mapping[str, str], once: str, wrong: Mapping[str, str]) -> RunForm:
-    fields = [parameter_field(one, typed, wrong.get(one.name, "")) for one in template.parameters]
+    fields = [parameter_field(parameter, typed, wrong.get(parameter.name, "")) for parameter in template.parameters]
     if template.needs_message:
         fields.append(_message_field(typed, wrong.get("", "")))
     parameters = _given(template.parameters, typed)
@@ -127,11 +127,15 @@ def _message_field(typed: Mapping[str, str], wrong: str) -> Field:
 def _given(declared: Sequence[Parameter], typed: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters that the job sets: those that differ from the template's default."""
     given = {}
-    for one in declared:
-        value = typed.get(f"{PREFIX}{one.name}", "")
-        left = value == (one.default or "") or (one.enum and not value) or f"{PREFIX}{one.name}" not in typed
+    for parameter in declared:
+        value = typed.get(f"{PREFIX}{parameter.name}", "")
+        left = (
+            value == (parameter.default or "")
+            or (parameter.enum and not value)
+            or f"{PREFIX}{parameter.name}" not in typed
+        )
         if not left:
-            given[one.name] = value
+            given[parameter.name] = value
     return given
 
 
@@ -139,7 +143,7 @@ def _wrong(template: TemplateView, typed: Mapping[str, str]) -> dict[str, str]:
     """Return the errors by parameter; the message has the empty name."""
     given = _given(template.parameters, typed)
     found: dict[str, str] = {}
-    for name in [one.name for one in template.parameters]:
+    for name in [parameter.name for parameter in template.parameters]:
         if len(given.get(name, "")) > MAX_PARAMETER:
             found[name] = f"Enter at most {MAX_PARAMETER:,} characters; these are {len(given[name]):,}."
     for problem in value_problems(template.parameters, given, template.name):

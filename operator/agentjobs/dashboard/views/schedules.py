@@ -88,8 +88,8 @@ def schedule_view(seen: ScheduleItem) -> ScheduleView:
         expression=text_of(spec, "schedule"),
         zone=zone,
         state=_state(spec, status),
-        held_up=_said(status, ScheduleConditionType.BLOCKED, "Blocked", "A start is due and blocked."),
-        trouble=_said(
+        held_up=_condition_state(status, ScheduleConditionType.BLOCKED, "Blocked", "A start is due and blocked."),
+        trouble=_condition_state(
             status, ScheduleConditionType.DEGRADED, "Failing", "The last job failed or could not be created."
         ),
         suspended=spec.get("suspend") is True
@@ -131,20 +131,20 @@ _OWN_FAULT: Final = ("Invalid", "Never", "Stopped")
 def _state(spec: Mapping[str, Any], status: AgentScheduleStatus) -> State:
     if spec.get("suspend") is True:
         return State("Suspended", "warn", "It is suspended: it creates no jobs until it is resumed.")
-    said = find_condition(status.conditions, ScheduleConditionType.ACTIVE)
-    if said is None:
+    active = find_condition(status.conditions, ScheduleConditionType.ACTIVE)
+    if active is None:
         return State("Not seen", "dim", "No operator has processed this schedule yet.")
-    if said.status == "True":
+    if active.status == "True":
         return State("Active", "ok", "It creates jobs at its times.")
-    word, text = _STOPPED.get(said.reason, ("Stopped", "It creates no jobs."))
-    return State(word, "bad" if word in _OWN_FAULT else "dim", text, said.reason, said.message)
+    word, text = _STOPPED.get(active.reason, ("Stopped", "It creates no jobs."))
+    return State(word, "bad" if word in _OWN_FAULT else "dim", text, active.reason, active.message)
 
 
-def _said(status: AgentScheduleStatus, about: ScheduleConditionType, word: str, text: str) -> State | None:
-    said = find_condition(status.conditions, about)
-    if said is None or said.status != "True":
+def _condition_state(status: AgentScheduleStatus, about: ScheduleConditionType, word: str, text: str) -> State | None:
+    condition = find_condition(status.conditions, about)
+    if condition is None or condition.status != "True":
         return None
-    return State(word, "warn", text, said.reason, said.message)
+    return State(word, "warn", text, condition.reason, condition.message)
 
 
 _MEETING: Final = {
@@ -190,13 +190,13 @@ def past(seen: ScheduleItem, jobs: Sequence[RecordedJob], now: datetime) -> list
         made.setdefault(job.created.astimezone(zone).date(), []).append(job.phase)
     first = _monday(now, zone) - timedelta(weeks=WEEKS_BACK - 1)
 
-    def told(day: date) -> Day:
+    def day_of(day: date) -> Day:
         phases = made.get(day, [])
         succeeded, failed = phases.count("Succeeded"), phases.count("Failed")
         plain = _day(day, first, zone, now)
         return replace(plain, succeeded=succeeded, failed=failed, others=len(phases) - succeeded - failed)
 
-    return [[told(day) for day in week] for week in _weeks(first, WEEKS_BACK)]
+    return [[day_of(day) for day in week] for week in _weeks(first, WEEKS_BACK)]
 
 
 def ahead(seen: ScheduleItem, now: datetime) -> list[list[Day]]:

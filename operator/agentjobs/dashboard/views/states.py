@@ -36,9 +36,9 @@ def part_of(value: float, whole: float) -> int:
     return 100 if whole <= 0 else max(0, min(100, round(100 * value / whole)))
 
 
-def counted(count: int, one: str, several: str = "") -> str:
+def counted(count: int, singular: str, plural: str = "") -> str:
     """Return `1 job`, `2 jobs`."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def listed(words: list[str]) -> str:

@@ -39,7 +39,7 @@ def call_of(content: StepContent, entries: Iterable[Event]) -> tuple[Event, int]
         if call.get("name") == step.name
         and (_is(request.get("id"), call.get("callId")) or _is(request.get("args"), digest(call.get("args") or {})))
     ]
-    return min(found, key=lambda one: _apart(one[0].time, step.began), default=None)
+    return min(found, key=lambda candidate: _apart(candidate[0].time, step.began), default=None)
 
 
 def step_of(entry: Event, place: int, steps: Iterable[RecordedStep]) -> RecordedStep | None:
@@ -64,21 +64,21 @@ def step_of(entry: Event, place: int, steps: Iterable[RecordedStep]) -> Recorded
     return equal[before] if before < len(equal) else None
 
 
-def told_at(step: RecordedStep) -> datetime:
-    """Return when the transcript tells of a step: of a model's when it has answered, of others when they begin."""
+def shown_at(step: RecordedStep) -> datetime:
+    """Return the time of a step's entry in the transcript: the end of a model's step, the beginning of others."""
     return step.ended if step.kind == "model" and step.ended is not None else step.began
 
 
 def nearest_to(step: RecordedStep, entries: Sequence[Event]) -> Event:
     """Return the entry that is nearest to a step in time, for a model's step the nearest answer."""
     answers = [entry for entry in entries if entry.kind == "model"] if step.kind == "model" else []
-    return min(answers or entries, key=lambda entry: _apart(entry.time, told_at(step)))
+    return min(answers or entries, key=lambda entry: _apart(entry.time, shown_at(step)))
 
 
 def calls_of(entry: Event) -> list[Mapping[str, Any]]:
     """Return the tool calls of an entry."""
-    told = entry.data.get("toolCalls")
-    return [call if isinstance(call, Mapping) else {} for call in told] if isinstance(told, list) else []
+    calls = entry.data.get("toolCalls")
+    return [call if isinstance(call, Mapping) else {} for call in calls] if isinstance(calls, list) else []
 
 
 def _id_in(key: str) -> str:
@@ -86,9 +86,9 @@ def _id_in(key: str) -> str:
     return key.partition("/")[2].partition("#")[0]
 
 
-def _is(one: object, other: object) -> bool:
-    return isinstance(one, str) and one != "" and one == other
+def _is(left: object, right: object) -> bool:
+    return isinstance(left, str) and left != "" and left == right
 
 
-def _apart(one: datetime, other: datetime) -> float:
-    return abs((one - other).total_seconds())
+def _apart(left: datetime, right: datetime) -> float:
+    return abs((left - right).total_seconds())

@@ -24,13 +24,13 @@ class StepLine:
     """None while it has not ended."""
     tokens_in: int
     tokens_out: int
-    begins_anew: bool
+    starts_over: bool
     """Whether its start began from the first step, and the line before is of another run."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepShown:
-    """What a step was asked and gave."""
+    """Request and result of a step."""
 
     request: Text | None
     answer: Text | None

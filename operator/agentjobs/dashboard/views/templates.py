@@ -76,21 +76,21 @@ def what_runs(spec: Mapping[str, Any]) -> str:
     """Return what a spec runs, in a few words."""
     agent = as_object(spec.get("agent"))
     model = text_of(agent, "model")
-    asks = f" with {model}" if model else ""
+    with_model = f" with {model}" if model else ""
     if isinstance(agent.get("claudeCode"), Mapping):
-        return f"Claude Code{asks}"
+        return f"Claude Code{with_model}"
     if isinstance(agent.get("container"), Mapping):
         image = text_of(as_object(spec.get("runtime")), "image")
         return f"The container {image}" if image else "A container"
     if ref := text_of(as_object(agent.get("module")), "ref"):
-        return f"The module {ref}{asks}"
+        return f"The module {ref}{with_model}"
     if isinstance(agent.get("inline"), Mapping):
         inline = agent["inline"]
         others = inline.get("agents")
         team = f" and {counted(len(others), 'other')}" if isinstance(others, list) and others else ""
         name = text_of(inline, "name")
-        return f"{f'The agent {name}' if name else 'An inline agent'}{team}{asks}"
-    return f"The agent of each job{asks}"
+        return f"{f'The agent {name}' if name else 'An inline agent'}{team}{with_model}"
+    return f"The agent of each job{with_model}"
 
 
 def _facts(spec: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -108,18 +108,18 @@ def _facts(spec: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     attempts = as_object(spec.get("retry")).get("maxAttempts")
     if isinstance(attempts, int):
         yield "Attempts", str(attempts)
-    follow = [text_of(as_object(one), "name") for one in _list(spec.get("followUps"))]
+    follow = [text_of(as_object(follow_up), "name") for follow_up in _list(spec.get("followUps"))]
     if follow:
         yield "Followed by", ", ".join(name or "a job" for name in follow)
 
 
 def _state(status: AgentTemplateStatus) -> State:
-    said = find_condition(status.conditions, TemplateConditionType.VALID)
-    if said is None:
+    valid = find_condition(status.conditions, TemplateConditionType.VALID)
+    if valid is None:
         return State("Not seen", "dim", "No operator has looked at this template yet.")
-    if said.status == "True":
+    if valid.status == "True":
         return State("Valid", "ok", "Jobs can be made of it, if they give what it leaves open.")
-    return State("Invalid", "bad", "It breaks rules; jobs of it wait until it is legal.", said.reason, said.message)
+    return State("Invalid", "bad", "It breaks rules; jobs of it wait until it is legal.", valid.reason, valid.message)
 
 
 def _parameters(spec: Mapping[str, Any]) -> tuple[Parameter, ...] | None:
@@ -135,4 +135,4 @@ def _list(value: object) -> Sequence[Any]:
 
 
 def _texts(value: object) -> Iterable[str]:
-    return (one for one in _list(value) if isinstance(one, str))
+    return (text for text in _list(value) if isinstance(text, str))

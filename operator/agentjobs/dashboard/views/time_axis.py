@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 MOST_SLICES: Final = 31
-"""As many bars as a chart shows: more cannot be told apart on a phone."""
+"""As many bars as a chart shows: more cannot be distinguished on a phone."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 STEPS: Final = (
     *(minutes * _MINUTE for minutes in (1, 2, 5, 10, 15, 30)),

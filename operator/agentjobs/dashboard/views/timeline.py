@@ -19,9 +19,9 @@ from agentjobs.durations import format_duration
 WIDTH: Final = 1000
 """Columns of the picture."""
 MAX_ROWS: Final = 40
-"""Rows at most, however many are asked for."""
+"""The maximum number of rows."""
 NEWEST: Final = 10
-"""Rows unless more are asked for: a page that shows 40 starts, with all that it loads, is larger than 150 kB."""
+"""The default number of rows: a page with 40 starts, including what it loads, is larger than 150 kB."""
 LEFT: Final = 78
 TOP: Final = 34
 ROW: Final = 26
@@ -104,14 +104,14 @@ class Row:
     def shapes(self) -> list[tuple[Kind, int | None, str]]:
         """Return the blocks of each kind, and of each step that is linked, as the data of one SVG path."""
         drawn: dict[tuple[Kind, int | None], list[str]] = {}
-        for one in self.blocks:
-            shape = f"M{LEFT + one.x} {self.y}h{one.width}v{BAR}h-{one.width}z"
-            drawn.setdefault((one.kind, one.step), []).append(shape)
+        for block in self.blocks:
+            shape = f"M{LEFT + block.x} {self.y}h{block.width}v{BAR}h-{block.width}z"
+            drawn.setdefault((block.kind, block.step), []).append(shape)
         return [(kind, step, "".join(shapes)) for (kind, step), shapes in drawn.items()]
 
     def lasted(self, *kinds: Kind) -> timedelta:
         """Return how long these kinds took together."""
-        return timedelta(seconds=sum(one.until - one.since for one in self.stays if one.kind in kinds))
+        return timedelta(seconds=sum(stay.until - stay.since for stay in self.stays if stay.kind in kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,8 @@ def timeline(
         return None
     hidden, rows = max(0, len(rows) - most), rows[-most:]
     every = [stay for _, stays in rows for stay in stays]
-    first, last = min(one.since for one in every), max(one.until for one in every)
-    axis = axis_of(first, last, _work(every), (edge for one in every for edge in (one.since, one.until)))
+    first, last = min(stay.since for stay in every), max(stay.until for stay in every)
+    axis = axis_of(first, last, _work(every), (edge for stay in every for edge in (stay.since, stay.until)))
     ticks = list(_ticks(axis))
     steps = _steps_between(spans, {number for number, _ in rows}, first, last)
     drawn = [
@@ -192,7 +192,7 @@ def timeline(
         list(_breaks(axis)),
         [mark for tick in ticks for mark in _scale(tick)],
         hidden,
-        [kind for kind in Kind if any(one.kind is kind for one in every)],
+        [kind for kind in Kind if any(stay.kind is kind for stay in every)],
     )
 
 
@@ -203,8 +203,8 @@ def _rows(story: Story, spans: Iterable[StepSpan], now: datetime) -> Iterator[tu
     steps: dict[int, list[StepSpan]] = {}
     for span in spans:
         steps.setdefault(span.start, []).append(span)
-    free = min((one.since for one in waits), default=over)
-    for start in (one for one in story.starts if one.started is not None):
+    free = min((wait.since for wait in waits), default=over)
+    for start in (start for start in story.starts if start.started is not None):
         began = _seconds(start.started)
         ended = max(began, over if start.ended is None else start.ended.timestamp())
         before = list(_between(waits, free, began))
@@ -215,7 +215,7 @@ def _rows(story: Story, spans: Iterable[StepSpan], now: datetime) -> Iterator[tu
 
 def _waited(story: Story, over: float) -> Iterator[Stay]:
     """Yield when the job waited, by its phases."""
-    moves = [(story.job.created, Phase.PENDING.value), *((one.time, one.phase) for one in story.transitions)]
+    moves = [(story.job.created, Phase.PENDING.value), *((move.time, move.phase) for move in story.transitions)]
     times = [time.timestamp() for time, _ in moves] + [over]
     for (_, phase), (since, until) in zip(moves, pairwise(times), strict=True):
         if phase in _WAITS and until > since:
@@ -223,9 +223,9 @@ def _waited(story: Story, over: float) -> Iterator[Stay]:
 
 
 def _between(stays: Iterable[Stay], since: float, until: float) -> Iterator[Stay]:
-    for one in stays:
-        if one.since < until and one.until > since:
-            yield Stay(one.kind, max(one.since, since), min(one.until, until))
+    for stay in stays:
+        if stay.since < until and stay.until > since:
+            yield Stay(stay.kind, max(stay.since, since), min(stay.until, until))
 
 
 def _did(start: RecordedStart, began: float, ended: float, steps: Iterable[StepSpan]) -> Iterator[Stay]:
@@ -248,7 +248,7 @@ def _flat(changes: list[tuple[float, int, Kind]], since: float, until: float) ->
     under_way = dict.fromkeys(_FIRST, 0)
     under_way[Kind.CODE] = 1
     kind, at = Kind.CODE, since
-    for time, change, changed in sorted(changes, key=lambda one: one[0]):
+    for time, change, changed in sorted(changes, key=lambda change_at: change_at[0]):
         under_way[changed] += change
         now = Kind.MODEL if under_way[Kind.MODEL] else Kind.TOOL if under_way[Kind.TOOL] else Kind.CODE
         if now is not kind:
@@ -268,7 +268,7 @@ def _cut(stays: Iterable[Stay], since: datetime | None, until: datetime | None) 
 def _work(stays: Sequence[Stay]) -> list[tuple[float, float]]:
     """Return the periods that are drawn to scale: the agent's work; without any, the creation of pods."""
     for kinds in (_FIRST, (Kind.POD,)):
-        if found := [(one.since, one.until) for one in stays if one.kind in kinds]:
+        if found := [(stay.since, stay.until) for stay in stays if stay.kind in kinds]:
             return found
     return []
 
@@ -319,7 +319,7 @@ def _steps_between(
 
 
 def _linked(blocks: Iterable[Block], steps: Iterable[tuple[int, Stay]], axis: Axis) -> Iterator[Block]:
-    placed = [(n, one.kind, axis.place(one.since) * WIDTH, axis.place(one.until) * WIDTH) for n, one in steps]
+    placed = [(n, span.kind, axis.place(span.since) * WIDTH, axis.place(span.until) * WIDTH) for n, span in steps]
     for block in blocks:
         covered = {
             n: min(right, block.x + block.width) - max(left, block.x)
@@ -331,20 +331,22 @@ def _linked(blocks: Iterable[Block], steps: Iterable[tuple[int, Stay]], axis: Ax
 
 def _ticks(axis: Axis) -> Iterator[Mark]:
     """Yield labels at the beginnings of stretches to scale, where there is room; a click zooms to the stretch."""
-    free, days = 0, {_time(one.since).date() for one in axis.stretches}
-    scaled = [one for one in axis.stretches if not one.is_break]
-    for one in scaled:
-        x = round(one.left * WIDTH)
+    free, days = 0, {_time(stretch.since).date() for stretch in axis.stretches}
+    scaled = [stretch for stretch in axis.stretches if not stretch.is_break]
+    for stretch in scaled:
+        x = round(stretch.left * WIDTH)
         if x >= free and x <= WIDTH - _APART // 2:
-            text = f"{_time(one.since):%b %d %H:%M:%S}" if len(days) > 1 else f"{_time(one.since):%H:%M:%S}"
-            yield Mark(x, round((one.right - one.left) * WIDTH), text, _time(one.since), _time(one.until))
+            text = f"{_time(stretch.since):%b %d %H:%M:%S}" if len(days) > 1 else f"{_time(stretch.since):%H:%M:%S}"
+            yield Mark(
+                x, round((stretch.right - stretch.left) * WIDTH), text, _time(stretch.since), _time(stretch.until)
+            )
             free = x + _APART
 
 
 def _scale(tick: Mark) -> Iterator[Mark]:
     """Yield round durations since a time on the axis, where its stretch has room."""
     lasts, room = (tick.until - tick.since).total_seconds(), tick.width // _APART
-    step = next((one for one in _ROUND if room > 1 and lasts / one <= room / 1.6), None)
+    step = next((seconds for seconds in _ROUND if room > 1 and lasts / seconds <= room / 1.6), None)
     for seconds in range(step, int(lasts) + 1, step) if step else ():
         x = round(tick.width * seconds / lasts)
         if _APART <= x <= tick.width - _APART // 4:
@@ -354,11 +356,11 @@ def _scale(tick: Mark) -> Iterator[Mark]:
 
 def _breaks(axis: Axis) -> Iterator[Mark]:
     free = 0
-    for one in axis.stretches:
-        x, width = round(one.left * WIDTH), max(1, round((one.right - one.left) * WIDTH))
-        if one.is_break and x >= free:
-            text = lasting(one.until - one.since) if width >= 40 else ""
-            yield Mark(x, width, text, _time(one.since), _time(one.until))
+    for stretch in axis.stretches:
+        x, width = round(stretch.left * WIDTH), max(1, round((stretch.right - stretch.left) * WIDTH))
+        if stretch.is_break and x >= free:
+            text = lasting(stretch.until - stretch.since) if width >= 40 else ""
+            yield Mark(x, width, text, _time(stretch.since), _time(stretch.until))
             free = x + max(width, 8)
 
 

@@ -41,9 +41,9 @@ class Turn:
     start: int
     seq: int
     time: datetime
-    who: str
+    author: str
     role: Role
-    said: str = ""
+    sentence: str = ""
     """A sentence of this package, with names in it."""
     text: Shown | None = None
     """Text of a model."""
@@ -87,20 +87,20 @@ def conversation(entries: Iterable[Event]) -> list[Turn]:
 
 
 def _turn(entry: Event, room: _Room) -> Turn:
-    told = _TOLD.get(entry.kind, _other)(entry.data, room)
-    parts = (told.get("text"), told.get("result"), *(call.arguments for call in told.get("calls", ())))
+    shown = _SHOWN.get(entry.kind, _other)(entry.data, room)
+    parts = (shown.get("text"), shown.get("result"), *(call.arguments for call in shown.get("calls", ())))
     left_out = sum(part.left_out for part in parts if part is not None)
-    who = cut(entry.author, _NAME)
-    return Turn(entry.start, entry.seq, entry.time, who, left_out=left_out, **{"role": "mark"} | told)
+    author = cut(entry.author, _NAME)
+    return Turn(entry.start, entry.seq, entry.time, author, left_out=left_out, **{"role": "mark"} | shown)
 
 
 def _started(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     engine = next((f", {name} {cut(data[key], 40)}" for key, name in _ENGINES.items() if data.get(key)), "")
-    return {"said": f"Start {cut(data.get('start'), 12)} begins: attempt {cut(data.get('attempt'), 12)}{engine}"}
+    return {"sentence": f"Start {cut(data.get('start'), 12)} begins: attempt {cut(data.get('attempt'), 12)}{engine}"}
 
 
 def _resumed(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
-    return {"said": f"continues from the record: {cut(data.get('replayed'), 12)} steps are replayed, not run again"}
+    return {"sentence": f"continues from the record: {cut(data.get('replayed'), 12)} steps are replayed, not run again"}
 
 
 def _model(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
@@ -109,18 +109,18 @@ def _model(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
         for key, way in (("inputTokens", "in"), ("outputTokens", "out"))
         if isinstance(count := data.get(key), int)
     ]
-    told = data.get("toolCalls")
-    more = len(told) - _MAX_CALLS if isinstance(told, list) else 0
+    calls = data.get("toolCalls")
+    more = len(calls) - _MAX_CALLS if isinstance(calls, list) else 0
     rest = [f"{more} more calls"] if more > 0 else []
-    said = ", ".join([cut(data.get("model") or "a model", _NAME), *used, *rest])
-    return {"role": "model", "said": said, "calls": list(_calls(told, room))}
+    sentence = ", ".join([cut(data.get("model") or "a model", _NAME), *used, *rest])
+    return {"role": "model", "sentence": sentence, "calls": list(_calls(calls, room))}
 
 
-def _calls(told: object, room: _Room) -> Iterator[Call]:
-    for place, one in enumerate(told[:_MAX_CALLS] if isinstance(told, list) else ()):
-        if isinstance(one, Mapping):
-            given = one.get("args")
-            yield Call(cut(one.get("name"), _NAME), _brief(given), room.value({} if given is None else given), place)
+def _calls(calls: object, room: _Room) -> Iterator[Call]:
+    for place, call in enumerate(calls[:_MAX_CALLS] if isinstance(calls, list) else ()):
+        if isinstance(call, Mapping):
+            given = call.get("args")
+            yield Call(cut(call.get("name"), _NAME), _brief(given), room.value({} if given is None else given), place)
 
 
 def arguments(call: Mapping[str, Any], limit: int) -> Call:
@@ -138,45 +138,45 @@ def _brief(given: object) -> str:
 def _tool(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     result = data.get("result")
     failed = isinstance(result, Mapping) and bool(result.get("error"))
-    said = f"{cut(data.get('name') or 'a tool', _NAME)} {'failed' if failed else 'returned'}"
-    return {"role": "tool", "said": said, "result": room.value(result), "failed": failed}
+    sentence = f"{cut(data.get('name') or 'a tool', _NAME)} {'failed' if failed else 'returned'}"
+    return {"role": "tool", "sentence": sentence, "result": room.value(result), "failed": failed}
 
 
 def _text(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
-    said = "answers" if data.get("final") is True else "says"
-    return {"role": "model", "said": said, "text": room.markdown(str(data.get("text") or ""))}
+    sentence = "answers" if data.get("final") is True else "says"
+    return {"role": "model", "sentence": sentence, "text": room.markdown(str(data.get("text") or ""))}
 
 
 def _error(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
-    said = {"said": cut(data.get("code") or "error", _NAME), "result": room.text(str(data.get("message") or ""))}
-    return {"role": "error", "failed": True, **said}
+    shown = {"sentence": cut(data.get("code") or "error", _NAME), "result": room.text(str(data.get("message") or ""))}
+    return {"role": "error", "failed": True, **shown}
 
 
 def _warning(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
-    return {"role": "warning", "said": "warning", "result": room.text(str(data.get("message") or ""))}
+    return {"role": "warning", "sentence": "warning", "result": room.text(str(data.get("message") or ""))}
 
 
 def _repair(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     problems = data.get("problems")
     listed = "\n".join(map(str, problems)) if isinstance(problems, list) else str(problems or "")
-    said = f"The answer does not fit; the model is called again (correction {cut(data.get('repair'), 12)})"
-    return {"role": "warning", "said": said, "result": room.text(listed)}
+    sentence = f"The answer does not fit; the model is called again (correction {cut(data.get('repair'), 12)})"
+    return {"role": "warning", "sentence": sentence, "result": room.text(listed)}
 
 
 def _ended(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
     verdict, reason = cut(data.get("verdict"), 40), cut(data.get("reason"), 63)
     failed = verdict in ("Fail", "Retry")
     message = {"result": room.text(str(data["message"]))} if data.get("message") else {}
-    said = f"Ended: {verdict}{f', {reason}' if reason and reason != 'None' else ''}"
-    return {"role": "error" if failed else "mark", "said": said, "failed": failed, **message}
+    sentence = f"Ended: {verdict}{f', {reason}' if reason and reason != 'None' else ''}"
+    return {"role": "error" if failed else "mark", "sentence": sentence, "failed": failed, **message}
 
 
 def _other(data: Mapping[str, Any], room: _Room) -> dict[str, Any]:
-    return {"said": "reported", "result": room.value(data)}
+    return {"sentence": "reported", "result": room.value(data)}
 
 
 _ENGINES: Final = {"adk": "ADK", "claudeCode": "Claude Code"}
-_TOLD: Final = {
+_SHOWN: Final = {
     "started": _started,
     "resumed": _resumed,
     "model": _model,

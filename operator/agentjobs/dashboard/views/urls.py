@@ -9,7 +9,7 @@ Query = Iterable[tuple[str, str]]
 CURSOR: Final = "cursor"
 PAGE: Final = "page"
 PLACES: Final = frozenset({CURSOR, PAGE})
-"""Parameters that say where in a list a page is. They mean nothing once anything else of the URL changes."""
+"""Parameters for a position in a list. They are invalid if any other parameter changes."""
 
 
 def with_values(path: str, query: Query, **changed: str | None) -> str:
@@ -31,4 +31,4 @@ def address(path: str, query: Query) -> str:
 
 def changes_of(namespaces: Iterable[str]) -> str:
     """Return the address of the stream of changes in these namespaces; in all for none."""
-    return address("/v1/changes", [("namespace", one) for one in namespaces])
+    return address("/v1/changes", [("namespace", namespace) for namespace in namespaces])

@@ -30,7 +30,7 @@ Person = Annotated[Identity, Depends(_person)]
 """The person who is signed in; without one the answer is the sign-in page."""
 
 
-async def _asked(request: Request, person: Person) -> Rest:
+async def _user_rest(request: Request, person: Person) -> Rest:
     return rest_of(request, person)
 
 
@@ -38,6 +38,6 @@ async def _shown(request: Request) -> Pages:
     return pages_of(request)
 
 
-Asked = Annotated[Rest, Depends(_asked)]
+UserRest = Annotated[Rest, Depends(_user_rest)]
 """REST with the rights of the person who is signed in."""
 Shown = Annotated[Pages, Depends(_shown)]

@@ -31,10 +31,10 @@ class Part(Generic[T]):
     problem: Problem | None = None
 
 
-async def part(asked: Awaitable[T]) -> Part[T]:
+async def part(response: Awaitable[T]) -> Part[T]:
     """Read a part of a page. Raises Problem with a status of PASSED_ON."""
     try:
-        return Part(await asked)
+        return Part(await response)
     except Problem as problem:
         if problem.status in PASSED_ON:
             raise
@@ -60,7 +60,7 @@ async def known_job(rest: Rest, namespace: str, key: str) -> Known:
 async def entry_at(rest: Rest, namespace: str, key: str, start: int, seq: int) -> Event:
     """Return an entry of a start's transcript. Raises Problem where there is none of this number."""
     page = await rest.entries(namespace, key, start=start, limit=1, after=max(0, seq - 1))
-    found = next((one for one in page.items if one.seq == seq), None)
+    found = next((entry for entry in page.items if entry.seq == seq), None)
     if found is None:
         raise Problem(404, "NotFound", "Entry not found.")
     return found
@@ -83,8 +83,8 @@ async def entries_around(rest: Rest, namespace: str, key: str, start: int, time:
 
 async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:
     """Return app, user and id of a job's session: from the accepted spec if it may be read, else by the defaults."""
-    told = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
-    return session_of(told.spec if told is not None else known.spec, name=known.name, uid=known.uid)
+    accepted = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
+    return session_of(accepted.spec if accepted is not None else known.spec, name=known.name, uid=known.uid)
 
 
 def _why(found: Part[T]) -> str:
@@ -93,8 +93,8 @@ def _why(found: Part[T]) -> str:
 
 def _worst(*problems: Problem | None) -> Problem:
     """Return the problem of a job that could not be read: NotFound only where both sources report that."""
-    said = [one for one in problems if one is not None]
-    refused = next((one for one in said if one.status == 403), None)
-    away = next((one for one in said if one.status >= 500), None)
+    known = [problem for problem in problems if problem is not None]
+    refused = next((problem for problem in known if problem.status == 403), None)
+    away = next((problem for problem in known if problem.status >= 500), None)
     missing = Problem(404, "NotFound", "Job not found in the cluster or in history.")
     return refused or away or missing
