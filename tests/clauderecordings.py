@@ -1,11 +1,11 @@
-"""Recordings of the real CLI: what it printed, how it ended, and what a job that ran it would have asked for."""
+"""Recordings of the real CLI: what it printed, how it ended, and what a job that ran it would have settings for."""
 
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from agentjobs_runner.claude_code.command import MODES, Asked
+from agentjobs_runner.claude_code.command import MODES, Settings
 from agentjobs_runner.claude_code.stream import Reader
 from agentjobs_runner.claude_code.verdict import Exit, judge
 from agentjobs_runner.output import Output
@@ -19,18 +19,18 @@ class Recording:
     name: str
     lines: tuple[bytes, ...]
     exit: Exit
-    asked: Asked
+    settings: Settings
     output: Output
 
     def judged(self):
-        return judged(self.lines, self.exit, self.asked, self.output)
+        return judged(self.lines, self.exit, self.settings, self.output)
 
 
-def judged(lines, ended, asked, output):
+def judged(lines, ended, settings, output):
     reader = Reader()
     for line in lines:
         reader.feed(line)
-    return judge(reader.facts, ended, asked, output)
+    return judge(reader.facts, ended, settings, output)
 
 
 @cache
@@ -46,15 +46,15 @@ def _recording(name, told):
     claude = {"permissionMode": next(mode for mode, word in MODES.items() if word == _mode(given))}
     config = given.get("--mcp-config")
     schema = json.loads(given["--json-schema"]) if "--json-schema" in given else None
-    asked = Asked.read({"agent": {"model": given.get("--model", "opus"), "claudeCode": claude}})
+    settings = Settings.read({"agent": {"model": given.get("--model", "opus"), "claudeCode": claude}})
     if config is not None and config.startswith("{"):
         # Not by `read`, which refuses some of them before the CLI would.
         servers = frozenset(json.loads(config)["mcpServers"])
-        asked = Asked(model=asked.model, mode=asked.mode, mcp_config=config, servers=servers)
+        settings = Settings(model=settings.model, mode=settings.mode, mcp_config=config, servers=servers)
     # A schema that is none is refused when it is read; here it is the CLI that refused it.
     output = Output.read({"schema": schema} if schema is not None and schema.get("type") != "nope" else None)
     lines = tuple((FOLDER / f"{name}.jsonl").read_bytes().splitlines(keepends=True))
-    return Recording(name, lines, Exit(told["exitCode"], told["stderr"]), asked, output)
+    return Recording(name, lines, Exit(told["exitCode"], told["stderr"]), settings, output)
 
 
 def _mode(given):

@@ -28,7 +28,7 @@ from agentjobs_runner.endings import (
     interrupted,
     journal_unavailable,
     progress_timeout,
-    told_itself_to_stop,
+    stopped_by_own_signal,
 )
 from agentjobs_runner.engines import Engine, Loading
 from agentjobs_runner.environment import Environment
@@ -123,7 +123,7 @@ class Supervisor:
         except Fenced as error:
             return leave_fenced(error)
         except AgentJobsError as error:
-            ending = unfetched(error, told_to_stop=self._terminated_at is not None)
+            ending = unfetched(error, stopping=self._terminated_at is not None)
             return leave(self._environment, self._redactor, ending)
         logger.info("attempt.started", extra=_named(attempt))
         recorder = Recorder(self._gateway, self._redactor, self._on_lost, in_full=self._in_full)
@@ -226,10 +226,10 @@ class Supervisor:
             case AtBoundary():
                 return interrupted("stopped between two steps")
             case Terminated(own=True):
-                return told_itself_to_stop()
+                return stopped_by_own_signal()
             case Terminated(signal=name):
-                told = {"signal": name, "grace_seconds": self._environment.grace_seconds, "running": gate.running}
-                logger.info("attempt.terminating", extra=told)
+                fields = {"signal": name, "grace_seconds": self._environment.grace_seconds, "running": gate.running}
+                logger.info("attempt.terminating", extra=fields)
                 gate.close(time.monotonic() + self._until_deadline(0.0))
                 return None
             case InterruptedAgain():
@@ -316,8 +316,10 @@ class Supervisor:
         except Invalid as error:
             logger.error("result.refused", extra={"error": str(error)})
             if ending.result is not None:
-                said = self._redactor.message(f"the gateway rejected the result: {error}", contract.MAX_MESSAGE_BYTES)
-                ending = Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, said)
+                rejected = self._redactor.message(
+                    f"the gateway rejected the result: {error}", contract.MAX_MESSAGE_BYTES
+                )
+                ending = Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, rejected)
         except Unavailable as error:
             logger.error("result.unsent", extra={"error": self._redactor.message(str(error), 300)})
             if ending.result is not None:
@@ -329,8 +331,8 @@ class Supervisor:
     def _unsent(self, error: Unavailable) -> Ending:
         if self._terminated_at is not None:
             return interrupted("stopped before the result could be stored")
-        said = self._redactor.message(f"the result could not be stored: {error}", contract.MAX_MESSAGE_BYTES)
-        return journal_unavailable(said)
+        message = self._redactor.message(f"the result could not be stored: {error}", contract.MAX_MESSAGE_BYTES)
+        return journal_unavailable(message)
 
 
 def _files(attempt: Attempt, stores: Stores | None, recorder: Recorder) -> "AgentFiles | None":

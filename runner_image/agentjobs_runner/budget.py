@@ -171,8 +171,8 @@ class StartBudget:
     def _end(self, limit: str) -> None:
         used, most = self._spent.by_limit()[limit], self._limits.dump()[limit]
         by = "this attempt" if self._limits.scope is Scope.ATTEMPT else "the job"
-        said = f"budget.{limit} is reached: {by} used {used} of {most}. Raise budget.{limit} to let it continue"
-        self._ended = Ending(Verdict.FAIL, ErrorClass.BUDGET_EXCEEDED, said)
+        message = f"budget.{limit} is reached: {by} used {used} of {most}. Raise budget.{limit} to let it continue"
+        self._ended = Ending(Verdict.FAIL, ErrorClass.BUDGET_EXCEEDED, message)
         self._check()
 
     def _price(self, model: str) -> "Price | None":
@@ -196,8 +196,8 @@ def _unknown_output() -> int:
 
 
 def _unknown_price(model: str) -> StartEnded:
-    said = (
+    message = (
         f"budget.maxCostUSD needs the price of each model, but the price of {model!r} is unknown. "
         "Use another model, or limit budget.maxTokens or budget.maxLLMCalls instead"
     )
-    return StartEnded(Ending(Verdict.FAIL, ErrorClass.UNKNOWN_MODEL_PRICE, said))
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.UNKNOWN_MODEL_PRICE, message))

@@ -33,8 +33,8 @@ def ending_of(
     try:
         return _judged(list(causes(error)), known, unknown)
     except BaseException as broken:  # user code defines exceptions, too, and their properties may raise anything
-        said = f"the agent's code raised {type(error).__name__}, which cannot be read: {type(broken).__name__}"
-        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, said)
+        message = f"the agent's code raised {type(error).__name__}, which cannot be read: {type(broken).__name__}"
+        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, message)
 
 
 def _judged(

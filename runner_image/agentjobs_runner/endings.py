@@ -61,8 +61,8 @@ def module_not_found(message: str) -> StartEnded:
 
 def model_auth(field: str, model: str, variable: str) -> StartEnded:
     """The pod's environment has no key for a model."""
-    said = f"{field}: model {model!r} needs credentials; {key_cure(variable)}"
-    return StartEnded(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, said))
+    message = f"{field}: model {model!r} needs credentials; {key_cure(variable)}"
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, message))
 
 
 def key_cure(variable: str) -> str:
@@ -121,7 +121,7 @@ def interrupted(message: str) -> Ending:
     return Ending(Verdict.SNOOZE, ErrorClass.INTERRUPTED, message, delay_seconds=5.0)
 
 
-def told_itself_to_stop() -> Ending:
+def stopped_by_own_signal() -> Ending:
     """The agent's code sent its own process SIGTERM or SIGINT."""
     message = "the agent's code stopped its own process with SIGTERM or SIGINT"
     return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, message)

@@ -52,20 +52,20 @@ class Backoff:
     """The pause before the next attempt: doubled each time, and at least the gateway's Retry-After.
 
     Args:
-        longest_asked: a longer Retry-After is ignored.
+        max_retry_after: a longer Retry-After is ignored.
     """
 
-    def __init__(self, longest_asked: float = LONGEST_WAIT_SECONDS) -> None:
-        self._longest_asked = longest_asked
+    def __init__(self, max_retry_after: float = LONGEST_WAIT_SECONDS) -> None:
+        self._max_retry_after = max_retry_after
         self._pause = FIRST_PAUSE_SECONDS
 
     def after(self, error: Unavailable) -> float:
         """Return the seconds to wait after `error`."""
-        asked = error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        requested = error.retry_after if isinstance(error, TooManyRequests) else 0.0
         # Half of the pause is random, so that many runners do not return at the same instant.
         pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  spreading load, not a secret
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
-        return max(min(asked, self._longest_asked), pause)
+        return max(min(requested, self._max_retry_after), pause)
 
 
 class Gateway:
@@ -233,16 +233,16 @@ def _reason(response: httpx.Response) -> str:
 
 def _error(response: httpx.Response, what: str) -> AgentJobsError:
     status = response.status_code
-    said = f"{what}: {status} {contract.cut(_words(response), 300)}"
+    message = f"{what}: {status} {contract.cut(_words(response), 300)}"
     if status == 409:
-        return Fenced(said)
+        return Fenced(message)
     if status == httpx.codes.NOT_FOUND and _reason(response) == "NotFound":
-        return Missing(said)
+        return Missing(message)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        return JournalFull(said) if _reason(response) == "JournalFull" else TooLarge(said)
+        return JournalFull(message) if _reason(response) == "JournalFull" else TooLarge(message)
     if status in _REFUSED:
-        return Invalid(said)
+        return Invalid(message)
     seconds = response.headers.get("retry-after", "")
     if seconds.isascii() and seconds.isdigit():
-        return TooManyRequests(said, min(float(seconds), LONGEST_WAIT_SECONDS))
-    return TooManyRequests(said, 1.0) if status == 429 else Unavailable(said)
+        return TooManyRequests(message, min(float(seconds), LONGEST_WAIT_SECONDS))
+    return TooManyRequests(message, 1.0) if status == 429 else Unavailable(message)

@@ -98,16 +98,16 @@ class GatewayJournal:
         """
         self._sender.finish(give_up)
         if self._read.done():
-            self._tell_resumed()
+            self._report_resumed()
 
     def open(self, *, adk: str, scheme: str, agent: str) -> None:
         """Compare versions with this image's; see `Journal.open`."""
         self._read.result()
         versions = Versions(adk=adk, runner=agentjobs.__version__, scheme=scheme, agent=agent)
         change = version_change.judge(self._before if self._last else None, versions, self._policy)
-        if change.told:
-            logger.warning("journal.versions", extra={"why": change.told})
-            self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.told})
+        if change.message:
+            logger.warning("journal.versions", extra={"why": change.message})
+            self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.message})
         if change.restart:
             self.begin_anew()
         self._versions = versions
@@ -145,7 +145,7 @@ class GatewayJournal:
             # Before the first step the runner looks for its own notes, which most jobs do not have. And a call that an
             # earlier start began may contain recorded steps.
             if self._resumes and self._steps.interrupted(key) is None:
-                self._tell_resumed()
+                self._report_resumed()
         elif self._resumes is not None:
             self._resumes = True
         return found
@@ -176,7 +176,7 @@ class GatewayJournal:
             await asyncio.wrap_future(self._sender.put(Order(void=part)))
 
     def _add(self, step: NewStep, ended: datetime | None, body: Any, *, void: bool = False) -> "Future[None]":
-        self._tell_resumed()
+        self._report_resumed()
         frame = self._counted_once(_frame(step, ended, void=void))
         written = as_json(self._redactor.seal(body))
         if len(written) > contract.MAX_STEP_BYTES:
@@ -209,7 +209,7 @@ class GatewayJournal:
                 frame["usage"] = {}
         return frame
 
-    def _tell_resumed(self) -> None:
+    def _report_resumed(self) -> None:
         with self._lock:
             resumes, self._resumes = self._resumes, None
         if resumes is not None:
@@ -237,8 +237,8 @@ class GatewayJournal:
         except StartEnded as ended:
             self._read.set_exception(ended)
         except (Invalid, KeyError, TypeError) as error:
-            said = f"cannot read the recorded steps from the gateway: {type(error).__name__}: {error}"
-            self._read.set_exception(StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_UNREADABLE, said)))
+            message = f"cannot read the recorded steps from the gateway: {type(error).__name__}: {error}"
+            self._read.set_exception(StartEnded(Ending(Verdict.FAIL, ErrorClass.STEP_UNREADABLE, message)))
         else:
             self._read.set_result(None)
 

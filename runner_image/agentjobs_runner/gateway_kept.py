@@ -48,7 +48,7 @@ class GatewayKept:
 
     def files(self) -> dict[str, int]:
         """Return the names and sizes of all files."""
-        found = answer_of(self._asked("GET", contract.PATH_KEPT), contract.PATH_KEPT)
+        found = answer_of(self._response("GET", contract.PATH_KEPT), contract.PATH_KEPT)
         return {file["name"]: file["bytes"] for file in cast("contract.KeptFiles", found)["files"]}
 
     def read(self, name: str) -> bytes | None:
@@ -56,7 +56,7 @@ class GatewayKept:
         whole = bytearray()
         while True:
             try:
-                part = self._asked("GET", _path(name=name, offset=len(whole))).content
+                part = self._response("GET", _path(name=name, offset=len(whole))).content
             except Missing:
                 return None
             whole += part
@@ -69,13 +69,13 @@ class GatewayKept:
         for begin in range(0, max(len(content), 1), MAX_KEPT_PART_BYTES):
             # The same number in retries: an abandoned request must not undo the next one.
             path = _path(name=name, offset=offset + begin, write=next(self._writes))
-            self._asked("PUT", path, content[begin : begin + MAX_KEPT_PART_BYTES], _BYTES)
+            self._response("PUT", path, content[begin : begin + MAX_KEPT_PART_BYTES], _BYTES)
 
     def delete(self, name: str) -> None:
         """Delete a file, if it exists."""
-        self._asked("DELETE", _path(name=name, write=next(self._writes)))
+        self._response("DELETE", _path(name=name, write=next(self._writes)))
 
-    def _asked(
+    def _response(
         self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         return self._patiently(lambda: self._gateway.request(method, path, content, headers))

@@ -61,7 +61,7 @@ class GatewayStores:
             events += page["events"]
         found = [events, first["state"], first["user"], first["app"]]
         try:
-            return Earlier(*(self._redactor.unseal(one) for one in found))
+            return Earlier(*(self._redactor.unseal(part) for part in found))
         except LookupError as error:
             raise Invalid(f"the session has a secret of an earlier job: {error}") from error
 

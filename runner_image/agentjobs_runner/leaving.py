@@ -45,9 +45,9 @@ def leave_fenced(error: Fenced) -> int:
     return contract.EXIT_FENCED
 
 
-def unfetched(error: AgentJobsError, *, told_to_stop: bool) -> Ending:
+def unfetched(error: AgentJobsError, *, stopping: bool) -> Ending:
     """Return the ending of a container that could not fetch its attempt."""
-    if told_to_stop:
+    if stopping:
         return interrupted("stopped before the attempt was fetched")
     if isinstance(error, Invalid):
         return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the gateway rejected the runner's request: {error}")

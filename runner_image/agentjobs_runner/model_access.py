@@ -32,7 +32,7 @@ class ModelStep:
     """How many seconds the step waits for the beginning of an answer."""
 
 
-asking: Final[ContextVar[ModelStep | None]] = ContextVar("asking", default=None)
+current_step: Final[ContextVar[ModelStep | None]] = ContextVar("current_step", default=None)
 """None outside of steps."""
 # Below the step's timeout, so that the proxy's response arrives first.
 _MARGIN: Final = 5.0
@@ -140,7 +140,7 @@ class ModelAccess:
             headers["Authorization"] = f"Bearer {token}"
         for name in (contract.HEADER_STEP, contract.HEADER_PATIENCE):
             headers.pop(name, None)
-        if (step := asking.get()) is not None:
+        if (step := current_step.get()) is not None:
             headers[contract.HEADER_STEP] = quote(step.key, safe=_PLAIN)
             headers[contract.HEADER_PATIENCE] = str(int(max(1.0, step.patience - _MARGIN)))
 

@@ -32,11 +32,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An error of a chain. `is_told` means that each link to it is explicit: `raise … from` or a group."""
+    """An error of a chain. `is_explicit` means that each link to it is explicit: `raise … from` or a group."""
 
     error: BaseException
     origin: Origin
-    is_told: bool
+    is_explicit: bool
 
 
 AGENT: Final = Origin(Source.AGENT)
@@ -62,7 +62,7 @@ def causes(error: BaseException) -> Iterator[Cause]:
     An error without a note has the origin of the error that it caused, or of its group: a tool that converts its
     database's error is still the tool.
     """
-    pending = [Cause(error, AGENT, is_told=True)]
+    pending = [Cause(error, AGENT, is_explicit=True)]
     seen = set[int]()
     while pending and len(seen) < MAX_CHAIN:
         current = pending.pop(0)
@@ -71,13 +71,13 @@ def causes(error: BaseException) -> Iterator[Cause]:
         seen.add(id(current.error))
         origin = origin_of(current.error) or current.origin
         if isinstance(current.error, BaseExceptionGroup):
-            pending[:0] = [Cause(member, origin, current.is_told) for member in current.error.exceptions]
+            pending[:0] = [Cause(member, origin, current.is_explicit) for member in current.error.exceptions]
         else:
-            yield Cause(current.error, origin, current.is_told)
+            yield Cause(current.error, origin, current.is_explicit)
         following = current.error.__cause__
         if following is not None:
-            pending.append(Cause(following, origin, current.is_told))
+            pending.append(Cause(following, origin, current.is_explicit))
         elif current.error.__context__ is not None and not current.error.__suppress_context__:
-            pending.append(Cause(current.error.__context__, origin, is_told=False))
+            pending.append(Cause(current.error.__context__, origin, is_explicit=False))
         if isinstance(over := vars(current.error).get(_OVER), BaseException):
-            pending.append(Cause(over, origin, is_told=False))
+            pending.append(Cause(over, origin, is_explicit=False))

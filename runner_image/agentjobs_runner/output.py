@@ -74,7 +74,7 @@ class Output:
         """
         text = as_text(value)
         checked = self.schema is not None or own is not None
-        structured = plain(value) if isinstance(value, dict) else as_object(text, beside_words=checked)
+        structured = plain(value) if isinstance(value, dict) else as_object(text, among_text=checked)
         result = bounded_result(text, structured, usage)
         if not checked:
             return self._accepted(result, decides=self.decides)
@@ -87,14 +87,14 @@ class Output:
 
     def correction(self, problems: list[str]) -> str:
         """Return the text that asks the agent to correct its answer."""
-        told = "\n".join(f"- {problem}" for problem in problems)
+        listed = "\n".join(f"- {problem}" for problem in problems)
         if self.from_state is not None:
             return (
                 f"The value of {self.from_state!r} in the session's state does not validate against its JSON Schema:\n"
-                f"{told}\nPut the whole corrected value there."
+                f"{listed}\nPut the whole corrected value there."
             )
         return (
-            f"Your answer does not validate against the JSON Schema:\n{told}\n"
+            f"Your answer does not validate against the JSON Schema:\n{listed}\n"
             "Answer again, with the whole corrected JSON object and nothing else."
         )
 
@@ -109,11 +109,11 @@ class Output:
         """The ending for a valid answer; `decides` if it has an outcome."""
         found = (result["structured"] or {}).get(self.outcome_key) if decides else None
         result["outcome"] = found if isinstance(found, str) and 0 < len(found) <= MAX_OUTCOME_CHARS else None
-        said = "the agent answered"
+        message = "the agent answered"
         if (whole := result.get("cutFrom")) is not None:
             left = len(result["text"].encode())
-            said = f"the agent answered; the answer has {_size(whole)}, and the first {_size(left)} are kept"
-        return Ending(Verdict.SUCCEED, "ResultAccepted", said, result=result)
+            message = f"the agent answered; the answer has {_size(whole)}, and the first {_size(left)} are kept"
+        return Ending(Verdict.SUCCEED, "ResultAccepted", message, result=result)
 
     def _misfits(self, answer: dict[str, Any]) -> list[str]:
         errors = sorted(self._validator.iter_errors(answer), key=lambda error: list(map(str, error.absolute_path)))

@@ -214,8 +214,8 @@ _AGAIN: Final = _words(
 _PER_DAY: Final = _words(r"per.?day|\b[RT]PD\b|daily")
 
 
-def judge(report: Report, told: str) -> Ending:
-    """Return the start's ending for a provider's error; `told` begins the message, e.g. `the provider said`."""
+def judge(report: Report, prefix: str) -> Ending:
+    """Return the start's ending for a provider's error; `prefix` begins the message, e.g. `the provider reported`."""
     if (refused := refusal(report)) is not None:
         return refused
     row = next(row for row in TABLE if row.fits(report))
@@ -224,19 +224,19 @@ def judge(report: Report, told: str) -> Ending:
     text = contract.cut(" ".join(report.text.split()), _TEXT_BYTES)
     text = text.rstrip(". ") if quotas or cure else text
     delay = _delay(report) if row.verdict is Verdict.SNOOZE else None
-    return Ending(row.verdict, row.reason, f"{told}: {text}{quotas}{cure}", delay_seconds=delay)
+    return Ending(row.verdict, row.reason, f"{prefix}: {text}{quotas}{cure}", delay_seconds=delay)
 
 
 def refusal(report: Report) -> Ending | None:
     """Return the start's ending for a call that the model proxy rejected, by its message; None for other errors."""
     if not report.refused:
         return None
-    said = f"the model proxy rejected the call: {contract.cut(' '.join(report.text.split()), _TEXT_BYTES)}"
+    message = f"the model proxy rejected the call: {contract.cut(' '.join(report.text.split()), _TEXT_BYTES)}"
     if report.status == _FENCED:
-        return fenced(said)
+        return fenced(message)
     verdict = _REFUSED.get(report.refused, Verdict.FAIL)
     delay = _delay(report) if verdict is Verdict.SNOOZE else None
-    return Ending(verdict, report.refused, said, delay_seconds=delay)
+    return Ending(verdict, report.refused, message, delay_seconds=delay)
 
 
 def read(error: BaseException, now: datetime) -> Report:
@@ -245,13 +245,13 @@ def read(error: BaseException, now: datetime) -> Report:
     text = _text(error, body)
     words = _all_words(error, body, details, text)
     refused = refusal_of(words)
-    told = None if refused is None else refused.retry_after
+    requested = None if refused is None else refused.retry_after
     return Report(
         status=status_of(error),
         words=frozenset(word.casefold() for word in words),
         text=text,
         quotas=tuple(_quotas(details)),
-        wait=told if told is not None else _wait(error, body, details, text, now),
+        wait=requested if requested is not None else _wait(error, body, details, text, now),
         refused="" if refused is None else refused.error_class,
     )
 

@@ -29,7 +29,7 @@ _SECRETS: Final = re.compile(
 )
 _SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|DSN|HEADERS", re.IGNORECASE)
 # The pod's own name may look like a secret, and changes with each start.
-_TOLD: Final = frozenset({"HOSTNAME"})
+_NOT_SECRET: Final = frozenset({"HOSTNAME"})
 _MAX_DEPTH: Final = 32
 _MAX_INTEGER_BITS: Final = 1024
 
@@ -51,7 +51,7 @@ class Redactor:
         found |= {token: MASK for token in tokens if token}
         # Longest first: a secret may be part of another (a password of a DSN).
         self._values = sorted(found.items(), key=lambda item: -len(item[0]))
-        sealed = {name for name, value in variables.items() if _is_secret(name, value)} - _TOLD
+        sealed = {name for name, value in variables.items() if _is_secret(name, value)} - _NOT_SECRET
         self._seals = Seals(variables, frozenset(sealed), tokens[0] if tokens else "")
 
     def renew(self, token: str) -> None:

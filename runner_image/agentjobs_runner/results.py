@@ -51,18 +51,18 @@ def bounded_result(text: str, structured: dict[str, Any] | None, usage: dict[str
     return result
 
 
-def as_object(text: str, *, beside_words: bool = False) -> dict[str, Any] | None:
+def as_object(text: str, *, among_text: bool = False) -> dict[str, Any] | None:
     """Return the JSON object in a text, also in a Markdown block, which models like to add.
 
     Args:
         text: the answer.
-        beside_words: whether a single block with a JSON object counts if there is other text.
+        among_text: whether a single block with a JSON object counts if there is other text.
     """
     stripped = text.strip()
     blocks = list(_blocks(stripped))
     if stripped.startswith("```") and stripped.endswith("```") and len(blocks) < 2:
         return _loaded(blocks[0] if blocks else stripped[3:-3].removeprefix("json"))
-    objects = [found for block in blocks if (found := _loaded(block)) is not None] if beside_words else []
+    objects = [found for block in blocks if (found := _loaded(block)) is not None] if among_text else []
     return objects[0] if len(objects) == 1 else _loaded(stripped)
 
 

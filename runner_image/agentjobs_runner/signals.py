@@ -27,11 +27,11 @@ class StopSignals:
     """Receives stop signals.
 
     Args:
-        told: called in the main thread with the signal, and whether this process's own code sent it.
+        report: called in the main thread with the signal, and whether this process's own code sent it.
     """
 
-    def __init__(self, told: Callable[[int, bool], None]) -> None:
-        self._told = told
+    def __init__(self, report: Callable[[int, bool], None]) -> None:
+        self._report = report
         self._own = False
         self._forking = threading.local()
 
@@ -48,7 +48,7 @@ class StopSignals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         own, self._own = self._own, False
-        self._told(number, own)
+        self._report(number, own)
 
     def _on_audit(self, event: str, args: tuple[object, ...]) -> None:
         # Python calls its hooks before it sends a signal. A signal from a child counts as the cluster's: systemd stops

@@ -119,7 +119,7 @@ class StepSender:
             Unavailable: after all retries.
         """
         failing_since: float | None = None
-        backoff = Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
+        backoff = Backoff(max_retry_after=LONGEST_PAUSE_SECONDS)
         while True:
             try:
                 answer = request()

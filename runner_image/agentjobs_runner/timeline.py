@@ -192,7 +192,7 @@ class Recorder:
 
 def _backoff() -> Backoff:
     # No longer, even if the gateway requests it: the operator would consider a silent pod lost.
-    return Backoff(longest_asked=LONGEST_PAUSE_SECONDS)
+    return Backoff(max_retry_after=LONGEST_PAUSE_SECONDS)
 
 
 def _log_fields(kind: str, data: Mapping[str, Any], *, in_full: bool) -> dict[str, Any]:

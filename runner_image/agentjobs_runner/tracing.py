@@ -45,7 +45,7 @@ _KEPT: Final = (
     "http.response.status_code",
 )
 # Allowed attributes of their events: exceptions, without messages and tracebacks.
-_TOLD_OF_EVENTS: Final = ("exception.type",)
+_EVENT_ATTRIBUTES: Final = ("exception.type",)
 _ALL: Final = ("",)
 
 
@@ -134,14 +134,17 @@ class Tracing:
         from opentelemetry.sdk.trace import Event, ReadableSpan
         from opentelemetry.trace import Status
 
-        kept, told = (_KEPT, _TOLD_OF_EVENTS) if self._hides_contents(span) else (_ALL, _ALL)
+        kept, of_events = (_KEPT, _EVENT_ATTRIBUTES) if self._hides_contents(span) else (_ALL, _ALL)
         return ReadableSpan(
             name=self._redactor.text(span.name),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
             attributes=self._attributes(span.attributes, kept),
-            events=[Event(one.name, self._attributes(one.attributes, told), one.timestamp) for one in span.events],
+            events=[
+                Event(event.name, self._attributes(event.attributes, of_events), event.timestamp)
+                for event in span.events
+            ],
             links=span.links,
             kind=span.kind,
             # Its description is an exception's message.

@@ -53,7 +53,7 @@ class _Call:
     here: Place
     counted: str | None = None
     """Its key without the count; None if the caller gives a key."""
-    asked: str = ""
+    arguments: str = ""
     """A digest of the arguments; empty for none, and for arguments without a JSON form."""
 
 
@@ -65,7 +65,7 @@ class UserSteps:
     """The job's uid."""
     journal: Journal
     gate: "Gate"
-    tell: Callable[[str, str, Mapping[str, Any]], None] = lambda kind, author, data: None
+    report: Callable[[str, str, Mapping[str, Any]], None] = lambda kind, author, data: None
     """Adds an entry to the timeline."""
     fails_diverged: bool = False
     """Whether the start ends if a value was recorded for other arguments."""
@@ -143,21 +143,21 @@ class UserSteps:
     def _differs(self, found: RecordedStep) -> None:
         from agentjobs_runner.endings import Ending, StartEnded
 
-        said = f"step {found['n']} (value {found['name']} of {found['agent']}) was recorded for other arguments"
+        what = f"step {found['n']} (value {found['name']} of {found['agent']}) was recorded for other arguments"
         cure = "If calls of one name may change their order, pass step() a key for each"
         if self.fails_diverged:
-            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{said}. {cure}"))
-        message = f"{said}; its value is used. {cure}"
-        self.tell("warning", found["agent"], {"level": "WARNING", "message": message})
+            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{what}. {cure}"))
+        message = f"{what}; its value is used. {cure}"
+        self.report("warning", found["agent"], {"level": "WARNING", "message": message})
 
-    def _begin(self, name: str, key: str | None, asked: str) -> _Call:
+    def _begin(self, name: str, key: str | None, arguments: str) -> _Call:
         here = place.get()
         base = f"{here.key}>step:{quote(name, safe=' ')}"
         with self._lock:
             if key is not None:
                 return _Call(name, f"{base}={key}", here)
             self._calls[here.key, name] += 1
-            return _Call(name, f"{base}#{self._calls[here.key, name]}", here, base, asked)
+            return _Call(name, f"{base}#{self._calls[here.key, name]}", here, base, arguments)
 
     def _enter(self, call: _Call) -> None:
         with self._lock:
@@ -242,12 +242,12 @@ def _inside(call: _Call) -> Place:
 
 
 def _step(call: _Call, began: datetime) -> NewStep:
-    asked = {"args": call.asked} if call.asked else {}
-    return NewStep(call.key, StepKind.VALUE, call.here.agent, call.name, began, asked)
+    request = {"args": call.arguments} if call.arguments else {}
+    return NewStep(call.key, StepKind.VALUE, call.here.agent, call.name, began, request)
 
 
 def _same(recorded: RecordedStep, call: _Call) -> bool:
-    return bool(recorded["request"].get("args", "") == call.asked)
+    return bool(recorded["request"].get("args", "") == call.arguments)
 
 
 def _digest(args: Any, kwargs: Mapping[str, Any]) -> str:

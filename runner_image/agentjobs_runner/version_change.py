@@ -16,7 +16,7 @@ class Change:
     """A start's reaction to a change, and its text for people; without text if nothing changed."""
 
     restart: bool = False
-    told: str = ""
+    message: str = ""
 
 
 def judge(before: Versions | None, now: Versions, policy: str) -> Change:
@@ -32,12 +32,12 @@ def judge(before: Versions | None, now: Versions, policy: str) -> Change:
         return Change()
     what = f"since the run began, {' and '.join(changed)} changed"
     if policy == RESTART:
-        return Change(restart=True, told=f"{what}: it begins again, because of retry.onVersionChange")
+        return Change(restart=True, message=f"{what}: it begins again, because of retry.onVersionChange")
     if policy == FAIL:
         raise _mismatch(f"{what}, and retry.onVersionChange is Fail")
     if before.get("scheme") != now["scheme"]:
         raise _mismatch(f"{what}: this runner cannot find recorded steps")
-    return Change(told=f"{what}; recorded steps are still used, because of retry.onVersionChange")
+    return Change(message=f"{what}; recorded steps are still used, because of retry.onVersionChange")
 
 
 def _changed(before: Versions, now: Versions) -> list[str]:
@@ -50,6 +50,6 @@ def _changed(before: Versions, now: Versions) -> list[str]:
     ]
 
 
-def _mismatch(said: str) -> StartEnded:
+def _mismatch(what: str) -> StartEnded:
     cure = "Use the original image, or set retry.onVersionChange: Restart to begin again"
-    return StartEnded(Ending(Verdict.FAIL, ErrorClass.VERSION_MISMATCH, f"{said}. {cure}"))
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.VERSION_MISMATCH, f"{what}. {cure}"))

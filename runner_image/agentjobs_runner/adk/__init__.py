@@ -11,7 +11,7 @@ The agent:
     toolsets             ends the attempt when a toolset cannot be listed
     run_config           settings
     sessions             ADK's sessions in memory, filled from the job's session and stored at its end
-    artifacts, memory    data that outlives the job, with ADK's interfaces; asked_once records reads
+    artifacts, memory    data that outlives the job, with ADK's interfaces; call_once records reads
     long_histories       keeps the cost of requests independent of the history
 
 Its models:

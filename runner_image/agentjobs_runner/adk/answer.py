@@ -1,6 +1,6 @@
 """The result of a run: its answer, or the error that ADK only reports in events. See docs/decisions/0015.
 
-`engine` passes every event of a run, and asks for the result at its end. Pure.
+`engine` passes every event of a run, and reads the result at its end. Pure.
 """
 
 from collections.abc import Iterator
@@ -64,8 +64,8 @@ class AnswerCollector:
             return
         self._media = media_of(event) or self._media
         if self._team.kind is not Kind.AGENT and any("/" not in path for path in event.node_info.output_for or ()):
-            self._output = self._heard(event, output_of(event))
-        self._hear(self._speakers.setdefault(self._name(event), _Speaker()), event)
+            self._output = self._answer_of(event, output_of(event))
+        self._read_event(self._speakers.setdefault(self._name(event), _Speaker()), event)
 
     def failure(self) -> Ending | None:
         """Return the ending if the last events are an error, or a question that no one will answer."""
@@ -100,7 +100,7 @@ class AnswerCollector:
             return Ending(Verdict.FAIL, ErrorClass.RESULT_ERROR, message)
         return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "the agent ended without an answer")
 
-    def _hear(self, speaker: _Speaker, event: Event) -> None:
+    def _read_event(self, speaker: _Speaker, event: Event) -> None:
         results, text = event.get_function_responses(), text_of(event)
         silent = not (
             text.strip() or event.get_function_calls() or results or event.output is not None or media_of(event)
@@ -112,13 +112,13 @@ class AnswerCollector:
             speaker.left = bool(results and event.actions.escalate)
         value = answer_in(event)
         if value is not None:
-            speaker.answer = self._heard(event, value)
+            speaker.answer = self._answer_of(event, value)
         elif results and (event.actions.skip_summarization or event.actions.escalate):
             speaker.answer, speaker.beside = speaker.beside or speaker.answer, None
         elif event.get_function_calls():
-            speaker.beside = self._heard(event, text) if text.strip() else None
+            speaker.beside = self._answer_of(event, text) if text.strip() else None
 
-    def _heard(self, event: Event, value: Any) -> Answer:
+    def _answer_of(self, event: Event, value: Any) -> Answer:
         return Answer(self._now, value, event.author if event.finish_reason is not None else None)
 
     def _answer(self) -> Answer | None:
@@ -150,7 +150,7 @@ class AnswerCollector:
 
     def _spoke(self, part: Part) -> int:
         """The position of the last event of a part or its members; 0 for none."""
-        times = (at for one in part.all() for speaker in self._of(one) for at, _ in speaker.last.values())
+        times = (at for member in part.all() for speaker in self._of(member) for at, _ in speaker.last.values())
         return max(times, default=0)
 
     def _of(self, part: Part) -> Iterator[_Speaker]:
@@ -178,12 +178,12 @@ class AnswerCollector:
             if call.id:
                 self._calls[call.id] = call.name or "?"
                 if call.id in (event.long_running_tool_ids or ()):
-                    self._waiting[call.id] = self._asks(event, call.name or "?", call.args or {})
+                    self._waiting[call.id] = self._external_request(event, call.name or "?", call.args or {})
         for response in event.get_function_responses():
             self._waiting.pop(response.id or "", None)
             self._calls.pop(response.id or "", None)
 
-    def _asks(self, event: Event, name: str, args: dict[str, Any]) -> str:
+    def _external_request(self, event: Event, name: str, args: dict[str, Any]) -> str:
         """Return what waits for an external answer, by its author's name, and the cure."""
         match name:
             case "adk_request_confirmation":

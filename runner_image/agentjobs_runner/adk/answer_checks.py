@@ -43,14 +43,14 @@ _MARKS: Final = (
 _ARGUMENTS: Final = frozenset({"arguments", "parameters", "args", "input"})
 _BESIDE: Final = frozenset({"name", "type", "id"})
 # Models whose streams end with a finish reason, including those built by user code; without one they were cut.
-_SAY_WHY: Final = ("Gemini", "OpenAILlm", "AnthropicLlm")
+_WITH_FINISH_REASON: Final = ("Gemini", "OpenAILlm", "AnthropicLlm")
 
 
 def refusal(context: CallbackContext, answer: LlmResponse, tools: Collection[str]) -> StartEnded | None:
     """Return the error that ends the start for an answer that ADK would wrongly accept; normalize other answers."""
     if (stopped := _stopped(answer, _limit(context))) is not None:
         return stopped
-    if answer.finish_reason is None and answer.error_code is None and streams_from(context, *_SAY_WHY):
+    if answer.finish_reason is None and answer.error_code is None and streams_from(context, *_WITH_FINISH_REASON):
         return cut_off()
     if _came_to_nothing(answer) and streams_from(context, "LiteLlm"):
         return cut_off()

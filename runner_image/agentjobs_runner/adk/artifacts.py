@@ -17,7 +17,7 @@ from google.genai import types
 from agentjobs import contract
 from agentjobs.contract import USER_PREFIX, ArtifactKind, ArtifactSave
 from agentjobs.errors import Invalid
-from agentjobs_runner.adk.asked_once import asked_once
+from agentjobs_runner.adk.call_once import call_once
 from agentjobs_runner.json_values import NotJson, jsonable
 from agentjobs_runner.recorded_steps import stored_key
 from agentjobs_runner.stores import Stores
@@ -82,7 +82,7 @@ class Artifacts(BaseArtifactService):
             found = await in_thread(self._stores.artifact, name, None)
             return None if found is None else found[0]["version"]
 
-        number = await asked_once(f"artifact {name}", newest) if version is None else version
+        number = await call_once(f"artifact {name}", newest) if version is None else version
         if number is not None and found is None:
             found = await in_thread(self._stores.artifact, name, number)
         if found is None:
@@ -107,7 +107,7 @@ class Artifacts(BaseArtifactService):
         async def names() -> list[str]:
             return await in_thread(self._stores.artifact_names)
 
-        found = await asked_once("artifacts", names)
+        found = await call_once("artifacts", names)
         return [name for name in found if session_id is not None or name.startswith(USER_PREFIX)]
 
     async def delete_artifact(
@@ -122,7 +122,7 @@ class Artifacts(BaseArtifactService):
     ) -> list[int]:
         """Return the numbers of an artifact's versions."""
         more = {"app_name": app_name, "user_id": user_id, "filename": filename}
-        return [one.version for one in await self.list_artifact_versions(**more, session_id=session_id)]
+        return [version.version for version in await self.list_artifact_versions(**more, session_id=session_id)]
 
     async def list_artifact_versions(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None
@@ -133,8 +133,8 @@ class Artifacts(BaseArtifactService):
         async def versions() -> list[contract.ArtifactVersion]:
             return await in_thread(self._stores.artifact_versions, filename)
 
-        found = await asked_once(f"versions of artifact {filename}", versions)
-        return [self._version(filename, session_id, one) for one in found]
+        found = await call_once(f"versions of artifact {filename}", versions)
+        return [self._version(filename, session_id, version) for version in found]
 
     async def get_artifact_version(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None, version: int | None = None
@@ -142,7 +142,7 @@ class Artifacts(BaseArtifactService):
         """Return the metadata of an artifact's version, the newest without a number; None if it does not exist."""
         more = {"app_name": app_name, "user_id": user_id, "filename": filename}
         found = await self.list_artifact_versions(**more, session_id=session_id)
-        return next((one for one in reversed(found) if version in (None, one.version)), None)
+        return next((candidate for candidate in reversed(found) if version in (None, candidate.version)), None)
 
     def _version(self, name: str, session: str | None, found: contract.ArtifactVersion) -> ArtifactVersion:
         app, user, _ = self._own

@@ -13,13 +13,13 @@ from typing import Any
 
 
 class _Task(asyncio.Task[Any]):
-    asked = False
+    from_outside = False
     """Whether it was cancelled from outside. An anyio scope is inside the task, which should outlive it."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         caller = str(sys._getframe(1).f_globals.get("__name__"))
         if not caller.startswith("anyio.") and asyncio.current_task(self.get_loop()) is not self:
-            self.asked = True
+            self.from_outside = True
         return super().cancel(msg)
 
 
@@ -53,7 +53,7 @@ def _made(loop: asyncio.AbstractEventLoop, code: Any, found: list[asyncio.Cancel
 
 
 def _look(task: Any, found: list[asyncio.CancelledError]) -> None:
-    if not task.cancelled() or task.asked:
+    if not task.cancelled() or task.from_outside:
         return
     try:
         task.result()

@@ -95,37 +95,37 @@ def _known(cause: Cause, now: datetime) -> Ending | None:
     return _agent(error)
 
 
-def _unreadable(said: str) -> Ending:
-    message = f"the model's answer cannot be read: {said}"
+def _unreadable(why: str) -> Ending:
+    message = f"the model's answer cannot be read: {why}"
     return Ending(Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, message)
 
 
 def _model_call(error: BaseException) -> Ending | None:
     """The ending for errors of a model call without an HTTP status."""
-    said = described(error)
+    text = described(error)
     if isinstance(error, TimeoutError) or _is_client_error(error, _TIMEOUTS):
-        return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {said}")
+        return Ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, f"the model did not answer in time: {text}")
     if isinstance(error, OSError) or _is_client_error(error, _UNREACHABLE):
         return Ending(
-            Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider{_host(error)} cannot be reached: {said}"
+            Verdict.RETRY, ErrorClass.MODEL_UNAVAILABLE, f"the model's provider{_host(error)} cannot be reached: {text}"
         )
     if isinstance(error, json.JSONDecodeError):
-        return _unreadable(f"it is not JSON: {head(error.doc)}" if error.doc else said)
+        return _unreadable(f"it is not JSON: {head(error.doc)}" if error.doc else text)
     unreadable = (ValidationError, UnicodeDecodeError, errors.UnknownApiResponseError)
     stumbled = isinstance(error, (AttributeError, IndexError, KeyError, TypeError)) and _raised_in_reader(error)
     if isinstance(error, unreadable) or stumbled:
-        return _unreadable(said)
-    if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(said)):
+        return _unreadable(text)
+    if type(error).__name__ in _LOGINS or (isinstance(error, ValueError) and _KEY.search(text)):
         cure = key_cure("GOOGLE_API_KEY")
-        return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {said}; {cure}")
+        return Ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"the model needs credentials: {text}; {cure}")
     return None
 
 
 def _host(error: BaseException) -> str:
     """Return the request's host; clients store it on the error or on its cause."""
-    for one in (error, error.__cause__):
+    for holder in (error, error.__cause__):
         try:
-            return f" at {one.request.url.host}"  # type: ignore[union-attr]
+            return f" at {holder.request.url.host}"  # type: ignore[union-attr]
         except (AttributeError, RuntimeError):  # httpx raises if there is no request
             continue
     return ""
@@ -144,11 +144,11 @@ def _raised_in_reader(error: BaseException) -> bool:
 
 def _agent(error: BaseException) -> Ending | None:
     """Endings for errors with the same meaning everywhere except in tools."""
-    said = described(error)
+    text = described(error)
     if isinstance(error, ValidationError) and _judged_an_answer(error):
         problems = first_problems(error)
         return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"the answer does not match {error.title}: {problems}")
-    if isinstance(error, ValueError) and (transfer := _TRANSFER.search(said)):
+    if isinstance(error, ValueError) and (transfer := _TRANSFER.search(text)):
         message = f"the model transferred to agent {transfer[1] or transfer[2]!r}, which does not exist"
         return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message)
     return disk_failed(error)
@@ -167,13 +167,13 @@ def _unknown(found: list[Cause]) -> Ending:
         cause = next((deeper for deeper in found if origin_of(deeper.error) is not None), cause)
     error, origin = cause.error, cause.origin
     # A library's error is shown with the user's line that led to it.
-    frame = next((frame for at in found if at.is_told and (frame := own_frame(at.error)) is not None), None)
-    said = f"{described(error)} ({frame})" if frame else described(error)
+    frame = next((frame for at in found if at.is_explicit and (frame := own_frame(at.error)) is not None), None)
+    text = f"{described(error)} ({frame})" if frame else described(error)
     if origin.source is Source.TOOL:
-        return Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, f"tool {origin.name} failed: {said}")
+        return Ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, f"tool {origin.name} failed: {text}")
     if origin.source is Source.MODEL:
-        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the model's class failed: {said}")
-    return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"{plugin or _who(error)} failed: {said}")
+        return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"the model's class failed: {text}")
+    return Ending(Verdict.RETRY, ErrorClass.AGENT_ERROR, f"{plugin or _failed_part(error)} failed: {text}")
 
 
 def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
@@ -184,14 +184,14 @@ def _past_plugin(found: list[Cause]) -> tuple[Cause, str]:
     return found[1], f"plugin {match[1]} in {match[2]}"
 
 
-def _who(error: BaseException) -> str:
+def _failed_part(error: BaseException) -> str:
     """The failed part of the agent, as far as the traceback shows it."""
-    who = ""
+    part = ""
     for frame in frames_of(error):
         if frame.is_own:
-            return f"callback {frame.function}" if who == "callback" else who or "the agent's code"
-        who = _part(frame) or who
-    return who if who and who != "callback" else "the agent's code"
+            return f"callback {frame.function}" if part == "callback" else part or "the agent's code"
+        part = _part(frame) or part
+    return part if part and part != "callback" else "the agent's code"
 
 
 def _part(frame: Frame) -> str:

@@ -68,8 +68,8 @@ def _configured(file: Path, field: str) -> Any:
     except ImportError as error:
         raise module_not_found(f"{field}: {file} refers to a name that cannot be imported: {error}") from error
     except (ValueError, OSError, AttributeError, YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise config_invalid(f"{field}: {file} cannot be used: {said}") from error
+        text = " ".join(str(error).split())
+        raise config_invalid(f"{field}: {file} cannot be used: {text}") from error
 
 
 def _not_an_agent(module: ModuleType, name: str, field: str) -> StartEnded:

@@ -60,7 +60,7 @@ from agentjobs_runner.timeline import Recorder
 _NEVER_CAME: Final = (ErrorClass.CONTENT_BLOCKED, ErrorClass.MODEL_OUTPUT_TRUNCATED)
 _STUMBLED: Final = (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONFIG_INVALID)
 # The user of a job without one.
-_NO_ONE: Final = "system"
+_DEFAULT_USER: Final = "system"
 
 
 def execute(attempt: Attempt, gate: Gate, recorder: Recorder, journal: Journal, stores: Stores | None = None) -> Ending:
@@ -88,7 +88,7 @@ async def run(
         return ended.ending
     steps = StepsOfStart(journal, gate, recorder.add, attempt["start"], policies, budget)
     ending = await _ended(attempt, steps, recorder, stores)
-    steps.tell_diverged()
+    steps.report_diverged()
     await unrecord(steps, ending)
     return ending
 
@@ -103,13 +103,13 @@ async def _ended(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stor
         ending = steps.ending(classify(toolsets.unwrapped(error), now=datetime.now(UTC)))
         # Exceptions of code need their traceback; errors of providers or definitions do not.
         if ending.reason in (ErrorClass.AGENT_ERROR, ErrorClass.TOOL_ERROR, ErrorClass.MODULE_NOT_FOUND):
-            chain = _telling([cause.error for cause in causes(error)])
+            chain = _logged_errors([cause.error for cause in causes(error)])
             if chain:
                 logger.error("agent.raised", extra={"reason": ending.reason, "stack": stack(chain)})
         return ending
 
 
-def _telling(chain: list[BaseException]) -> list[BaseException]:
+def _logged_errors(chain: list[BaseException]) -> list[BaseException]:
     """Which errors' tracebacks are logged; for a mistake with a clear message only those in the user's code."""
     if not any(isinstance(error, StartEnded) for error in chain):
         return chain
@@ -129,13 +129,13 @@ async def _run(attempt: Attempt, steps: StepsOfStart, recorder: Recorder, stores
     if (summarizes := summary_model(session.app)) is not None:
         plugin.intercept(summarizes)
     texts = [(spec.get("input") or {}).get("message") or "", *([output.request] if output.request else [])]
-    judged, repairs = await _ask(session, texts, output, recorder, steps), 0
+    judged, repairs = await _run_agent(session, texts, output, recorder, steps), 0
     while not isinstance(judged, Ending) and repairs < output.repairs:
         repairs += 1
         steps.repaired_from = len(steps.answers) - 1 if repairs == 1 else steps.repaired_from
         if steps.answer_is_new:  # otherwise the start that recorded it has logged it
             recorder.add("repair", session.author, {"repair": repairs, "problems": judged})
-        judged = await _ask(session, [output.correction(judged)], output, recorder, steps)
+        judged = await _run_agent(session, [output.correction(judged)], output, recorder, steps)
     ending = judged if isinstance(judged, Ending) else output.invalid(judged)
     steps.budget.check()  # code may have ignored a rejected step
     if stores is not None and ending.verdict is Verdict.SUCCEED:
@@ -184,10 +184,10 @@ async def _session(attempt: Attempt, recorder: Recorder, journal: Journal, store
     journal.open(adk=adk_version, scheme=SCHEME, agent=agent_digest(agent))
     began = {"attempt": attempt["attempt"], "start": attempt["start"], "adk": adk_version}
     recorder.add("started", str(getattr(app.root_agent, "name", app.name)), began)
-    user, session_id = given.get("userId") or _NO_ONE, given.get("sessionId") or attempt["uid"]
+    user, session_id = given.get("userId") or _DEFAULT_USER, given.get("sessionId") or attempt["uid"]
     state = dict((spec.get("input") or {}).get("state") or {})
     earlier = await before_job(attempt, stores, journal) if stores is not None else Earlier()
-    named = user != _NO_ONE or session_id != attempt["uid"]
+    named = user != _DEFAULT_USER or session_id != attempt["uid"]
     kept = await begin(Sessions(), app.name, user, session_id, earlier=earlier, state=state, named=named)
     return _Session(app, _runner(app, kept, stores), kept, settings)
 
@@ -204,14 +204,14 @@ def _runner(app: App, kept: JobSession, stores: Stores | None) -> Runner:
     )
 
 
-async def _ask(
+async def _run_agent(
     session: _Session, texts: list[str], output: Output, recorder: Recorder, steps: StepsOfStart
 ) -> Ending | list[str]:
     """Run the agent; return the ending for its answer, or the answer's problems."""
     answer = AnswerCollector(tree_of(session.app.root_agent))
     try:
         with raising_strays():
-            await _heard(session.run(texts), answer, recorder, steps)
+            await _process_events(session.run(texts), answer, recorder, steps)
     except Exception as error:
         if (met := _met_before(error, answer)) is not None:
             return met
@@ -221,7 +221,7 @@ async def _ask(
     return _judged(answer, output, state, session.app, recorder.usage.total)
 
 
-async def _heard(
+async def _process_events(
     run: AsyncGenerator[Event, None], answer: AnswerCollector, recorder: Recorder, steps: StepsOfStart
 ) -> None:
     """Process a run event by event."""
@@ -264,10 +264,10 @@ def _author(answer: AnswerCollector, output: Output, app: App) -> str | None:
     return found.model_of if isinstance(found, Answer) else None
 
 
-def _own_schema(app: App, said: Answer) -> type[BaseModel] | None:
+def _own_schema(app: App, answer: Answer) -> type[BaseModel] | None:
     """`output_schema` of the agent whose model gave the answer, if it is a pydantic model of an object."""
     for node in walk(app.root_agent):
-        schema = getattr(node, "output_schema", None) if node.name == said.model_of else None
+        schema = getattr(node, "output_schema", None) if node.name == answer.model_of else None
         if isinstance(schema, type) and issubclass(schema, BaseModel) and not issubclass(schema, RootModel):
             return schema
     return None

@@ -65,7 +65,7 @@ def is_cut(finish_reason: object) -> bool:
 def unfinished_ending(code: object, message: str) -> Ending:
     """Return the ending for an answer with an error code, or with a finish reason other than a normal end."""
     name = reason_word(code)
-    said = f": {message}" if message and reason_word(message) != name else ""
+    detail = f": {message}" if message and reason_word(message) != name else ""
     if name.isdigit() and 400 <= int(name) <= 599:
         return judge(
             Report(status=int(name), text=message or "no reason given"), f"the model's answer ended with {name}"
@@ -74,10 +74,10 @@ def unfinished_ending(code: object, message: str) -> Ending:
         return truncated("the model's answer", message)
     if name in _BLOCKED:
         return Ending(
-            Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, f"the answer was blocked {_BLOCKED[name]}{said} ({name})"
+            Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, f"the answer was blocked {_BLOCKED[name]}{detail} ({name})"
         )
     what = _UNFINISHED.get(name, "the model's answer is not finished")
-    return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"{what}{said} ({name})")
+    return Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, f"{what}{detail} ({name})")
 
 
 def blocked_prompt(code: object, message: str) -> Ending | None:
@@ -86,8 +86,8 @@ def blocked_prompt(code: object, message: str) -> Ending | None:
     if name not in _PROMPT:
         return None
     why = _BLOCKED.get(name, "by the provider's rules")
-    said = f": {message}" if message else ""
-    return Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, f"the prompt was blocked {why}{said} ({name})")
+    detail = f": {message}" if message else ""
+    return Ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, f"the prompt was blocked {why}{detail} ({name})")
 
 
 def unfinished(answer: Any) -> Ending | None:
@@ -114,9 +114,9 @@ def truncated(what: str, detail: str = "", *, after: int | None = None, limit: i
         limit: the agent's limit; None if ADK or the provider sets it.
     """
     named = f"limit of {limit} output tokens" if limit else "limit of output tokens"
-    told = f", {after} written" if after and not limit else ""
-    said = f": {detail}" if detail and "Maximum tokens reached" not in detail and "no content" not in detail else ""
-    message = f"{what} was cut at its {named} (MAX_TOKENS{told}){said}; {_RAISE}"
+    written = f", {after} written" if after and not limit else ""
+    appended = f": {detail}" if detail and "Maximum tokens reached" not in detail and "no content" not in detail else ""
+    message = f"{what} was cut at its {named} (MAX_TOKENS{written}){appended}; {_RAISE}"
     return Ending(Verdict.FAIL, ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
 
 

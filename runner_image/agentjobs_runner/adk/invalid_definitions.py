@@ -39,18 +39,18 @@ _REQUEST: Final = re.compile(r"_to_(?:mldev|vertex)$")
 def invalid_definition(cause: Cause) -> Ending | None:
     """Return the ending if `cause` is about an invalid definition; None otherwise."""
     error = cause.error
-    if isinstance(error, ImportError) and cause.is_told:
+    if isinstance(error, ImportError) and cause.is_explicit:
         return _not_there(error, cause)
-    said = safe_str(error)
-    if isinstance(error, RuntimeError) and cause.is_told and _LOOP.search(said):
+    text = safe_str(error)
+    if isinstance(error, RuntimeError) and cause.is_explicit and _LOOP.search(text):
         return _second_loop(error, cause)
     if cause.origin.source is Source.TOOL or not isinstance(error, _REFUSALS):
         return None
     if type(error).__name__ in _GRAPHS and type(error).__module__.startswith("google.adk."):
         return _invalid(f"ADK rejects the graph: {_first_line(error)}")
-    if isinstance(error, ValueError) and re.match(r"Model \S+ not found", said):
-        return _invalid(f"{type(error).__name__}: {said}")
-    if isinstance(error, KeyError) and (missing := re.search(r"Context variable not found: `([^`]*)`", said)):
+    if isinstance(error, ValueError) and re.match(r"Model \S+ not found", text):
+        return _invalid(f"{type(error).__name__}: {text}")
+    if isinstance(error, KeyError) and (missing := re.search(r"Context variable not found: `([^`]*)`", text)):
         name = missing[1]
         cure = f"set it in input.state, or write {{{name}?}} if it may be missing"
         return _invalid(f"an instruction reads state {name!r}, which is not set; {cure}")
@@ -66,22 +66,22 @@ def _invalid(message: str) -> Ending:
 def _second_loop(error: BaseException, cause: Cause) -> Ending:
     """Code that starts an event loop always does so."""
     frame = own_frame(error)
-    who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
+    part = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
     cure = "make the function async, and await instead of running a loop"
-    return _invalid(f"{who} starts an event loop{f' ({frame})' if frame else ''}, but one is already running; {cure}")
+    return _invalid(f"{part} starts an event loop{f' ({frame})' if frame else ''}, but one is already running; {cure}")
 
 
 def _not_there(error: ImportError, cause: Cause) -> Ending:
     """An import that failed during the run will fail again: the image does not change."""
     frame = own_frame(error)
     where = f" ({frame})" if frame else ""
-    who = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
+    part = f"tool {cause.origin.name}" if cause.origin.source is Source.TOOL else "the agent's code"
     missing = isinstance(error, ModuleNotFoundError) and error.name
     cure = f"; install {error.name} in runtime.image, or put it on PYTHONPATH" if missing else ""
     return Ending(
         Verdict.FAIL,
         ErrorClass.MODULE_NOT_FOUND,
-        f"{who} has a failing import: {cut(safe_str(error), _TEXT_BYTES)}{where}{cure}",
+        f"{part} has a failing import: {cut(safe_str(error), _TEXT_BYTES)}{where}{cure}",
     )
 
 
@@ -137,9 +137,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _cure(error: BaseException, tool: str) -> str:
-    said = safe_str(error).casefold()
-    if "not supported for model" in said or "only supported" in said:
+    text = safe_str(error).casefold()
+    if "not supported for model" in text or "only supported" in text:
         return f"; {tool or 'it'} only works with gemini-… models: change agent.model, or remove the tool"
-    if "schema" in said or "parameter" in said or "annotation" in said or isinstance(error, NameError):
+    if "schema" in text or "parameter" in text or "annotation" in text or isinstance(error, NameError):
         return "; use JSON types: str, int, float, bool, list, dict, or a pydantic model"
     return ""

@@ -14,7 +14,7 @@ from agentjobs_runner.redaction import safe_str
 
 _LOGGER: Final = "google_adk"
 # About its own measurements; and messages before it raises an error again that ends the start.
-_UNTOLD: Final = ("google_adk.google.adk.telemetry", "google_adk.google.adk.workflow._node_runner")
+_IGNORED: Final = ("google_adk.google.adk.telemetry", "google_adk.google.adk.workflow._node_runner")
 MOST: Final = 20
 """A start's entries. Each line of ADK's code is reported once: repetitions at every model call are not useful."""
 _TEXT: Final = 1024
@@ -26,8 +26,8 @@ def captured(add: Callable[[str, str, Mapping[str, Any]], None]) -> Iterator[Non
     manager = logging.root.manager
     made = manager.getLogger
     _Adk.noting = _Capture(add)
-    for one in [*manager.loggerDict.values()]:
-        _adopt(one)
+    for logger in [*manager.loggerDict.values()]:
+        _adopt(logger)
     # ADK loads modules, with their loggers, on demand.
     manager.getLogger = lambda name: _adopt(made(name))  # type: ignore[method-assign]
     try:
@@ -62,25 +62,25 @@ class _Adk(logging.Logger):
                 super().handle(record)
 
 
-def _adopt(one: Any) -> Any:
-    if isinstance(one, logging.Logger) and f"{one.name}.".startswith(f"{_LOGGER}."):
+def _adopt(logger: Any) -> Any:
+    if isinstance(logger, logging.Logger) and f"{logger.name}.".startswith(f"{_LOGGER}."):
         with suppress(TypeError):  # a user's class with slots stays unchanged
-            one.__class__ = _Adk
-    return one
+            logger.__class__ = _Adk
+    return logger
 
 
 class _Capture(logging.Handler):
     def __init__(self, add: Callable[[str, str, Mapping[str, Any]], None]) -> None:
         super().__init__(logging.WARNING)
         self._add = add
-        self._told: set[tuple[str, int]] = set()
+        self._added: set[tuple[str, int]] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report a record, unless its line was already reported."""
         line = (record.name, record.lineno)
-        if record.name.startswith(_UNTOLD) or line in self._told or len(self._told) >= MOST:
+        if record.name.startswith(_IGNORED) or line in self._added or len(self._added) >= MOST:
             return
-        self._told.add(line)
+        self._added.add(line)
         self._add("warning", "adk", {"level": level_of(record), "message": _message(record)[:_TEXT], **_error(record)})
 
 

@@ -109,7 +109,7 @@ class _Settled:
         open_calls: set[str] = set()
         end = 0
         for index, event in enumerate(rest):
-            if not open_calls and _says(event):
+            if not open_calls and _is_visible_to_all(event):
                 end = index
             calls, answers = _ids(event.get_function_calls()), _ids(event.get_function_responses())
             if calls is None or answers is None or (calls and answers) or _looks_back(event):
@@ -155,9 +155,9 @@ class _Watch:
 
     def add(self, read: Iterable[Any]) -> None:
         """Watch more dicts and lists."""
-        for one in read:
-            self._now.append(one)
-            self._then.append(one.copy())
+        for container in read:
+            self._now.append(container)
+            self._then.append(container.copy())
 
     def unchanged(self) -> bool:
         """Whether all are unmodified; values are compared by identity first, so it is fast."""
@@ -181,11 +181,11 @@ def _copy_of_part(part: types.Part) -> types.Part:
 
 def _ids(called: Sequence[types.FunctionCall] | Sequence[types.FunctionResponse]) -> set[str] | None:
     """The ids of calls or answers; None if one is missing or duplicate: then positions identify them."""
-    ids = {one.id for one in called if one.id}
+    ids = {call.id for call in called if call.id}
     return ids if len(ids) == len(called) else None
 
 
-def _says(event: Event) -> bool:
+def _is_visible_to_all(event: Event) -> bool:
     """Whether every agent in its branch sees the event."""
     parts = (event.content.parts if event.content else None) or []
     return any(part.function_call or (part.text and not part.thought) for part in parts)

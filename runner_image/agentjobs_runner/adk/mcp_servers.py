@@ -70,14 +70,14 @@ def _toolset(server: Mapping[str, Any], headers: dict[str, str], field: str) -> 
             try:
                 tools = await super().get_tools(readonly_context)
             except Exception as error:
-                said = f"{field}: the tools of {server['name']!r} at {server['url']} cannot be listed: {error}"
-                ended = toolset_failed(said, error)
+                message = f"{field}: the tools of {server['name']!r} at {server['url']} cannot be listed: {error}"
+                ended = toolset_failed(message, error)
                 raise ToolsLost(ended) from ended
             missing = wanted - {tool.name for tool in tools}
             if missing:
                 there = ", ".join(sorted(tool.name for tool in tools)) or "none"
-                said = f"{field}.toolFilter: {server['name']!r} has no tool {', '.join(sorted(missing))}"
-                raise ToolsLost(config_invalid(f"{said} (it has: {there})"))
+                message = f"{field}.toolFilter: {server['name']!r} has no tool {', '.join(sorted(missing))}"
+                raise ToolsLost(config_invalid(f"{message} (it has: {there})"))
             return [tool for tool in tools if not wanted or tool.name in wanted]
 
     return Toolset(connection_params=kind(url=server["url"], headers=headers or None))

@@ -14,7 +14,7 @@ from google.adk.sessions.session import Session
 from google.genai import types
 
 from agentjobs import contract
-from agentjobs_runner.adk.asked_once import asked_once
+from agentjobs_runner.adk.call_once import call_once
 from agentjobs_runner.log import logger
 from agentjobs_runner.stores import Stores
 from agentjobs_runner.threads import in_thread
@@ -56,7 +56,7 @@ class Memory(BaseMemoryService):
         else:
             # A tool may repeat a search before each model call; its result is then recorded once.
             async with self._lock:
-                found = await asked_once("memory", search, key=sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
+                found = await call_once("memory", search, key=sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
         return SearchMemoryResponse(memories=[_entry(hit) for hit in found])
 
 

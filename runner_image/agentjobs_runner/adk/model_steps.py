@@ -49,9 +49,9 @@ from agentjobs_runner.user_steps import place
 _METHOD: Final = "generate_content_async"
 _ADKS_MODEL: Final = BaseLlmFlow._get_llm
 # Whether a model's own code is running: its further calls are part of its answer.
-_asking: ContextVar[bool] = ContextVar("asking", default=False)
+_in_model: ContextVar[bool] = ContextVar("in_model", default=False)
 
-Asks = Callable[..., AsyncGenerator[LlmResponse, None]]
+CallModel = Callable[..., AsyncGenerator[LlmResponse, None]]
 
 
 @dataclass(eq=False)
@@ -117,7 +117,7 @@ class ModelSteps:
 
     async def begin(self, context: CallbackContext, request: LlmRequest) -> None:
         """Record which call belongs to `request`."""
-        call = ModelCall(self._keys.ask(context), context, frozenset(request.tools_dict))
+        call = ModelCall(self._keys.next_call(context), context, frozenset(request.tools_dict))
         await self._start.survived.begins(call.key)
         number = id(request)
         self._begun[number] = (weakref.ref(request, lambda _: self._begun.pop(number, None)), call)
@@ -131,7 +131,7 @@ class ModelSteps:
 
         Answers of a live connection are recorded here, too; they belong to no call.
         """
-        key = self._keys.asked(context) or StepKey(self._keys.strand(context), context.agent_name, 0)
+        key = self._keys.last_call(context) or StepKey(self._keys.strand(context), context.agent_name, 0)
         call = self._failed.pop(key, None) or ModelCall(key, context, frozenset(), is_live=True)
         self._start.survived.forget(key)
         call.answers = [answer]
@@ -149,12 +149,12 @@ class ModelSteps:
         if isinstance(shadow, _Shadow) and shadow.model is model and shadow.steps is self:
             return
         # A copy of a model has the original's method.
-        given = shadow.asks if isinstance(shadow, _Shadow) else getattr(model, _METHOD)
-        asks = MethodType(given.__func__, model) if isinstance(given, MethodType) else given
+        given = shadow.function if isinstance(shadow, _Shadow) else getattr(model, _METHOD)
+        function = MethodType(given.__func__, model) if isinstance(given, MethodType) else given
         # The classes are pydantic's, which reject unknown fields.
-        object.__setattr__(model, _METHOD, _Shadow(model, asks, self))
+        object.__setattr__(model, _METHOD, _Shadow(model, function, self))
 
-    def ask(self, shadow: "_Shadow", request: LlmRequest, stream: bool) -> AsyncGenerator[LlmResponse, None]:
+    def call_model(self, shadow: "_Shadow", request: LlmRequest, stream: bool) -> AsyncGenerator[LlmResponse, None]:
         """Answer `request` from the journal, or call the model."""
         _, call = self._begun.pop(id(request), (None, None))
         return self._answers(call or self._aside(shadow, request), shadow, request, stream)
@@ -169,19 +169,19 @@ class ModelSteps:
     async def _answers(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool
     ) -> AsyncGenerator[LlmResponse, None]:
-        key, asked = str(call.key), of_model_call(request, shadow.model.model) | in_any_order(request)
+        key, requested = str(call.key), of_model_call(request, shadow.model.model) | in_any_order(request)
         if (recorded := self._start.journal.ended(key)) is not None:
-            self._start.compare(recorded, asked)
+            self._start.compare(recorded, requested)
             pass_over(shadow.model, call.key.agent, recorded["start"])
             with reading(recorded):
                 call.answers, call.replayed = answers_of(recorded["body"]), True
         else:
-            call.model, call.request = shadow.model.model, asked
+            call.model, call.request = shadow.model.model, requested
             if (error := self._start.survived.again(call.key)) is not None:
                 self._failed[call.key] = call
                 self._start.lost(call.key, stored=False)
                 raise error
-            async with aclosing(self._asked(call, shadow, request, stream)) as partial:
+            async with aclosing(self._call_with_retries(call, shadow, request, stream)) as partial:
                 async for answer in partial:
                     yield answer
             if call.context is None and call.answers:
@@ -194,7 +194,7 @@ class ModelSteps:
         finally:
             self._start.gate.leave(call.key)
 
-    async def _asked(
+    async def _call_with_retries(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool
     ) -> AsyncGenerator[LlmResponse, None]:
         """Call the model, with the job's retries: yield the parts of its answer, and store complete ones."""
@@ -204,7 +204,7 @@ class ModelSteps:
                 async with self._start.budget.model_call(self._most(shadow.model, request)) as charge:
                     await self._start.gate.enter(call.key, named, within=inside())
                     call.began = datetime.now(UTC)
-                    async with aclosing(self._heard(call, shadow, request, stream, policy.timeout)) as partial:
+                    async with aclosing(self._read_once(call, shadow, request, stream, policy.timeout)) as partial:
                         async for answer in partial:
                             yield answer
                     charge.spent = self._spent(call, shadow.model)
@@ -248,7 +248,7 @@ class ModelSteps:
             await self._start.gate.run_out(within=inside())
             raise error if isinstance(error, StartEnded) else StartEnded(ending) from error
 
-    async def _heard(
+    async def _read_once(
         self, call: ModelCall, shadow: "_Shadow", request: LlmRequest, stream: bool, timeout: float
     ) -> AsyncGenerator[LlmResponse, None]:
         """Read the model's answer once.
@@ -257,11 +257,11 @@ class ModelSteps:
         """
         step = ModelStep(stored_key(str(call.key)), timeout)
         async with (
-            aclosing(shadow.asks(request, stream)) as answers,
-            aclosing(holding(model_access.asking, step, answers)) as told,
-            aclosing(holding(_asking, True, told)) as heard,
+            aclosing(shadow.function(request, stream)) as answers,
+            aclosing(holding(model_access.current_step, step, answers)) as marked,
+            aclosing(holding(_in_model, True, marked)) as guarded,
         ):
-            while (answer := await _next(heard, timeout)) is not None:
+            while (answer := await _next(guarded, timeout)) is not None:
                 if answer.partial:
                     self._start.gate.note_progress()
                     yield answer
@@ -274,16 +274,16 @@ class ModelSteps:
 class _Shadow:
     """Replaces a model object's method."""
 
-    def __init__(self, model: BaseLlm, asks: Asks, steps: ModelSteps) -> None:
+    def __init__(self, model: BaseLlm, function: CallModel, steps: ModelSteps) -> None:
         self.model = model
-        self.asks = asks
+        self.function = function
         self.steps = steps
 
     def __call__(self, llm_request: LlmRequest, stream: bool = False) -> AsyncGenerator[LlmResponse, None]:
         """Call through the journal."""
-        if _asking.get():
-            return self.asks(llm_request, stream)
-        return self.steps.ask(self, llm_request, stream)
+        if _in_model.get():
+            return self.function(llm_request, stream)
+        return self.steps.call_model(self, llm_request, stream)
 
 
 async def _next(answers: AsyncGenerator[LlmResponse, None], timeout: float) -> LlmResponse | None:

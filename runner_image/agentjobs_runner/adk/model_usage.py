@@ -34,17 +34,17 @@ def tokens_of(answer: LlmResponse) -> Tokens:
     if usage is None:
         return Tokens()
     given = _count(usage.prompt_token_count) + _count(usage.tool_use_prompt_token_count)
-    said, thought = _count(usage.candidates_token_count), _count(usage.thoughts_token_count)
+    answered, thought = _count(usage.candidates_token_count), _count(usage.thoughts_token_count)
     total = _count(usage.total_token_count)
     # Gemini excludes thoughts from the answer's count, OpenAI includes them, some hosts have them only in the total;
     # ADK passes these on unchanged: the total minus the prompt is output.
-    output = max(said, total - given) if total else said + thought
+    output = max(answered, total - given) if total else answered + thought
     return Tokens(
         input=given,
         output=output,
         cached=_count(usage.cached_content_token_count),
         cache_written=_count(getattr(usage, "cache_creation_input_tokens", 0)),
-        thinking=min(output, max(thought, output - said)),
+        thinking=min(output, max(thought, output - answered)),
     )
 
 

@@ -20,7 +20,7 @@ from agentjobs_runner.endings import Ending
 from agentjobs_runner.origins import Source, origin_of
 
 # Models can handle these: a tool's own error, a wrong or blocked answer.
-_TOLD: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONTENT_BLOCKED})
+_FOR_THE_MODEL: Final = frozenset({ErrorClass.TOOL_ERROR, ErrorClass.RESULT_ERROR, ErrorClass.CONTENT_BLOCKED})
 _ORDERED: Final = frozenset({ErrorClass.SNOOZED, ErrorClass.CANCELLED, ErrorClass.PERMANENT})
 _ADKS_SINGLE_TURN: Final = _SingleTurnAgentTool.run_async
 _ADKS_NODE: Final = _node_tool._run_node_in_tool_context
@@ -41,7 +41,7 @@ def ends_start(error: Exception, *, now: datetime) -> Ending | None:
 
 def caller_may_see(ending: Ending) -> bool:
     """Whether the caller of an agent with this ending may continue."""
-    return ending.reason in _TOLD
+    return ending.reason in _FOR_THE_MODEL
 
 
 def node_error(error: Exception) -> Exception:
@@ -59,11 +59,11 @@ def guard() -> None:
 
 async def _single_turn(tool: _SingleTurnAgentTool, *, args: dict[str, Any], tool_context: ToolContext) -> Any:
     with _own_errors(tool_context) as met:
-        said = await _ADKS_SINGLE_TURN(tool, args=args, tool_context=tool_context)
+        result = await _ADKS_SINGLE_TURN(tool, args=args, tool_context=tool_context)
     for error in met:
         if ends_start(error, now=datetime.now(UTC)) is not None:
             raise error
-    return said
+    return result
 
 
 async def _node(node: Any, *, tool_context: ToolContext, **more: Any) -> Any:

@@ -52,11 +52,11 @@ class NodeSteps:
     async def _run(self, node: FunctionNode, context: Context, given: Any) -> AsyncGenerator[Any, None]:
         where = self._keys.strand(context), node.name
         key = StepKey(*where, self._ended[where] + 1)
-        asked = {"args": digest(given)}
-        step = NewStep(f"node:{key}", StepKind.NODE, node.name, node.name, datetime.now(UTC), asked)
+        requested = {"args": digest(given)}
+        step = NewStep(f"node:{key}", StepKind.NODE, node.name, node.name, datetime.now(UTC), requested)
         recorded = self._start.journal.ended(step.key)
         if recorded is not None:
-            self._start.compare(recorded, asked)
+            self._start.compare(recorded, requested)
             events: AsyncGenerator[Any, None] = self._replay(recorded, context)
         else:
             events = self._new(_Run(node, context, given), key, step)

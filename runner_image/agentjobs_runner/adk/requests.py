@@ -19,14 +19,14 @@ _ASIDE: Final = frozenset({"system_instruction", "tools", "labels", "http_option
 def of_model_call(request: LlmRequest, model: str) -> dict[str, Any]:
     """Return what distinguishes two requests to a model, without their texts."""
     config = request.config
-    told = {name: value for name, value in config if value is not None and name not in _ASIDE} if config else {}
+    settings = {name: value for name, value in config if value is not None and name not in _ASIDE} if config else {}
     return {
         "model": model,
         "instruction": digest(config.system_instruction if config else None),
         "tools": digest(config.tools if config else None),
         "contents": len(request.contents),
         "newest": [digest(content) for content in request.contents[-_NEWEST:]],
-        "config": digest(told),
+        "config": digest(settings),
     }
 
 
@@ -46,14 +46,14 @@ def of_tool_call(args: dict[str, Any]) -> dict[str, Any]:
     return {"args": digest(args)}
 
 
-def difference(recorded: dict[str, Any], asked: dict[str, Any]) -> str:
+def difference(recorded: dict[str, Any], requested: dict[str, Any]) -> str:
     """Describe the first difference between two requests; empty if there is none."""
-    reordered = "unordered" in recorded and recorded["unordered"] == asked.get("unordered")
+    reordered = "unordered" in recorded and recorded["unordered"] == requested.get("unordered")
     for name, words in _WORDS.items():
         if reordered and name == "newest":
             continue
-        if name in recorded and name in asked and recorded[name] != asked[name]:
-            was, now = recorded[name], asked[name]
+        if name in recorded and name in requested and recorded[name] != requested[name]:
+            was, now = recorded[name], requested[name]
             return f"{words} ({was} then, {now} now)" if name in _SHOWN else words
     return ""
 

@@ -42,7 +42,7 @@ class Part(BaseModel):
 
 
 class ToolCall(Part):
-    """One call the model asks for."""
+    """One call that the model requests."""
 
     name: str = Field(min_length=1)
     args: dict[str, Any] = Field(default_factory=dict)
@@ -76,9 +76,9 @@ class ScriptedAnswer(Part):
     usage: Usage | None = None
 
     @model_validator(mode="after")
-    def _does_one_thing(self) -> "ScriptedAnswer":
-        says = self.text is not None or bool(self.toolCalls) or self.finishReason is not None
-        if sum([says, self.error is not None, self.exit is not None]) != 1:
+    def _has_one_action(self) -> "ScriptedAnswer":
+        answers = self.text is not None or bool(self.toolCalls) or self.finishReason is not None
+        if sum([answers, self.error is not None, self.exit is not None]) != 1:
             raise ValueError("use text, toolCalls and finishReason, or one of error and exit")
         if self.finishReason is not None and self.finishReason not in types.FinishReason.__members__:
             raise ValueError(

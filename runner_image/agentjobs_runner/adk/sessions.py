@@ -110,7 +110,7 @@ async def begin(
     made = await service.create_session(
         app_name=app, user_id=user, session_id=session_id, state={**scoped, **earlier.state, **state}
     )
-    service.sessions[app][user][made.id].events = [_event(one, session_id) for one in earlier.events]
+    service.sessions[app][user][made.id].events = [_event(event, session_id) for event in earlier.events]
     return JobSession(service, app, user, made.id, earlier, named)
 
 

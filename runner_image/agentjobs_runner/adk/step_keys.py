@@ -49,7 +49,7 @@ class _Site(NamedTuple):
 # The enclosing tool calls, outermost first: tools may run agents.
 _inside: ContextVar[tuple[_Call, ...]] = ContextVar("inside", default=())
 # The current code's last model call.
-_asked: ContextVar[StepKey | None] = ContextVar("asked", default=None)
+_last_call: ContextVar[StepKey | None] = ContextVar("last_call", default=None)
 
 
 class StepKeys:
@@ -70,18 +70,18 @@ class StepKeys:
         """Names in strands for invocations of Runners that user code created."""
         self._messages: Counter[tuple[str, str]] = Counter()
 
-    def ask(self, context: CallbackContext) -> StepKey:
+    def next_call(self, context: CallbackContext) -> StepKey:
         """Return the key of a beginning model call."""
         strand, agent = self.strand(context), context.agent_name
         self._model_calls[strand, agent] += 1
         key = StepKey(strand, agent, self._model_calls[strand, agent])
         self._newest[_site(context)] = key
-        _asked.set(key)
+        _last_call.set(key)
         return key
 
-    def asked(self, context: CallbackContext) -> StepKey | None:
+    def last_call(self, context: CallbackContext) -> StepKey | None:
         """Return the key of the agent's last model call."""
-        mine = _asked.get()
+        mine = _last_call.get()
         if mine is not None and (mine.strand, mine.agent) == (self.strand(context), context.agent_name):
             return mine
         # Code may read an agent's events in a task for each, and these tasks do not share context variables.
@@ -89,7 +89,7 @@ class StepKeys:
 
     def answer(self, context: CallbackContext, *answers: LlmResponse) -> None:
         """Process the tool calls of a call's answers; those without an id get one, the same in each run."""
-        key, calls = self.asked(context), [call for answer in answers for call in _calls(answer)]
+        key, calls = self.last_call(context), [call for answer in answers for call in _calls(answer)]
         if key is None or not calls:
             return
         issued: dict[str, list[StepKey]] = {}
@@ -126,7 +126,7 @@ class StepKeys:
 
     def _unissued(self, context: ToolContext) -> StepKey:
         """The key of a call that no model requested, as far as known: a callback or code did."""
-        key = self.asked(context) or StepKey(self.strand(context), context.agent_name, 0)
+        key = self.last_call(context) or StepKey(self.strand(context), context.agent_name, 0)
         self._tool_calls[key] += 1
         return key.tool(self._tool_calls[key])
 
@@ -153,9 +153,9 @@ class StepKeys:
             return ""
         if (run := self._runs.get(invocation.invocation_id)) is None:
             # Neither the order nor a thread's context is the same in each start; the message is.
-            asked = str(inside[-1].key) if inside else "", digest(invocation.user_content)
-            self._messages[asked] += 1
-            run = self._runs[invocation.invocation_id] = f"run:{asked[1]}.{self._messages[asked]}/"
+            message = str(inside[-1].key) if inside else "", digest(invocation.user_content)
+            self._messages[message] += 1
+            run = self._runs[invocation.invocation_id] = f"run:{message[1]}.{self._messages[message]}/"
         return run
 
     def _delegated(self, context: CallbackContext, call_id: str) -> str:

@@ -37,7 +37,7 @@ from agentjobs_runner.user_steps import Place
 
 # ADK's code between a tool and its agent or node, and the check of an answer by output_schema.
 _INSIDE: Final = frozenset({"google.adk.runners", "google.adk.utils._schema_utils", "google.adk.workflow._node_runner"})
-_STEPS_SAY: Final = frozenset(
+_DECIDED_BY_STEPS: Final = frozenset(
     {
         ErrorClass.BUDGET_EXCEEDED,
         ErrorClass.DIVERGED,
@@ -147,7 +147,7 @@ class StepPlugin(BasePlugin):
     async def _refuse(self, call: ModelCall, context: CallbackContext) -> None:
         for answer in call.answers:
             if (stopped := refusal(context, answer, call.offered)) is not None:
-                self._tell(context.agent_name, answer, stopped)
+                self._record_rejected(context.agent_name, answer, stopped)
                 await self._models.record(call, void=True)
                 self._start.survived.failed(call.key, stopped)
                 self._start.lost(call.key, stored=True)
@@ -155,15 +155,17 @@ class StepPlugin(BasePlugin):
 
     def _end_at_once(self, error: BaseException) -> None:
         """Raise an error that no callback may replace by an answer: the job's rules for its steps."""
-        if isinstance(error, StartEnded) and error.ending.reason in _STEPS_SAY:
+        if isinstance(error, StartEnded) and error.ending.reason in _DECIDED_BY_STEPS:
             self._start.orders.append(error.ending)
             raise error
 
-    def _tell(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:
+    def _record_rejected(self, agent: str, answer: LlmResponse, stopped: StartEnded) -> None:
         """Record an answer without an event, and why it was rejected."""
         if text := _text(answer):
-            self._start.tell("text", agent, {"text": text, "final": False})
-        self._start.tell("error", agent, {"code": reason_word(answer.finish_reason), "message": stopped.ending.message})
+            self._start.report("text", agent, {"text": text, "final": False})
+        self._start.report(
+            "error", agent, {"code": reason_word(answer.finish_reason), "message": stopped.ending.message}
+        )
 
     async def on_model_error_callback(
         self, *, callback_context: CallbackContext, llm_request: LlmRequest, error: Exception

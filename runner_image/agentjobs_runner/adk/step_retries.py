@@ -49,8 +49,8 @@ class Policy(Protocol):
 async def wait(start: StepsOfStart, key: StepKey, named: str, tried: int, policy: Policy, met: Ending) -> None:
     """Report a failed attempt and wait, outside of the gate: a stopping start does not wait for it."""
     seconds = policy.backoff.wait(tried, random.random())  # noqa: S311  it spreads the load, and keeps no secret
-    said = f"attempt {tried} of {policy.tries} of {named} failed; next in {seconds:.1f}s: {met.message}"
-    start.tell("warning", key.agent, {"level": "WARNING", "message": said, "reason": met.reason})
+    message = f"attempt {tried} of {policy.tries} of {named} failed; next in {seconds:.1f}s: {met.message}"
+    start.report("warning", key.agent, {"level": "WARNING", "message": message, "reason": met.reason})
     start.gate.leave(key)
     while seconds > 0:
         await asyncio.sleep(min(seconds, _SIGN))
@@ -60,14 +60,14 @@ async def wait(start: StepsOfStart, key: StepKey, named: str, tried: int, policy
 
 def tool_timeout(tool: str, seconds: float) -> StartEnded:
     """A tool exceeded the job's time limit."""
-    said = f"tool {tool} did not end within {seconds:g}s. Raise steps.tools[].timeout if it needs that long"
-    return StartEnded(Ending(Verdict.RETRY, ErrorClass.TOOL_TIMEOUT, said))
+    message = f"tool {tool} did not end within {seconds:g}s. Raise steps.tools[].timeout if it needs that long"
+    return StartEnded(Ending(Verdict.RETRY, ErrorClass.TOOL_TIMEOUT, message))
 
 
 def tool_interrupted(tool: str, number: int, start: int) -> StartEnded:
     """A call began in an earlier start, and it is unknown whether it took effect."""
-    said = (
+    message = (
         f"step {number}: tool {tool} began in start {start} without a result, so it may have taken effect; "
         "steps.tools[].onInterrupted is Fail. Check it, then run the job again"
     )
-    return StartEnded(Ending(Verdict.FAIL, ErrorClass.TOOL_INTERRUPTED, said))
+    return StartEnded(Ending(Verdict.FAIL, ErrorClass.TOOL_INTERRUPTED, message))

@@ -21,7 +21,7 @@ from agentjobs_runner.steps import StepKey, is_within
 
 _NOTE: Final = "__agentjobs_failed_in__"
 
-Tell = Callable[[str, str, Mapping[str, Any]], None]
+Report = Callable[[str, str, Mapping[str, Any]], None]
 
 
 def failure_note(key: str, start: int) -> str:
@@ -34,7 +34,7 @@ class FailedCall:
     """A tool call that raised an error."""
 
     step: NewStep
-    asked_by: StepKey
+    requested_by: StepKey
     """The model call that requested it."""
     before: bool
     """Whether it had already ended an earlier start with an error."""
@@ -46,7 +46,7 @@ class StepsOfStart:
 
     journal: Journal
     gate: Gate
-    tell: Tell
+    report: Report
     """Adds an entry to the timeline: kind, author, data."""
     number: int = 1
     """The start's number."""
@@ -159,35 +159,35 @@ class StepsOfStart:
         """The number of answers when `answer` was the last."""
         return len(self.answers) - self.answers[::-1].index(answer)
 
-    def compare(self, recorded: RecordedStep, asked: dict[str, Any]) -> None:
+    def compare(self, recorded: RecordedStep, requested: dict[str, Any]) -> None:
         """Mark a replayed step in traces, and compare its request; its result is used in any case.
 
         Raises:
             StartEnded: Diverged, if the job requires that.
         """
         trace.get_current_span().set_attribute("agentjobs.replayed", True)  # a replayed step costs nothing
-        found = difference(recorded["request"], asked)
+        found = difference(recorded["request"], requested)
         if not found:
             return
         self.diverged += 1
         what = f"step {recorded['n']} ({recorded['kind']} {recorded['name']} of {recorded['agent']})"
-        said = f"{what} was recorded with {found}"
+        message = f"{what} was recorded with {found}"
         if self.policies.fails_diverged:
             cure = "Make the agent's requests the same in every start, or set steps.onDivergence: Continue"
-            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{said}. {cure}"))
+            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.DIVERGED, f"{message}. {cure}"))
         if self.diverged == 1:
-            self.tell("warning", recorded["agent"], {"level": "WARNING", "message": f"{said}; its result is used"})
+            self.report("warning", recorded["agent"], {"level": "WARNING", "message": f"{message}; its result is used"})
 
-    def tell_diverged(self) -> None:
+    def report_diverged(self) -> None:
         """Report how many more recorded steps had a different request."""
         if self.diverged > 1:
-            said = f"{self.diverged} recorded steps had different requests than before; their results were used"
-            self.tell("warning", "", {"level": "WARNING", "message": said})
+            message = f"{self.diverged} recorded steps had different requests than before; their results were used"
+            self.report("warning", "", {"level": "WARNING", "message": message})
 
     def not_recorded(self, agent: str, named: str, what: str) -> None:
         """Report that a step returned `what`, which the journal cannot store."""
-        said = f"{named} returned {what}: it is not recorded, and runs again in later starts"
-        self.tell("warning", agent, {"level": "WARNING", "message": said})
+        message = f"{named} returned {what}: it is not recorded, and runs again in later starts"
+        self.report("warning", agent, {"level": "WARNING", "message": message})
 
     def answer_replayed(self, content: object) -> None:
         """Record that `content` was replayed."""
@@ -202,9 +202,9 @@ class StepsOfStart:
         if event.content is not None and self._contents.get(id(event.content)) is event.content:
             return False
         calls = [(result.id or "", result.name or "") for result in event.get_function_responses()]
-        told = [call for call in calls if self._results[call] > 0]
-        self._results.subtract(told)
-        return (not calls or len(told) < len(calls)) and not self.replays
+        known = [call for call in calls if self._results[call] > 0]
+        self._results.subtract(known)
+        return (not calls or len(known) < len(calls)) and not self.replays
 
     @property
     def replays(self) -> bool:

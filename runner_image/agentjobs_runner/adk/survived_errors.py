@@ -60,7 +60,7 @@ class SurvivedErrors:
 
     async def begins(self, key: StepKey) -> None:
         """Record the errors that the run has survived, if the step of `key` follows them."""
-        for failure in [one for one in self._open.values() if _after(one.key, key)]:
+        for failure in [failure for failure in self._open.values() if _after(failure.key, key)]:
             del self._open[failure.note]
             if self._journal.ended(failure.note) is None:
                 step = NewStep(failure.note, StepKind.VALUE, failure.key.agent, "survived error", datetime.now(UTC))
@@ -83,9 +83,9 @@ class SurvivedErrors:
         """
         # Only explicit causes: code may have caught an error and failed with another.
         chain = causes(error) if error is not None else ()
-        met = {id(cause.error) for cause in chain if cause.is_told or cause.error is error}
-        ended = [one for one in self._all if id(one.error) in met or one is self._newest]
-        if notes := [note for note in {one.note for one in ended} if self._journal.ended(note) is not None]:
+        met = {id(cause.error) for cause in chain if cause.is_explicit or cause.error is error}
+        ended = [failure for failure in self._all if id(failure.error) in met or failure is self._newest]
+        if notes := [note for note in {failure.note for failure in ended} if self._journal.ended(note) is not None]:
             await self._journal.void(notes)
 
 

@@ -144,8 +144,8 @@ class ToolSteps:
                 break
             except Exception as error:
                 if tried >= policy.tries or (met := tool_may_recover(error)) is None:
-                    asked_by = replace(call.key, tool_call=None)
-                    self._start.failed[call.key.strand] = FailedCall(call.step, asked_by, failed_before)
+                    requested_by = replace(call.key, tool_call=None)
+                    self._start.failed[call.key.strand] = FailedCall(call.step, requested_by, failed_before)
                     self._start.survived.failed(call.key, error, call.step.key)
                     raise
                 named = f"tool {call.tool.name}"

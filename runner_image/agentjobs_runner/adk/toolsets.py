@@ -61,8 +61,8 @@ async def _tools(toolset: BaseToolset, ctx: Any) -> Any:
         raise ToolsLost(error) from error
     except Exception as error:
         agent = getattr(ctx, "agent_name", "?")
-        said = f"agent {agent}: the tools of {_named(toolset)} cannot be listed: {_why(error)}"
-        ended = toolset_failed(said, error)
+        message = f"agent {agent}: the tools of {_named(toolset)} cannot be listed: {_why(error)}"
+        ended = toolset_failed(message, error)
         raise ToolsLost(ended) from ended
 
 
@@ -80,7 +80,7 @@ def _why(error: BaseException) -> str:
     """Return an error's text; for a group, or an error without a text, that of the error below it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    said = safe_str(error)
-    if not said and error.__cause__ is not None:
+    text = safe_str(error)
+    if not text and error.__cause__ is not None:
         return _why(error.__cause__)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -61,7 +61,7 @@ def _blamed(start: StepsOfStart, ending: Ending) -> list[StepKey]:
 async def _tool_ended(start: StepsOfStart, call: FailedCall, *, failed: bool) -> None:
     """Record that a call ended the start, so that its effect is certain; after a second failure its answer is void."""
     if failed and call.before:
-        blamed = call.asked_by if call.asked_by in start.answers else start.newest()
+        blamed = call.requested_by if call.requested_by in start.answers else start.newest()
         if blamed is not None:
             await start.journal.void([str(blamed)])
             return

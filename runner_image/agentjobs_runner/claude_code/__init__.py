@@ -8,5 +8,5 @@ verdict      how it ended
 engine       one start, from its session to its ending
 process      the CLI as a child process, and the end of its descendants
 session      its session file: kept while it runs, restored in a later start
-telling      converts its output to entries, steps and signs of progress
+relay        converts its output to entries, steps and signs of progress
 """

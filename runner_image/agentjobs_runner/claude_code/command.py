@@ -76,7 +76,7 @@ _MODEL_NAMES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Settings:
     """A job's settings of Claude Code."""
 
     model: str
@@ -95,7 +95,7 @@ class Asked:
     schema: Mapping[str, Any] | None = None
 
     @classmethod
-    def read(cls, spec: Mapping[str, Any]) -> "Asked":
+    def read(cls, spec: Mapping[str, Any]) -> "Settings":
         """Return the settings of a resolved spec, with aliases in `agent.model` replaced.
 
         Raises:
@@ -140,7 +140,7 @@ class Place:
     token_file: str | None = None
     """With `base_url`: the file with the pod's current token."""
     mcp_config_file: str | None = None
-    """Holds `Asked.mcp_config`."""
+    """The file with `Settings.mcp_config`."""
     ca_file: str | None = None
     """Additional CA certificates, for the proxy."""
 
@@ -173,37 +173,37 @@ class Command:
     unset: frozenset[str]
 
 
-def build(asked: Asked, place: Place, session: SessionChoice, left: Left) -> Command:
+def build(settings: Settings, place: Place, session: SessionChoice, left: Left) -> Command:
     """Return the command of one start. The prompt is standard input.
 
     Raises:
         StartEnded: ConfigInvalid for an argument that is too long for Linux.
     """
-    argv = [place.binary, "-p", "--output-format", "stream-json", "--verbose", "--model", asked.model]
-    if MODES[asked.mode]:
-        argv += ["--permission-mode", MODES[asked.mode]]
+    argv = [place.binary, "-p", "--output-format", "stream-json", "--verbose", "--model", settings.model]
+    if MODES[settings.mode]:
+        argv += ["--permission-mode", MODES[settings.mode]]
     argv += ["--setting-sources", "user", "--strict-mcp-config", "--settings", _settings(place)]
     if place.mcp_config_file is not None:
         argv += ["--mcp-config", place.mcp_config_file]
-    if asked.system_prompt is not None:
-        argv.append(f"--system-prompt={asked.system_prompt}")
-    argv += [f"--append-system-prompt={asked.append_system_prompt}", *asked.extra_args]
+    if settings.system_prompt is not None:
+        argv.append(f"--system-prompt={settings.system_prompt}")
+    argv += [f"--append-system-prompt={settings.append_system_prompt}", *settings.extra_args]
     # Lists end at the next flag, so each is followed by one.
-    if asked.allowed_tools:
-        argv += ["--allowedTools", *asked.allowed_tools]
-    argv += ["--disallowedTools", *dict.fromkeys((*WAITING, *asked.disallowed_tools))]
+    if settings.allowed_tools:
+        argv += ["--allowedTools", *settings.allowed_tools]
+    argv += ["--disallowedTools", *dict.fromkeys((*WAITING, *settings.disallowed_tools))]
     if left.turns is not None:
         argv += ["--max-turns", str(max(1, left.turns))]
     if left.cost is not None:
         argv += ["--max-budget-usd", f"{max(left.cost, 0.0001):.4f}"]
-    if asked.schema is not None:
-        argv += ["--json-schema", json.dumps(asked.schema, separators=(",", ":"))]
+    if settings.schema is not None:
+        argv += ["--json-schema", json.dumps(settings.schema, separators=(",", ":"))]
     argv += ["--resume" if session.resumes else "--session-id", session.id]
     for word in argv:
         if problem := _argument_problem(word):
             name = word.partition("=")[0] if word.startswith("--") else "output.schema or agent.claudeCode"
             raise config_invalid(f"{name}: {problem}")
-    return Command(tuple(argv), _environment(asked, place), _unset(place))
+    return Command(tuple(argv), _environment(settings, place), _unset(place))
 
 
 def _argument_problem(word: str) -> str:
@@ -217,21 +217,23 @@ def _argument_problem(word: str) -> str:
     return f"it has {size} bytes; the limit is {_ARGUMENT_BYTES}" if size > _ARGUMENT_BYTES else ""
 
 
-def is_same_model(asked: str, ran: str) -> bool:
+def is_same_model(requested: str, ran: str) -> bool:
     """Whether a model's name, from the CLI or the API, is that of the requested model."""
-    asked, ran = (name.removesuffix(LONG_CONTEXT).casefold() for name in (asked, ran))
-    if asked in CLAUDE_CODE:
+    requested, ran = (name.removesuffix(LONG_CONTEXT).casefold() for name in (requested, ran))
+    if requested in CLAUDE_CODE:
         # Only the CLI resolves an alias; the kind is part of the name.
-        return asked in ("default", "best", "opusplan") or asked in ran.split("-")
-    rest = ran.removeprefix(asked)
+        return requested in ("default", "best", "opusplan") or requested in ran.split("-")
+    rest = ran.removeprefix(requested)
     # The API answers with the model's dated name.
-    return ran == asked or (rest != ran and rest[:1] in "-@" and rest[1:].isdigit() and len(rest) == len("-20260101"))
+    return ran == requested or (
+        rest != ran and rest[:1] in "-@" and rest[1:].isdigit() and len(rest) == len("-20260101")
+    )
 
 
-def _environment(asked: Asked, place: Place) -> dict[str, str]:
+def _environment(settings: Settings, place: Place) -> dict[str, str]:
     env = {**_SWITCHES, "HOME": place.home, "TMPDIR": place.tmp}
-    if asked.model.removesuffix(LONG_CONTEXT) not in CLAUDE_CODE:
-        env |= dict.fromkeys(_MODEL_NAMES, asked.model)
+    if settings.model.removesuffix(LONG_CONTEXT) not in CLAUDE_CODE:
+        env |= dict.fromkeys(_MODEL_NAMES, settings.model)
     if place.base_url is not None:
         env["ANTHROPIC_BASE_URL"] = place.base_url
         env["CLAUDE_CODE_API_KEY_HELPER_TTL_MS"] = str(_KEY_SECONDS * 1000)
@@ -245,7 +247,7 @@ def _unset(place: Place) -> frozenset[str]:
 
 
 def _settings(place: Place) -> str:
-    """The CLI asks api.anthropic.com about each page before it reads one, unless disabled."""
+    # Without it, the CLI checks each page with api.anthropic.com before it reads it.
     settings: dict[str, Any] = {"skipWebFetchPreflight": True}
     if place.base_url is not None and place.token_file is not None:
         settings["apiKeyHelper"] = f"cat {shlex.quote(place.token_file)}"

@@ -21,10 +21,10 @@ from agentjobs.contract import Attempt, ErrorClass, StepKind, Verdict
 from agentjobs.models.names import aliases_in
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.claude_code import prompt, session
-from agentjobs_runner.claude_code.command import Asked, Command, Left, Place, SessionChoice, build
+from agentjobs_runner.claude_code.command import Command, Left, Place, SessionChoice, Settings, build
 from agentjobs_runner.claude_code.process import Process, out_of_memory_kills
+from agentjobs_runner.claude_code.relay import MAIN, SCHEME, Relay, agent_digest, turns_of, uncertain_calls
 from agentjobs_runner.claude_code.stream import Began, Reader
-from agentjobs_runner.claude_code.telling import MAIN, SCHEME, Telling, agent_digest, turns_of, uncertain_calls
 from agentjobs_runner.endings import Ending, StartEnded, interrupted
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.journal import Journal
@@ -98,41 +98,39 @@ class _Start:
 
     def run(self) -> Ending:
         """Run the CLI to its end, keep its session, and determine the ending."""
-        asked = self._asked()
+        settings = self._settings()
         budget = StartBudget.read(self._attempt)
         self._journal.open(adk=contract.ENGINE_CLAUDE_CODE, scheme=SCHEME, agent=agent_digest(self._spec))
         for folder in (self._home, self._tmp):
             folder.mkdir(mode=0o700, exist_ok=True)
         chosen = self._choose()
-        place, choice = self._place(asked), SessionChoice(chosen.id, chosen.restored is not None)
-        command = build(asked, place, choice, self._left())
+        place, choice = self._place(settings), SessionChoice(chosen.id, chosen.restored is not None)
+        command = build(settings, place, choice, self._left())
         self._loop.run_until_complete(self._gate.enter("start", "the start of Claude Code"))
         spends = None if place.base_url is not None else budget
-        telling = Telling(
-            self._attempt, self._gate, self._recorder, self._journal, budget, spends, self._loop, self._held
-        )
-        telling.check()
+        relay = Relay(self._attempt, self._gate, self._recorder, self._journal, budget, spends, self._loop, self._held)
+        relay.check()
         reader, killed_before = Reader(), out_of_memory_kills()
         self._process = process = self._started(command, chosen.prompt)
-        keeper = self._keeper(chosen, telling)
+        keeper = self._keeper(chosen, relay)
         try:
             self._gate.leave("start")
-            telling.starts(asked.servers)
+            relay.starts(settings.servers)
             _load()
-            self._hear(process, reader, telling, asked)
+            self._read_output(process, reader, relay, settings)
         finally:
             left_over = process.end()
         if left_over:
             logger.error("claude.left_over", extra={"processes": left_over})
         problem = keeper.finish() if keeper is not None else ""
-        judged = self._judged(process, reader, asked, out_of_memory=out_of_memory_kills() > killed_before)
+        judged = self._judged(process, reader, settings, out_of_memory=out_of_memory_kills() > killed_before)
         return self._concluded(judged, chosen, problem)
 
-    def _asked(self) -> Asked:
+    def _settings(self) -> Settings:
         agent = self._spec.get("agent") or {}
         model = agent.get("model")
         resolved = aliases_in(os.environ).get(str(model), model)
-        return Asked.read({**self._spec, "agent": {**agent, "model": resolved}})
+        return Settings.read({**self._spec, "agent": {**agent, "model": resolved}})
 
     def _choose(self) -> _Chosen:
         """Continue the session of the previous start, or begin one."""
@@ -147,7 +145,7 @@ class _Start:
         calls = [step["name"] for step in earlier if step["kind"] == StepKind.TOOL]
         if isinstance(found, session.Restored) and not self._journal.resumes:
             # No step was recorded, so files are as they were when the run began, and the session is ahead of them.
-            calls = [call["name"] for call in found.calls.asked.values()]
+            calls = [call["name"] for call in found.calls.requested.values()]
         elif isinstance(found, session.Restored):
             self._journal.ended(next((step["key"] for step in earlier if step["ended"] is not None), ""))
             return _Chosen(found.id, found, prompt.resumed(uncertain_calls(found.calls, earlier)))
@@ -183,16 +181,18 @@ class _Start:
         # The journal has this run's; a gateway also counts earlier ones.
         left = int(most) - max(turns_of(self._journal.earlier(), attempt), used or 0)
         if left < 1:
-            said = f"budget.maxTurns is reached: earlier starts took {most}. Raise budget.maxTurns to let it continue"
-            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.MAX_TURNS_EXCEEDED, said))
+            message = (
+                f"budget.maxTurns is reached: earlier starts took {most}. Raise budget.maxTurns to let it continue"
+            )
+            raise StartEnded(Ending(Verdict.FAIL, ErrorClass.MAX_TURNS_EXCEEDED, message))
         return left
 
-    def _place(self, asked: Asked) -> Place:
+    def _place(self, settings: Settings) -> Place:
         config = None
-        if asked.mcp_config is not None:
+        if settings.mcp_config is not None:
             config = self._tmp / "mcp.json"
             config.touch(mode=0o600)
-            config.write_text(asked.mcp_config, encoding="utf-8")
+            config.write_text(settings.mcp_config, encoding="utf-8")
         url = _proxy(os.environ)
         return Place(
             binary=_binary(os.environ),
@@ -214,28 +214,28 @@ class _Start:
 
             raise StartEnded(not_started(error, command.argv[0])) from error
 
-    def _keeper(self, chosen: _Chosen, telling: Telling) -> session.Keeper | None:
+    def _keeper(self, chosen: _Chosen, relay: Relay) -> session.Keeper | None:
         if self._kept is None:
             return None
         seal = self._recorder.redactor.seal
-        keeper = session.Keeper(self._kept, seal, self._home, chosen.id, chosen.restored, telling.has_recorded)
+        keeper = session.Keeper(self._kept, seal, self._home, chosen.id, chosen.restored, relay.has_recorded)
         keeper.start()
         return keeper
 
-    def _hear(self, process: Process, reader: Reader, telling: Telling, asked: Asked) -> None:
+    def _read_output(self, process: Process, reader: Reader, relay: Relay, settings: Settings) -> None:
         """Read the process's output, and end the process if necessary."""
         while not process.ended:
             for line in process.read(_READ_SECONDS):
                 for seen in reader.feed(line):
-                    self._tell(telling, seen)
+                    self._relay_event(relay, seen)
                     if isinstance(seen, Began):
-                        self._check(seen, asked)
-            self._see_to_end(process, telling)
-        self._tell(telling, None)
+                        self._check(seen, settings)
+            self._see_to_end(process, relay)
+        self._relay_event(relay, None)
 
-    def _tell(self, telling: Telling, seen: Any) -> None:
+    def _relay_event(self, relay: Relay, seen: Any) -> None:
         try:
-            telling.tell(seen)
+            relay.pass_on(seen)
         except StartEnded as ended:
             self._ending = self._ending or ended.ending
 
@@ -252,17 +252,17 @@ class _Start:
             if process is not None:
                 process.go_on()
 
-    def _check(self, began: Began, asked: Asked) -> None:
+    def _check(self, began: Began, settings: Settings) -> None:
         """End a process that cannot do the job's work, before it costs something."""
         from agentjobs_runner.claude_code.verdict import refused
 
-        self._ending = self._ending or refused(began, asked)
+        self._ending = self._ending or refused(began, settings)
 
-    def _see_to_end(self, process: Process, telling: Telling) -> None:
+    def _see_to_end(self, process: Process, relay: Relay) -> None:
         now = time.monotonic()
         if self._gate.closed and self._ending is None:
             until = self._gate.until
-            if not telling.in_tool or (until is not None and now > until - _KEEP_SECONDS):
+            if not relay.in_tool or (until is not None and now > until - _KEEP_SECONDS):
                 self._ending = interrupted("stopped, with Claude Code")
         if self._ending is None:
             return
@@ -274,13 +274,13 @@ class _Start:
             logger.warning("claude.killed", extra={"why": "SIGTERM did not end it"})
             process.kill()
 
-    def _judged(self, process: Process, reader: Reader, asked: Asked, *, out_of_memory: bool) -> "Judged":
+    def _judged(self, process: Process, reader: Reader, settings: Settings, *, out_of_memory: bool) -> "Judged":
         from agentjobs_runner.claude_code.verdict import Exit, judge
         from agentjobs_runner.output import Output
 
-        ended = Exit(process.code, process.stderr, told=self._stopped_at is not None, out_of_memory=out_of_memory)
+        ended = Exit(process.code, process.stderr, stopped=self._stopped_at is not None, out_of_memory=out_of_memory)
         output = Output.read(self._spec.get("output"))
-        return judge(reader.facts, ended, asked, output, self._recorder.usage.total)
+        return judge(reader.facts, ended, settings, output, self._recorder.usage.total)
 
     def _concluded(self, judged: "Judged", chosen: _Chosen, problem: str) -> Ending:
         ending = judged.ending
@@ -290,8 +290,8 @@ class _Start:
             session.give_up(self._kept, chosen.id)
         if self._ending is not None:
             # It may already have answered when it was stopped; after exceeding a limit that does not count.
-            was_told = self._ending.reason == ErrorClass.INTERRUPTED
-            return ending if was_told and ending.verdict is Verdict.SUCCEED else self._ending
+            was_interrupted = self._ending.reason == ErrorClass.INTERRUPTED
+            return ending if was_interrupted and ending.verdict is Verdict.SUCCEED else self._ending
         return ending
 
     def _warn(self, message: str) -> None:

@@ -128,22 +128,22 @@ class Process:
         """Return new lines, waiting up to `seconds` for some."""
         if self._ended:
             return []
-        lines, got, gone = list[bytes](), False, self._is_gone()
+        lines, got, ended = list[bytes](), False, self._has_ended()
         if self._selector.get_map():
-            for key, _ in self._selector.select(0 if gone else seconds):
+            for key, _ in self._selector.select(0 if ended else seconds):
                 piece = self._piece(key.fileobj)
                 got = got or bool(piece)
                 lines += self._lines.feed(piece) if key.fileobj is self._popen.stdout else []
-        elif not gone:
+        elif not ended:
             time.sleep(min(seconds, _POLL_SECONDS))
-        if gone and not got:
+        if ended and not got:
             self._ended = True
             lines += self._lines.rest()
         self._reap()
         return lines
 
     def stop(self) -> None:
-        """Ask it to end: it then kills its tools, and saves its session."""
+        """Request its end: it then kills its tools, and saves its session."""
         self._signal(signal.SIGTERM)
 
     def hold(self) -> None:
@@ -181,7 +181,7 @@ class Process:
     def _streams(self) -> list[IO[bytes]]:
         return [stream for stream in (self._popen.stdout, self._popen.stderr) if stream is not None]
 
-    def _is_gone(self) -> bool:
+    def _has_ended(self) -> bool:
         """Whether it has ended; then no descendants remain, and all output is in the pipes."""
         if self._popen.returncode is not None:
             return True

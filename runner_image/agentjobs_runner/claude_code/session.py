@@ -38,7 +38,7 @@ def new_id(uid: str, start: int) -> str:
 class Calls:
     """The tool calls in a session."""
 
-    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    requested: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By id: `name` and `input` from the model."""
     answered: frozenset[str] = frozenset()
 
@@ -163,7 +163,7 @@ class Keeper:
     ) -> None:
         self._kept, self._seal, self._home, self._session = kept, seal, home, session
         self._has_recorded = has_recorded
-        self._earlier = frozenset(restored.calls.asked) if restored else frozenset()
+        self._earlier = frozenset(restored.calls.requested) if restored else frozenset()
         self._tail = restored.tail if restored else None
         self._begun = restored is not None
         self._bytes = restored.kept if restored else 0
@@ -266,7 +266,7 @@ def _session_of(state: bytes | None) -> str | Absent:
 
 def _calls(entries: Iterable[Any]) -> Calls:
     """The tool calls in the lines of a session."""
-    asked: dict[str, dict[str, Any]] = {}
+    requested: dict[str, dict[str, Any]] = {}
     answered = set[str]()
     for entry in entries:
         message = entry.get("message") if isinstance(entry, dict) else None
@@ -274,7 +274,7 @@ def _calls(entries: Iterable[Any]) -> Calls:
         for block in content if isinstance(content, list) else ():
             match block:
                 case {"type": "tool_use", "id": str(number), "name": str(name)}:
-                    asked[number] = {"id": number, "name": name, "input": block.get("input")}
+                    requested[number] = {"id": number, "name": name, "input": block.get("input")}
                 case {"type": "tool_result", "tool_use_id": str(number)}:
                     answered.add(number)
-    return Calls(asked, frozenset(answered))
+    return Calls(requested, frozenset(answered))

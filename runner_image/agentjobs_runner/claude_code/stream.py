@@ -296,8 +296,8 @@ class Reader:
         self._usage["outputTokens"] += found.usage.get("outputTokens", 0)
         return found
 
-    def _deny(self, told: dict[str, Any]) -> None:
-        id_, name = as_name(told.get("tool_use_id")), as_name(told.get("tool_name")) or "a tool"
+    def _deny(self, denial: dict[str, Any]) -> None:
+        id_, name = as_name(denial.get("tool_use_id")), as_name(denial.get("tool_name")) or "a tool"
         if id_ in self._denied_ids or (name not in self._denied and len(self._denied) >= _MAX_NAMES):
             return
         _note(self._denied_ids, id_, None)
@@ -387,8 +387,8 @@ def _concluded(event: dict[str, Any]) -> Concluded:
     )
 
 
-def _usage(told: object) -> dict[str, int]:
-    usage = as_object(told)
+def _usage(value: object) -> dict[str, int]:
+    usage = as_object(value)
     if not usage:
         return {}
     read = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")

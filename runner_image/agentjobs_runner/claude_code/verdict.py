@@ -13,7 +13,7 @@ from typing import Final
 
 from agentjobs.contract import ErrorClass, Verdict, cut
 from agentjobs_runner import provider_errors
-from agentjobs_runner.claude_code.command import Asked, is_same_model
+from agentjobs_runner.claude_code.command import Settings, is_same_model
 from agentjobs_runner.claude_code.stream import Began, Concluded, Facts
 from agentjobs_runner.endings import Ending, interrupted
 from agentjobs_runner.output import Output
@@ -22,7 +22,7 @@ from agentjobs_runner.provider_errors import Report
 _SHOWN_BYTES: Final = 600
 _SHOWN_TOOLS: Final = 8
 _RAISE_TURNS: Final = "raise budget.maxTurns to let the job continue"
-_SAID: Final = "Claude Code said"
+_REPORTED: Final = "Claude Code said"
 
 # A new session helps: the CLI does not find, or rejects, the given one.
 _NO_SESSION: Final = ("No conversation found with session ID", "is already in use", "No deferred tool marker found")
@@ -47,7 +47,7 @@ class Exit:
     """As in subprocess: negative for a signal. None if the process could not be waited for."""
     stderr: str = ""
     """The end of its standard error."""
-    told: bool = False
+    stopped: bool = False
     """Whether the runner stopped or killed it."""
     out_of_memory: bool = False
     """Whether the kernel killed a process of this container for lack of memory meanwhile."""
@@ -72,7 +72,9 @@ class Judged:
     new_session: bool = False
 
 
-def judge(facts: Facts, ended: Exit, asked: Asked, output: Output, usage: Mapping[str, int] | None = None) -> Judged:
+def judge(
+    facts: Facts, ended: Exit, settings: Settings, output: Output, usage: Mapping[str, int] | None = None
+) -> Judged:
     """Return the ending of a start whose process has ended and whose output was read completely.
 
     Args:
@@ -82,35 +84,39 @@ def judge(facts: Facts, ended: Exit, asked: Asked, output: Output, usage: Mappin
     if last is None:
         return _without_result(facts, ended)
     if last.subtype == "error_max_turns":
-        said = f"Claude Code used up the remaining turns of budget.maxTurns; {_RAISE_TURNS}"
-        return _fail(ErrorClass.MAX_TURNS_EXCEEDED, said)
+        message = f"Claude Code used up the remaining turns of budget.maxTurns; {_RAISE_TURNS}"
+        return _fail(ErrorClass.MAX_TURNS_EXCEEDED, message)
     if last.subtype == "error_max_budget_usd" or _OVER_BUDGET in ended.stderr:
-        said = f"Claude Code used up the rest of budget.maxCostUSD: {_told(last, ended)}; raise it to let it continue"
-        return _fail(ErrorClass.BUDGET_EXCEEDED, said)
+        message = (
+            f"Claude Code used up the rest of budget.maxCostUSD: {_reason(last, ended)}; raise it to let it continue"
+        )
+        return _fail(ErrorClass.BUDGET_EXCEEDED, message)
     if last.subtype == "error_max_structured_output_retries":
-        return _invalid(output, [_told(last, ended)])
-    if ended.told and ended.signal is not None:
+        return _invalid(output, [_reason(last, ended)])
+    if ended.stopped and ended.signal is not None:
         return Judged(interrupted("Claude Code was stopped"))
     if last.terminal.startswith("aborted_"):
-        said = "Claude Code was interrupted, but not by the runner"
-        return Judged(interrupted(said) if ended.told else _ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, said))
+        message = "Claude Code was interrupted, but not by the runner"
+        return Judged(
+            interrupted(message) if ended.stopped else _ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message)
+        )
     if last.subtype != "success":
         return _not_run(last, ended)
     if last.is_error:
         return Judged(_api_error(facts, last))
-    return _unproven(facts, ended, asked) or _answer(facts, last, asked, output, usage)
+    return _unproven(facts, ended, settings) or _answer(facts, last, settings, output, usage)
 
 
-def refused(began: Began, asked: Asked) -> Ending | None:
+def refused(began: Began, settings: Settings) -> Ending | None:
     """Return the ending of a start that cannot do the job's work, by the CLI's first event; None if it can.
 
     Stopping it then costs nothing: no model has been called.
     """
-    missing = sorted(name for name in asked.servers if began.servers.get(name) != "connected")
+    missing = sorted(name for name in settings.servers if began.servers.get(name) != "connected")
     if missing:
-        return _no_server(missing[0], began.servers.get(missing[0], ""), asked)
-    if not is_same_model(asked.model, began.model):
-        return _other_model(asked.model, began.model)
+        return _no_server(missing[0], began.servers.get(missing[0], ""), settings)
+    if not is_same_model(settings.model, began.model):
+        return _other_model(settings.model, began.model)
     return None
 
 
@@ -118,49 +124,49 @@ def not_started(error: OSError, binary: str) -> Ending:
     """Return the ending of a start whose process could not be executed."""
     if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR):
         return _no_binary(f"{binary} cannot be executed ({error.strerror})")
-    said = f"{binary} could not be started: {error.strerror}"
-    return _ending(Verdict.RETRY, ErrorClass.IO, said)
+    message = f"{binary} could not be started: {error.strerror}"
+    return _ending(Verdict.RETRY, ErrorClass.IO, message)
 
 
 def _without_result(facts: Facts, ended: Exit) -> Judged:
-    told = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
-    if ended.told:
+    detail = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
+    if ended.stopped:
         return Judged(interrupted("Claude Code was stopped"))
     if ended.out_of_memory and ended.signal == signal.SIGKILL:
         return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container ran out of memory")
     if ended.signal is not None:
         name = signal.Signals(ended.signal).name
-        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name}, but not by the runner{told}")
+        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name}, but not by the runner{detail}")
     if any(words in ended.stderr for words in _NO_SESSION):
-        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code rejected its session{told}", new_session=True)
+        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code rejected its session{detail}", new_session=True)
     if any(words in ended.stderr for words in _FULL):
-        return _retry(ErrorClass.IO, f"Claude Code found no space on a disk{told}")
+        return _retry(ErrorClass.IO, f"Claude Code found no space on a disk{detail}")
     if ended.code in _NOT_ALLOWED or "claude native binary not installed" in ended.stderr:
-        return Judged(_no_binary(f"Claude Code's CLI cannot be executed{told}"))
+        return Judged(_no_binary(f"Claude Code's CLI cannot be executed{detail}"))
     if ended.code == 1 and facts.began is None:
-        return _not_started(told or ", without a reason")
+        return _not_started(detail or ", without a reason")
     code = "in an unknown way" if ended.code is None else f"with exit code {ended.code}"
-    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code ended {code} and without a result{told}")
+    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code ended {code} and without a result{detail}")
 
 
 def _not_run(last: Concluded, ended: Exit) -> Judged:
     """The ending for a result without any model call."""
-    told = _told(last, ended)
-    if any(words in told for words in _NO_SESSION):
-        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code rejected its session: {told}", new_session=True)
+    reason = _reason(last, ended)
+    if any(words in reason for words in _NO_SESSION):
+        return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code rejected its session: {reason}", new_session=True)
     if last.startup and last.startup not in _PASSING:
-        return _not_started(f": {told}")
-    if any(words in told for words in _FULL):
-        return _retry(ErrorClass.IO, f"Claude Code found no space on a disk: {told}")
-    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code failed ({last.subtype[:63] or 'no reason'}): {told}")
+        return _not_started(f": {reason}")
+    if any(words in reason for words in _FULL):
+        return _retry(ErrorClass.IO, f"Claude Code found no space on a disk: {reason}")
+    return _retry(ErrorClass.COMMAND_FAILED, f"Claude Code failed ({last.subtype[:63] or 'no reason'}): {reason}")
 
 
 def _api_error(facts: Facts, last: Concluded) -> Ending:
     """The ending for the last error of a model's provider, or of the connection to it."""
     text = last.text.removeprefix("API Error: ")
-    said = f"{_SAID}: {_shown(text)}"
+    message = f"{_REPORTED}: {_shown(text)}"
     code = provider_errors.refusal_of((last.error_code, last.error_type))
-    if code is None and (ending := _known_error(facts, last, text, said)) is not None:
+    if code is None and (ending := _known_error(facts, last, text, message)) is not None:
         return ending
     words = {last.error_type, _WORDS.get(facts.error, "")} - {""}
     report = Report(
@@ -170,29 +176,29 @@ def _api_error(facts: Facts, last: Concluded) -> Ending:
         wait=None if code is None else code.retry_after,
         refused="" if code is None else code.error_class,
     )
-    return provider_errors.judge(report, _SAID)
+    return provider_errors.judge(report, _REPORTED)
 
 
-def _known_error(facts: Facts, last: Concluded, text: str, said: str) -> Ending | None:
+def _known_error(facts: Facts, last: Concluded, text: str, message: str) -> Ending | None:
     """The ending for an error that Claude Code itself names; None for any other."""
     if last.terminal in _TOO_LONG:
         if (why := _NO_SUMMARY.search(text)) is not None and int(why[1]) not in _OF_A_PROMPT:
             return _no_summary(int(why[1]), why[2])
-        return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{said}; give it less text at a time")
+        return _ending(Verdict.FAIL, ErrorClass.CONTEXT_TOO_LONG, f"{message}; give it less text at a time")
     if last.stop == "refusal":
-        return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, said)
+        return _ending(Verdict.FAIL, ErrorClass.CONTENT_BLOCKED, message)
     if last.error == "max_output_tokens":
         is_full = "context window" in text
         kind = ErrorClass.CONTEXT_TOO_LONG if is_full else ErrorClass.MODEL_OUTPUT_TRUNCATED
-        return _ending(Verdict.FAIL, kind, said)
+        return _ending(Verdict.FAIL, kind, message)
     if last.status is None and (facts.error == "authentication_failed" or text.startswith("Not logged in")):
         cure = "it has no credentials; set ANTHROPIC_API_KEY, in a cluster without a model proxy in runtime.env"
-        return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{said}; {cure}")
+        return _ending(Verdict.FAIL, ErrorClass.MODEL_AUTH, f"{message}; {cure}")
     if last.status is None and "malformed response (HTTP 200)" in text:
         cure = "check the address of the API"
-        return _ending(Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST, f"{said}; {cure}")
+        return _ending(Verdict.FAIL, ErrorClass.MODEL_BAD_REQUEST, f"{message}; {cure}")
     if last.status is None and text.startswith("Request timed out"):
-        return _ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, said)
+        return _ending(Verdict.RETRY, ErrorClass.MODEL_TIMEOUT, message)
     return None
 
 
@@ -201,7 +207,7 @@ def _no_summary(status: int, words: str) -> Ending:
     # A budget's error begins with the field; a provider's 402 is about payment.
     is_budget = status == 402 and words.startswith("budget.")
     refused = ErrorClass.BUDGET_EXCEEDED if is_budget else ""
-    return provider_errors.judge(Report(status=status, text=words, refused=refused), _SAID)
+    return provider_errors.judge(Report(status=status, text=words, refused=refused), _REPORTED)
 
 
 # The CLI's message, if the provider's is not available.
@@ -213,57 +219,61 @@ _WORDS: Final = {
 }
 
 
-def _unproven(facts: Facts, ended: Exit, asked: Asked) -> Judged | None:
+def _unproven(facts: Facts, ended: Exit, settings: Settings) -> Judged | None:
     """Return what is wrong with a success, None if nothing is."""
     last = facts.last
     assert last is not None
     if facts.deferred:
-        said = f"a hook of the image deferred the call of tool {facts.deferred} for approval, which a job cannot give"
-        return _fail(ErrorClass.CONFIG_INVALID, said)
+        message = (
+            f"a hook of the image deferred the call of tool {facts.deferred} for approval, which a job cannot give"
+        )
+        return _fail(ErrorClass.CONFIG_INVALID, message)
     if ended.code != 0:
         return _crashed_after(ended)
     if facts.unfinished:
-        said = "Claude Code's output ended within a turn; its earlier output is not its answer"
-        return _retry(ErrorClass.RESULT_ERROR, said)
+        message = "Claude Code's output ended within a turn; its earlier output is not its answer"
+        return _retry(ErrorClass.RESULT_ERROR, message)
     if last.terminal not in ("completed", ""):
         return _retry(ErrorClass.RESULT_ERROR, f"Claude Code ended without an answer ({last.terminal})")
     if last.stop == "refusal":
         return _fail(ErrorClass.CONTENT_BLOCKED, "the model declined to answer")
     if last.stop in ("max_tokens", "model_context_window_exceeded"):
-        said = f"the model's answer was cut ({last.stop})"
-        return _fail(ErrorClass.MODEL_OUTPUT_TRUNCATED, said)
+        message = f"the model's answer was cut ({last.stop})"
+        return _fail(ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
     if last.stop not in _WHOLE:
         return _retry(ErrorClass.RESULT_ERROR, f"the model did not complete its answer ({last.stop})")
     if facts.began is None:
         return _retry(ErrorClass.RESULT_ERROR, "Claude Code answered without having begun")
     if not facts.models:
-        said = f"Claude Code called no model; it printed: {_shown(last.text)}"
-        return _retry(ErrorClass.RESULT_ERROR, said)
+        message = f"Claude Code called no model; it printed: {_shown(last.text)}"
+        return _retry(ErrorClass.RESULT_ERROR, message)
     # Whether a fallback model may answer is decided by the provider or the installation.
-    strange = sorted(model for model in facts.models if not is_same_model(asked.model, model))
+    strange = sorted(model for model in facts.models if not is_same_model(settings.model, model))
     others = [model for model in strange if any(is_same_model(own, model) for own in last.models)]
     if facts.moved_to or others:
-        return Judged(_other_model(asked.model, facts.moved_to or others[0]))
-    found = refused(replace(facts.began, servers=facts.servers), asked)
+        return Judged(_other_model(settings.model, facts.moved_to or others[0]))
+    found = refused(replace(facts.began, servers=facts.servers), settings)
     return None if found is None else Judged(found)
 
 
 def _crashed_after(ended: Exit) -> Judged:
     """The process reported a result but did not end normally: its other effects are unknown."""
-    told = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
+    detail = f": {_shown(ended.stderr)}" if ended.stderr.strip() else ""
     if ended.out_of_memory and ended.signal == signal.SIGKILL:
         return _retry(ErrorClass.OOM_KILLED, "Claude Code was killed: the container ran out of memory")
     if ended.signal is not None:
         name = signal.Signals(ended.signal).name
-        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name} before it had ended{told}")
+        return _retry(ErrorClass.RUNNER_CRASHED, f"Claude Code was killed by {name} before it had ended{detail}")
     return _retry(
-        ErrorClass.COMMAND_FAILED, f"Claude Code reported success, but ended with exit code {ended.code}{told}"
+        ErrorClass.COMMAND_FAILED, f"Claude Code reported success, but ended with exit code {ended.code}{detail}"
     )
 
 
-def _answer(facts: Facts, last: Concluded, asked: Asked, output: Output, usage: Mapping[str, int] | None) -> Judged:
+def _answer(
+    facts: Facts, last: Concluded, settings: Settings, output: Output, usage: Mapping[str, int] | None
+) -> Judged:
     counted = dict(facts.usage if usage is None else usage)
-    if asked.schema is not None or output.schema is not None:
+    if settings.schema is not None or output.schema is not None:
         if facts.structured is None:
             return _invalid(output, ["it gave no structured answer, although one was requested"])
         found = output.judge(facts.structured, None, counted)
@@ -275,12 +285,12 @@ def _answer(facts: Facts, last: Concluded, asked: Asked, output: Output, usage: 
         return _invalid(output, found)
     if found.verdict is not Verdict.SUCCEED:
         return Judged(found)
-    said = [found.message]
-    if stand_ins := sorted(model for model in facts.models if not is_same_model(asked.model, model)):
-        said.append(f"{stand_ins[0]} answered instead of {asked.model}")
+    notes = [found.message]
+    if stand_ins := sorted(model for model in facts.models if not is_same_model(settings.model, model)):
+        notes.append(f"{stand_ins[0]} answered instead of {settings.model}")
     if facts.denied:
-        said.append(_denials(facts.denied))
-    return Judged(replace(found, message="; ".join(said)))
+        notes.append(_denials(facts.denied))
+    return Judged(replace(found, message="; ".join(notes)))
 
 
 def _denials(denied: Mapping[str, int]) -> str:
@@ -296,33 +306,35 @@ def _invalid(output: Output, problems: list[str]) -> Judged:
     return Judged(replace(output, repairs=0).invalid(problems), new_session=True)
 
 
-def _no_server(name: str, status: str, asked: Asked) -> Ending:
-    told = f"is {status}" if status else "was left out"
-    said = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {told}, but the job needs it"
+def _no_server(name: str, status: str, settings: Settings) -> Ending:
+    state = f"is {status}" if status else "was left out"
+    message = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {state}, but the job needs it"
     if status == "pending":
-        said += ". It was not ready in time: MCP_TIMEOUT in runtime.env, in milliseconds, gives it longer"
-    if status == "pending" or (name in asked.remote_servers and status):
-        return _ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, said)
-    return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, said)
+        message += ". It was not ready in time: MCP_TIMEOUT in runtime.env, in milliseconds, gives it longer"
+    if status == "pending" or (name in settings.remote_servers and status):
+        return _ending(Verdict.RETRY, ErrorClass.TOOL_ERROR, message)
+    return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message)
 
 
-def _other_model(asked: str, ran: str) -> Ending:
-    said = f"Claude Code used model {ran[:100]!r}, but the job has {asked[:100]!r}"
-    return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, said)
+def _other_model(requested: str, ran: str) -> Ending:
+    message = f"Claude Code used model {ran[:100]!r}, but the job has {requested[:100]!r}"
+    return _ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, message)
 
 
-def _no_binary(said: str) -> Ending:
+def _no_binary(message: str) -> Ending:
     cure = "runtime.image must have Claude Code's CLI as `claude` in PATH"
-    return _ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{said}; {cure}")
+    return _ending(Verdict.FAIL, ErrorClass.BINARY_NOT_FOUND, f"{message}; {cure}")
 
 
-def _not_started(told: str) -> Judged:
+def _not_started(detail: str) -> Judged:
     # It rejects BypassPermissions as root. Where pods are processes, as in `agentjobs dev`, they may be root's.
-    cure = ". Set runtime.runAsUser to a user other than root, or IS_SANDBOX=1 in runtime.env" if _ROOT in told else ""
-    return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start{told}{cure}")
+    cure = (
+        ". Set runtime.runAsUser to a user other than root, or IS_SANDBOX=1 in runtime.env" if _ROOT in detail else ""
+    )
+    return _fail(ErrorClass.CONFIG_INVALID, f"Claude Code did not start{detail}{cure}")
 
 
-def _told(last: Concluded, ended: Exit) -> str:
+def _reason(last: Concluded, ended: Exit) -> str:
     return _shown("; ".join(last.errors) or last.text or ended.stderr or last.terminal or "no reason given")
 
 

@@ -79,20 +79,20 @@ class Api:
         return self._answer("POST", path, {}, body)
 
     def _answer(self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, object] | None) -> Any:
-        url, asked = httpx.URL(f"{self._url}{path}", params=query or None), f"{method} {path}"
+        url, request = httpx.URL(f"{self._url}{path}", params=query or None), f"{method} {path}"
         for _ in range(_REDIRECTS):
-            status, headers, content = self._once(method, url, body, asked)
+            status, headers, content = self._once(method, url, body, request)
             # 301 and 302 would change the method to GET.
             again = (301, 302, 307, 308) if method == "GET" else (307, 308)
             if status not in again or not headers.get("location"):
-                return _read(status, headers, content, asked)
+                return _read(status, headers, content, request)
             url = url.join(headers["location"])
             if _origin(str(url)) != _origin(self._url):
-                raise refused(f"{asked}: the API redirects to {url.host}; the token is not sent there")
-        raise refused(f"{asked}: the API redirects in a loop")
+                raise refused(f"{request}: the API redirects to {url.host}; the token is not sent there")
+        raise refused(f"{request}: the API redirects in a loop")
 
     def _once(
-        self, method: str, url: httpx.URL, body: Mapping[str, object] | None, asked: str
+        self, method: str, url: httpx.URL, body: Mapping[str, object] | None, request: str
     ) -> tuple[int, httpx.Headers, bytes]:
         try:
             with (
@@ -103,14 +103,14 @@ class Api:
                 for part in response.iter_bytes():
                     content += part
                     if len(content) > MAX_ANSWER_BYTES:
-                        raise refused(f"{asked}: the response is larger than {MAX_ANSWER_BYTES} bytes")
+                        raise refused(f"{request}: the response is larger than {MAX_ANSWER_BYTES} bytes")
                 return response.status_code, response.headers, bytes(content)
         except httpx.DecodingError as error:
-            raise refused(f"{asked}: the response cannot be read: {error}") from error
+            raise refused(f"{request}: the response cannot be read: {error}") from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise refused(f"{asked}: {error}") from error
+            raise refused(f"{request}: {error}") from error
         except httpx.HTTPError as error:
-            raise Away(f"{asked}: {type(error).__name__}: {error}") from error
+            raise Away(f"{request}: {type(error).__name__}: {error}") from error
 
 
 def authority_of(credentials: Credentials) -> str | None:
@@ -143,22 +143,22 @@ def objects_of(answer: Any) -> list[dict[str, Any]]:
     return answer
 
 
-def _read(status: int, headers: httpx.Headers, content: bytes, asked: str) -> Any:
-    said = f"{asked}: {status} {_words(content)}".rstrip()
+def _read(status: int, headers: httpx.Headers, content: bytes, request: str) -> Any:
+    message = f"{request}: {status} {_words(content)}".rstrip()
     if status in (200, 201):
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
-            raise refused(f"{asked}: the response is not JSON; check publish.apiUrl") from None
+            raise refused(f"{request}: the response is not JSON; check publish.apiUrl") from None
     if status == 429 or status >= 500 or _is_limit(status, headers, content):
-        raise Away(said, _wait(headers))
-    if status in (409, 422) or (status == 400 and "already" in said):
-        raise Odd(said)
+        raise Away(message, _wait(headers))
+    if status in (409, 422) or (status == 400 and "already" in message):
+        raise Odd(message)
     if status in (401, 403):
-        raise refused(f"{said}. The token of publish.secretRef may not create pull requests")
+        raise refused(f"{message}. The token of publish.secretRef may not create pull requests")
     if status == 404:
-        raise refused(f"{said}. The repository does not exist, or the token of publish.secretRef has no access")
-    raise refused(said)
+        raise refused(f"{message}. The repository does not exist, or the token of publish.secretRef has no access")
+    raise refused(message)
 
 
 def _is_limit(status: int, headers: httpx.Headers, content: bytes) -> bool:
@@ -177,8 +177,8 @@ def _words(content: bytes) -> str:
     """Return a response's message, on one line without control characters."""
     text = content.decode("utf-8", "replace")
     try:
-        told = json.loads(text)
-        found = [told.get("message"), told.get("error"), *_each(told.get("errors"))]
+        document = json.loads(text)
+        found = [document.get("message"), document.get("error"), *_each(document.get("errors"))]
         text = "; ".join(item if isinstance(item, str) else json.dumps(item) for item in found if item)
     except (ValueError, AttributeError, RecursionError):
         if text.lstrip().startswith("<"):

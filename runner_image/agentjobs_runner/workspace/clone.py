@@ -152,8 +152,8 @@ class Clone:
         self._get(repository, tip, cache)
         what = self._git.run(f"--git-dir={repository}", "cat-file", "-t", tip.commit).decode().strip()
         if what != "commit":
-            told = self._settings.ref or "HEAD"
-            raise GitFailed(Kind.MISSING, f"{told!r:.260} is not a commit of the repository but a {what}")
+            ref = self._settings.ref or "HEAD"
+            raise GitFailed(Kind.MISSING, f"{ref!r:.260} is not a commit of the repository but a {what}")
 
     def _get(self, repository: Path, tip: Tip, cache: Cache | None) -> None:
         depth = self._settings.depth
@@ -204,19 +204,19 @@ class Clone:
             raise GitFailed(
                 Kind.MISSING, "the worktree is no longer a repository; delete its claim, or use another name"
             )
-        url = _told_origin(self._place.origin)
+        url = _recorded_origin(self._place.origin)
         if url is None and config.is_file() and not config.is_symlink():
-            asked = ("config", "--no-includes", "--file", config, "--get", "remote.origin.url")
+            command = ("config", "--no-includes", "--file", config, "--get", "remote.origin.url")
             with suppress(GitFailed):
-                url = self._git.run(*asked).decode("utf-8", "replace").strip()
+                url = self._git.run(*command).decode("utf-8", "replace").strip()
         if url != self._settings.url:
             found = "no checkout of ours" if url is None else f"a checkout of {url!r:.200}"
             raise GitFailed(Kind.MISSING, f"the volume of the worktree has {found}; use another worktree.name")
 
 
-def _told_origin(file: Path) -> str | None:
-    told = note_of(file)
-    return str(told["url"]) if isinstance(told, dict) and "url" in told else None
+def _recorded_origin(file: Path) -> str | None:
+    note = note_of(file)
+    return str(note["url"]) if isinstance(note, dict) and "url" in note else None
 
 
 def _configuration(url: str, branch: str) -> list[tuple[str, str]]:

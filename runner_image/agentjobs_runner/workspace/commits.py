@@ -74,8 +74,8 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
         except GitFailed as error:
             if error.kind in (Kind.FULL, Kind.ABSENT) or (beside, on) == ways[-1]:
                 raise of_git(error, "making a commit of the agent's files") from error
-            told = {"commit": on, "why": error.message}
-            logger.warning("publish.commits_not_kept" if on != base else "publish.objects_not_read", extra=told)
+            fields = {"commit": on, "why": error.message}
+            logger.warning("publish.commits_not_kept" if on != base else "publish.objects_not_read", extra=fields)
             continue
         before = [value for name, value in _head_of_commit(repository, base, {}) if name == "parent"]
         kept = on == claimed or claimed in (None, base, *before)
@@ -137,11 +137,11 @@ def _tree_of(
     found = _walked(tree, tracked, submodules)
     ignored = _ignored(repository, [*found.paths, *found.left_out], tracked, tree, places)
     present = frozenset(found.paths) - ignored
-    gone = [path for path in tracked if path not in present and path not in submodules]
-    if gone and agent_store.is_sparse(tree):
+    deleted = [path for path in tracked if path not in present and path not in submodules]
+    if deleted and agent_store.is_sparse(tree):
         raise refused("the agent made the checkout sparse, so files that are missing may be deleted or not; undo that")
-    if gone:
-        lines = b"".join(b"0 %s\t%s\0" % (b"0" * len(on), path) for path in gone)
+    if deleted:
+        lines = b"".join(b"0 %s\t%s\0" % (b"0" * len(on), path) for path in deleted)
         repository.run("update-index", "-z", "--index-info", input=lines, variables=places, cwd=tree)
     settings = () if _keeps_modes(tree.parent) else ("-c", "core.fileMode=false")
     repository.git.run(
@@ -177,9 +177,9 @@ def _ignored(
     exclude.parent.mkdir(exist_ok=True)
     exclude.write_bytes(b"/" + _SENTINEL + b"\n")
     # A name may begin with a colon, which is special in paths, but not for this command with `./`.
-    asked = b"".join(b"./" + path + b"\0" for path in [_SENTINEL, *(path for path in paths if path not in tracked)])
+    queried = b"".join(b"./" + path + b"\0" for path in [_SENTINEL, *(path for path in paths if path not in tracked)])
     variables = {**places, "GIT_LITERAL_PATHSPECS": "0"}
-    fields = repository.run("check-ignore", "-z", "-v", "--stdin", input=asked, variables=variables, cwd=tree).split(
+    fields = repository.run("check-ignore", "-z", "-v", "--stdin", input=queried, variables=variables, cwd=tree).split(
         b"\0"
     )
     matches = zip(fields[2::4], fields[3::4], strict=False)
@@ -193,9 +193,9 @@ def _take_over(repository: Repository, base: str, head: str, variables: Mapping[
     with tempfile.TemporaryDirectory(dir=repository.folder) as folder:
         incoming = Path(folder) / "incoming.pack"
         with incoming.open("wb") as opened:
-            asked = f"{head}\n^{base}\n".encode()
+            revisions = f"{head}\n^{base}\n".encode()
             repository.run(
-                "pack-objects", "--revs", "--stdout", "--quiet", input=asked, output=opened, variables=variables
+                "pack-objects", "--revs", "--stdout", "--quiet", input=revisions, output=opened, variables=variables
             )
         name = repository.words("index-pack", "--fsck-objects", str(incoming)).split()[-1]
         for suffix in ("pack", "idx"):  # the index last: it makes the pack visible
@@ -204,8 +204,8 @@ def _take_over(repository: Repository, base: str, head: str, variables: Mapping[
 
 def _author() -> dict[str, str]:
     return {
-        f"GIT_{who}_{what}": text
-        for who in ("AUTHOR", "COMMITTER")
+        f"GIT_{role}_{what}": text
+        for role in ("AUTHOR", "COMMITTER")
         for what, text in (("NAME", AUTHOR), ("EMAIL", EMAIL))
     }
 

@@ -121,7 +121,7 @@ class _Container:
         self._place = place
         self._credentials, self._cache = folders
         self._inbox: queue.SimpleQueue[Ended | Lost] = queue.SimpleQueue()
-        self._told = False
+        self._stopping = False
 
     def run(self, work: Work) -> int:
         """Fetch the attempt, do the work, and return the exit code."""
@@ -130,11 +130,11 @@ class _Container:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
         patience = time.monotonic() + contract.GATEWAY_TIMEOUT_SECONDS
         try:
-            attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._told else patience)
+            attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._stopping else patience)
         except Fenced as error:
             return leave_fenced(error)
         except AgentJobsError as error:
-            return self._leave(Ended(unfetched(error, told_to_stop=self._told)))
+            return self._leave(Ended(unfetched(error, stopping=self._stopping)))
         recorder = Recorder(self._gateway, self._redactor, self._inbox.put)
         recorder.start()
         stores = GatewayStores(self._gateway, self._redactor, self._inbox.put, recorder.progressed)
@@ -148,11 +148,11 @@ class _Container:
             case Fenced():
                 return leave_fenced(message)
             case Unavailable():
-                said = journal_unavailable(f"the gateway cannot be reached: {message}")
-                return self._leave(Ended(said), attempt["uid"])
+                ending = journal_unavailable(f"the gateway cannot be reached: {message}")
+                return self._leave(Ended(ending), attempt["uid"])
             case signal.Signals():
-                said = interrupted(f"stopped by {message.name} before it was done")
-                return self._leave(Ended(said), attempt["uid"])
+                ending = interrupted(f"stopped by {message.name} before it was done")
+                return self._leave(Ended(ending), attempt["uid"])
 
     def _work(self, work: Work, task: Task) -> None:
         try:
@@ -163,12 +163,12 @@ class _Container:
             ended = Ended(_of_disk(error))
         except BaseException as error:  # an unreported end would hang the pod
             logger.exception("workspace.failed")
-            said = f"the container of the workspace failed: {type(error).__name__}: {safe_str(error)}"
-            ended = Ended(Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, said))
+            message = f"the container of the workspace failed: {type(error).__name__}: {safe_str(error)}"
+            ended = Ended(Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message))
         self._inbox.put(ended)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._told = True
+        self._stopping = True
         self._inbox.put(signal.Signals(number))
 
     def _leave(self, ended: Ended, uid: str = "") -> int:
@@ -182,6 +182,6 @@ class _Container:
 
 def _of_disk(error: OSError) -> Ending:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    said = f"the files of the workspace: {error.strerror or type(error).__name__}"
+    message = f"the files of the workspace: {error.strerror or type(error).__name__}"
     cure = "; raise workspace.size" if full else ""
-    return Ending(Verdict.RETRY, ErrorClass.IO, said + cure)
+    return Ending(Verdict.RETRY, ErrorClass.IO, message + cure)

@@ -51,8 +51,8 @@ class Credentials:
         try:
             found = {name: _content(folder / name) for name in _KEYS if (folder / name).is_file()}
         except OSError as error:
-            said = f"cannot read the credentials for git: {error.strerror}"
-            raise GitFailed(Kind.REFUSED, said) from error
+            message = f"cannot read the credentials for git: {error.strerror}"
+            raise GitFailed(Kind.REFUSED, message) from error
         keys = frozenset(name for name, value in found.items() if value.strip())
         _check(url, keys, found)
         secrets = {found[name].strip() for name in (PASSWORD, TOKEN) if name in keys}
@@ -176,5 +176,5 @@ def _check(url: str, keys: frozenset[str], found: dict[str, str]) -> None:
             if name not in keys:
                 raise GitFailed(Kind.REFUSED, f"the Secret for git has no key {name}, which an address of ssh needs")
     elif not (TOKEN in keys or {USERNAME, PASSWORD} <= keys):
-        said = f"the Secret for git has neither the keys {USERNAME} and {PASSWORD}, nor {TOKEN}"
-        raise GitFailed(Kind.REFUSED, said)
+        message = f"the Secret for git has neither the keys {USERNAME} and {PASSWORD}, nor {TOKEN}"
+        raise GitFailed(Kind.REFUSED, message)

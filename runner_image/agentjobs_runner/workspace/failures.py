@@ -78,7 +78,7 @@ _MAX_CHARS: Final = 400
 # A repository or branch may be called `tls`.
 _NAMES: Final = re.compile(r"'[^'\n]*/[^'\n]*'|^To .*$|\S+ -> \S+", re.MULTILINE)
 # Where Git reports the reason: for a push, in the line of its branch.
-_TELLING: Final = ("fatal:", "error:", "remote:", "! [")
+_WITH_REASON: Final = ("fatal:", "error:", "remote:", "! [")
 # Hosts redirect from a repository's earlier names, and if `.git` is missing.
 _MOVED: Final = re.compile(r"returned error: 30\d")
 _CURE: Final = "; the host redirects: use the final address, as in a browser, with .git at its end"
@@ -86,20 +86,20 @@ _LOGIN: Final = re.compile(r"(?<=://)[^/\s'\"@]*@")
 _NOISE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def kind_of(said: str) -> Kind:
+def kind_of(stderr: str) -> Kind:
     """Return the kind of failure in Git's standard error, which is in English."""
-    plain = _NAMES.sub("", said)
+    plain = _NAMES.sub("", stderr)
     for kind, pattern in _PATTERNS:
         if pattern.search(plain):
             return kind
     return Kind.BROKEN
 
 
-def in_short(said: str) -> str:
+def in_short(stderr: str) -> str:
     """Return the lines of Git's standard error with the reason, as one line."""
-    lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
-    telling = [line for line in lines if line.startswith(_TELLING)] or lines
+    lines = [_NOISE.sub("", line).strip() for line in stderr.replace("\r", "\n").splitlines()]
+    with_reason = [line for line in lines if line.startswith(_WITH_REASON)] or lines
     # Recursive commands repeat everything. An address in a repository may contain credentials.
-    text = _LOGIN.sub("", "; ".join(dict.fromkeys(line for line in telling if line)))
+    text = _LOGIN.sub("", "; ".join(dict.fromkeys(line for line in with_reason if line)))
     text = text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1] + "…"
     return text + _CURE if _MOVED.search(text) else text

@@ -143,20 +143,20 @@ class Git:
         with process:
             _running.add(process.pid)
             try:
-                printed, said = _talk(process, input, time.monotonic() + limit)
+                printed, stderr = _communicate(process, input, time.monotonic() + limit)
             except TimeoutError:
-                told = f"git {_named(arguments)} did not end within {limit:g} seconds"
-                raise GitFailed(Kind.UNAVAILABLE, told) from None
+                message = f"git {_named(arguments)} did not end within {limit:g} seconds"
+                raise GitFailed(Kind.UNAVAILABLE, message) from None
             finally:
                 # Also when this thread is stopped: no process of a command survives it.
                 _end(process)
                 _running.discard(process.pid)
-        if process.returncode != 0 or (unless is not None and unless in said):
-            raise self._failed(arguments, process.returncode, said)
+        if process.returncode != 0 or (unless is not None and unless in stderr):
+            raise self._failed(arguments, process.returncode, stderr)
         return printed
 
-    def _failed(self, arguments: Sequence[str | bytes | Path], code: int, said: bytes) -> GitFailed:
-        text = said.decode("utf-8", "replace")
+    def _failed(self, arguments: Sequence[str | bytes | Path], code: int, stderr: bytes) -> GitFailed:
+        text = stderr.decode("utf-8", "replace")
         kind = kind_of(text)
         short = in_short(self._credentials.cleared(text) if self._credentials is not None else text)
         return GitFailed(kind, f"git {_named(arguments)}: {short or f'exit code {code}'}")
@@ -213,18 +213,18 @@ def _named(arguments: Sequence[str | bytes | Path]) -> str:
     return ""
 
 
-def _talk(process: "subprocess.Popen[bytes]", given: bytes | None, until: float) -> tuple[bytes, bytes]:
+def _communicate(process: "subprocess.Popen[bytes]", given: bytes | None, until: float) -> tuple[bytes, bytes]:
     """Write the input and read the output until the process has ended; of errors, the last part.
 
     Raises:
         TimeoutError: it has not ended by then.
         GitFailed: it printed more than `MAX_OUTPUT_BYTES`.
     """
-    printed, said, left = bytearray(), bytearray(), memoryview(given or b"")
+    printed, stderr, left = bytearray(), bytearray(), memoryview(given or b"")
     with selectors.DefaultSelector() as ready:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
-                ready.register(stream, selectors.EVENT_READ, printed if stream is process.stdout else said)
+                ready.register(stream, selectors.EVENT_READ, printed if stream is process.stdout else stderr)
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
             ready.register(process.stdin, selectors.EVENT_WRITE)
@@ -244,12 +244,12 @@ def _talk(process: "subprocess.Popen[bytes]", given: bytes | None, until: float)
                 key.data.extend(part)
             if len(printed) > MAX_OUTPUT_BYTES:
                 raise GitFailed(Kind.BROKEN, f"git printed more than {MAX_OUTPUT_BYTES} bytes")
-            del said[:-_KEPT_ERROR_BYTES]
+            del stderr[:-_KEPT_ERROR_BYTES]
     try:
         process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
-    return bytes(printed), bytes(said)
+    return bytes(printed), bytes(stderr)
 
 
 def _written(descriptor: int, left: memoryview) -> memoryview:

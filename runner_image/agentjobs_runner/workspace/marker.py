@@ -29,9 +29,9 @@ class Marker:
     @classmethod
     def read(cls, place: Place) -> Self | None:
         """Read the note; None if it is missing or invalid."""
-        told = note_of(place.published)
+        note = note_of(place.published)
         try:
-            found = cls(*(told[name] for name in ("url", "branch", "commit")))
+            found = cls(*(note[name] for name in ("url", "branch", "commit")))
         except (KeyError, TypeError):
             return None
         texts = all(isinstance(text, str) for text in (found.url, found.branch, found.commit))

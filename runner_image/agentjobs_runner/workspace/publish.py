@@ -33,7 +33,7 @@ NOT_PUBLISHED: Final = "NotPublished"
 _MODES: Final = ("Branch", "PullRequest", "DraftPullRequest")
 _SUCCESS: Final = "Succeed"
 _FINAL: Final = ("Succeed", "Fail", "Cancel")
-_MAX_TOLD: Final = 5
+_MAX_NAMED: Final = 5
 _MOST_ANCESTORS: Final = 20
 
 
@@ -49,10 +49,10 @@ class Publish:
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Self | None:
         """Parse a resolved spec; None if nothing is to be published."""
-        asked = (spec.get("workspace") or {}).get("publish") or {}
-        if asked.get("mode", "None") == "None":
+        publish = (spec.get("workspace") or {}).get("publish") or {}
+        if publish.get("mode", "None") == "None":
             return None
-        return cls(asked["mode"], asked.get("branch") or "", asked.get("provider"), asked.get("apiUrl"))
+        return cls(publish["mode"], publish.get("branch") or "", publish.get("provider"), publish.get("apiUrl"))
 
 
 def work(task: Task) -> Ended:
@@ -124,9 +124,9 @@ class _Publishing:
                 published["pullRequest"] = self._request(self._host, refs)
             except StartEnded as ended:
                 # The branch is pushed, whatever happens to the request.
-                said = f"{ended.ending.message}; the branch {published['branch']} was pushed, at {commit[:12]}"
-                return Ended(replace(ended.ending, message=said), published)
-        return Ended(Ending(Verdict.SUCCEED, PUBLISHED, _told(change)), published)
+                message = f"{ended.ending.message}; the branch {published['branch']} was pushed, at {commit[:12]}"
+                return Ended(replace(ended.ending, message=message), published)
+        return Ended(Ending(Verdict.SUCCEED, PUBLISHED, _caveats(change)), published)
 
     def _host_of(self, publish: Publish) -> hosts.Host:
         url = self._settings.url
@@ -176,8 +176,8 @@ class _Publishing:
 
         Uncommitted changes became a commit of the branch, but not of the worktree.
         """
-        there, told = refs.branch(self._publish.branch), Marker.read(self._task.place)
-        if there is None or told != Marker(self._settings.url, self._publish.branch, there):
+        there, published = refs.branch(self._publish.branch), Marker.read(self._task.place)
+        if there is None or published != Marker(self._settings.url, self._publish.branch, there):
             return False
         line = commits.line_of(self._ours, self._task.place.tree, 1)
         return there not in line and destination.fetch_base(self._ours, there, refs, self._settings.depth)
@@ -235,7 +235,7 @@ class _Publishing:
         if base == self._publish.branch:
             raise refused(f"publish.branch is {base}, into which it would be merged; use another")
         text = self._text
-        return pull_requests.ask(host, hosts.Wanted(self._publish.branch, base, text.title, text.body, draft))
+        return pull_requests.request(host, hosts.Wanted(self._publish.branch, base, text.title, text.body, draft))
 
 
 def _withheld(spec: Mapping[str, Any], attempt: Attempt) -> str | None:
@@ -277,11 +277,11 @@ def _taken(branch: str, there: str) -> StartEnded:
     )
 
 
-def _told(change: Change) -> str:
+def _caveats(change: Change) -> str:
     """Return caveats about what was published."""
     parts = [] if change.kept else ["the agent's commits could not be kept, so its files are one commit"]
     if change.left_out:
-        named = ", ".join(repr(os.fsdecode(path))[:80] for path in change.left_out[:_MAX_TOLD])
-        more = " and more" if len(change.left_out) > _MAX_TOLD else ""
+        named = ", ".join(repr(os.fsdecode(path))[:80] for path in change.left_out[:_MAX_NAMED])
+        more = " and more" if len(change.left_out) > _MAX_NAMED else ""
         parts.append(f"left out, because Git cannot add them: {named}{more}")
     return "; ".join(parts)

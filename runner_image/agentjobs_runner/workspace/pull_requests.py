@@ -14,7 +14,7 @@ PAUSES: Final = (1.0, 4.0)
 """Seconds between attempts: a short failure of the host costs no start. A longer Retry-After ends this one."""
 
 
-def ask(host: Host, wanted: Wanted, sleep: Callable[[float], None] = time.sleep) -> str:
+def request(host: Host, wanted: Wanted, sleep: Callable[[float], None] = time.sleep) -> str:
     """Return the address of the request for `wanted`.
 
     After a missing response it is unknown whether a request was created, so each attempt looks first.

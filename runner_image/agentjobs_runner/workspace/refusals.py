@@ -24,5 +24,5 @@ def of_git(error: GitFailed, doing: str) -> StartEnded:
     Args:
         doing: the action, for people: "pushing to the branch agents/a".
     """
-    said = f"{doing}: {error.message}"
-    return failed(said) if error.kind in _AGAIN else refused(said)
+    message = f"{doing}: {error.message}"
+    return failed(message) if error.kind in _AGAIN else refused(message)

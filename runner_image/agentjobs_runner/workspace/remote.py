@@ -89,9 +89,9 @@ class Remote:
     def _listed(self, names: list[str]) -> tuple[dict[str, str], str]:
         """Return the objects of the refs with these names, and the target of HEAD."""
         patterns = [pattern for name in names for pattern in (name, f"{name}^{{}}")]
-        said = self._git.run("ls-remote", "--symref", "--", self.url, *patterns).decode("utf-8", "replace")
+        printed = self._git.run("ls-remote", "--symref", "--", self.url, *patterns).decode("utf-8", "replace")
         listed, head = dict[str, str](), ""
-        for line in said.splitlines():
+        for line in printed.splitlines():
             what, _, name = line.partition("\t")
             if what.startswith("ref: "):
                 head = what.removeprefix("ref: ") if name == "HEAD" else head

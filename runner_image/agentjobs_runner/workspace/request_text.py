@@ -69,19 +69,19 @@ _UNSEEN: Final = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 def _words(result: Result) -> tuple[str, str]:
     structured = result["structured"]
-    told = structured if isinstance(structured, Mapping) else {}
-    title, body = _text(told, "title"), _text(told, "body") or _text(told, "summary")
+    fields = structured if isinstance(structured, Mapping) else {}
+    title, body = _text(fields, "title"), _text(fields, "body") or _text(fields, "summary")
     if title:
         return title, body
     if body:
         first, _, rest = body.strip().partition("\n")
         return first, rest
-    if told:
+    if fields:
         return "", ""  # JSON is not a text for people
     first, _, rest = result["text"].strip().partition("\n")
     return first, rest if len(first.encode("utf-8", "replace")) <= MAX_TITLE_BYTES else result["text"]
 
 
-def _text(told: Mapping[str, Any], name: str) -> str:
-    value = told.get(name)
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
     return value if isinstance(value, str) else ""

@@ -46,9 +46,9 @@ _MOST_BYTES: Final = 4 * MAX_KEPT_BYTES
 _REF: Final = "refs/saved"
 _PART_BYTES: Final = 8 * 1024 * 1024
 _SET: Final = ("read-tree", "--reset", "-u")
-_WHO: Final = {
-    f"GIT_{who}_{what}": value
-    for who in ("AUTHOR", "COMMITTER")
+_IDENTITY: Final = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "agentjobs"), ("EMAIL", "agentjobs@invalid"))
 }
 
@@ -175,14 +175,14 @@ class Saved:
             for pack in packs:
                 content = self._kept.read(pack.name) or b""
                 self._git.run(self._tree_dir, "index-pack", "--stdin", "--fix-thin", input=content)
-            told = self._told(commit)
+            message = self._message_of(commit)
             self._git.run(self._dir, self._work, *_SET, commit, cwd=self._place.tree, variables=self._index)
-            problems = self._set_branches(told)
+            problems = self._set_branches(message)
             self._git.run(self._tree_dir, self._work, "reset", "-q", cwd=self._place.tree)
         except GitFailed as error:
             raise NotKept(f"the files of the previous start cannot be restored: {error.message}") from error
         self._packs = packs
-        self._indexed = self._said("rev-parse", f"{commit}^{{tree}}")
+        self._indexed = self._output("rev-parse", f"{commit}^{{tree}}")
         self._last = (commit, self._state(self._indexed))
         return problems
 
@@ -211,11 +211,11 @@ class Saved:
             try:
                 return self._save()
             except (GitFailed, OSError, Invalid) as error:
-                said = error.message if isinstance(error, GitFailed) else str(error)
-                self._say_unkept(said)
-                raise NotKept(said) from error
+                why = error.message if isinstance(error, GitFailed) else str(error)
+                self._mark_unkept(why)
+                raise NotKept(why) from error
             except NotKept as error:
-                self._say_unkept(str(error))
+                self._mark_unkept(str(error))
                 raise
 
     def secure(self) -> None:
@@ -261,7 +261,7 @@ class Saved:
             # A file that is being written cannot be read consistently; it may work later.
             Path(f"{self._index['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)
             self._git.run(*add, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS)
-        self._indexed = self._said("write-tree")
+        self._indexed = self._output("write-tree")
         return self._state(self._indexed)
 
     def _changed(self) -> list[bytes]:
@@ -272,10 +272,10 @@ class Saved:
         """
         listing = (self._dir, self._work, "ls-files", "-z", "--others", "--modified", "--deleted", "--exclude-standard")
         for _ in range(_DEEPEST):
-            told = self._git.run(
+            listed = self._git.run(
                 *listing, cwd=self._place.tree, variables=self._index, seconds=_LONGEST_SECONDS, unless=_UNREAD
             )
-            paths = told.split(b"\0")[:-1]
+            paths = listed.split(b"\0")[:-1]
             if not (nested := [path for path in paths if path.endswith(b"/")]):
                 return paths
             some = b"1" * len(self._base.commit)
@@ -313,7 +313,7 @@ class Saved:
             heads.add(state.head)
         parents = [last or self._base.commit, *sorted(heads - {self._base.commit, last})]
         arguments = [part for parent in parents for part in ("-p", parent)]
-        return self._said("commit-tree", state.tree, *arguments, input=state.message(), variables=_WHO)
+        return self._output("commit-tree", state.tree, *arguments, input=state.message(), variables=_IDENTITY)
 
     def _keep_pack(self, commit: str, last: str, known: dict[str, int], *, whole: bool) -> None:
         """Keep the new objects, or all since the base if earlier packs must not be used."""
@@ -331,7 +331,7 @@ class Saved:
         if size + (0 if whole else taken) > MAX_PACKS_BYTES:
             raise NotKept(f"the changes are larger than {MAX_PACKS_BYTES >> 20} MiB, the limit")
         if whole and taken + size > MAX_PACKS_BYTES:
-            self._say_unkept("the changes are being kept again")
+            self._mark_unkept("the changes are being kept again")
             self._forget(known, set())
         self._begun += 1
         pack = Pack(self._start, self._begun, commit, size, whole)
@@ -353,49 +353,49 @@ class Saved:
         base = self._base
         self._kept.write(BASE_FILE, Base(base.url, base.ref, base.branch, base.commit).dump())
 
-    def _say_unkept(self, why: str) -> None:
+    def _mark_unkept(self, why: str) -> None:
         if not self._unkept:
             self._unkept = True
-            said = why.encode("utf-8", "replace")[:1024]
+            content = why.encode("utf-8", "replace")[:1024]
             try:
-                self._kept.write(UNKEPT_FILE, said)
+                self._kept.write(UNKEPT_FILE, content)
             except Invalid:
                 # If there is no space, unused packs are removed.
                 self._forget(self._kept.files(), set())
-                self._kept.write(UNKEPT_FILE, said)
+                self._kept.write(UNKEPT_FILE, content)
 
-    def _told(self, commit: str) -> dict[str, Any]:
+    def _message_of(self, commit: str) -> dict[str, Any]:
         """Parse the message of a save."""
         raw = self._git.run(self._dir, "cat-file", "commit", commit)
         try:
-            told = json.loads(raw.partition(b"\n\n")[2])
-            return {"head": str(told["head"]), "branches": {str(a): str(b) for a, b in told["branches"].items()}}
+            message = json.loads(raw.partition(b"\n\n")[2])
+            return {"head": str(message["head"]), "branches": {str(a): str(b) for a, b in message["branches"].items()}}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NotKept("the kept file is not a save") from error
 
-    def _set_branches(self, told: dict[str, Any]) -> list[str]:
-        problems, orders, gone = list[str](), list[bytes](), list[bytes]()
-        wanted: dict[str, str] = told["branches"]
+    def _set_branches(self, message: dict[str, Any]) -> list[str]:
+        problems, updates, deletions = list[str](), list[bytes](), list[bytes]()
+        wanted: dict[str, str] = message["branches"]
         for name, commit in wanted.items():
             if not is_branch(name) or not is_commit(commit) or not self._has(commit):
                 problems.append(f"the branch {name!r:.100} cannot be restored: its commit is not in the checkout")
                 continue
-            orders.append(b"update refs/heads/%s\0%s\0\0" % (os.fsencode(name), commit.encode()))
+            updates.append(b"update refs/heads/%s\0%s\0\0" % (os.fsencode(name), commit.encode()))
         for name, _ in self._state("").branches:
             if name not in wanted:
-                gone.append(b"delete refs/heads/%s\0\0" % os.fsencode(name))
+                deletions.append(b"delete refs/heads/%s\0\0" % os.fsencode(name))
         # HEAD first: deleting the current branch would otherwise move it.
-        head: str = told["head"]
+        head: str = message["head"]
         if is_commit(head):
             self._git.run(self._tree_dir, "update-ref", "--no-deref", "HEAD", head)
         elif head.startswith("ref: refs/heads/") and is_branch(head.removeprefix("ref: refs/heads/")):
             self._git.run(self._tree_dir, "symbolic-ref", "HEAD", os.fsencode(head.removeprefix("ref: ")))
         else:
             problems.append("the checked-out ref cannot be restored")
-        if gone:
-            self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(gone))
-        if orders:
-            self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(orders))
+        if deletions:
+            self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(deletions))
+        if updates:
+            self._git.run(self._tree_dir, "update-ref", "--stdin", "-z", input=b"".join(updates))
         return problems
 
     def _has(self, commit: str) -> bool:
@@ -415,6 +415,6 @@ class Saved:
     def _format(self) -> list[str]:
         return ["--object-format=sha256"] if len(self._base.commit) == 64 else []
 
-    def _said(self, *arguments: str, input: bytes | None = None, variables: dict[str, str] | None = None) -> str:  # noqa: A002  as subprocess calls it
-        told = {**self._index, **(variables or {})}
-        return self._git.run(self._dir, *arguments, input=input, variables=told).decode().strip()
+    def _output(self, *arguments: str, input: bytes | None = None, variables: dict[str, str] | None = None) -> str:  # noqa: A002  as subprocess calls it
+        environment = {**self._index, **(variables or {})}
+        return self._git.run(self._dir, *arguments, input=input, variables=environment).decode().strip()

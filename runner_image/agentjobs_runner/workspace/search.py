@@ -78,18 +78,18 @@ def check(repository: Repository, change: Change, search: Search, clock: Callabl
     except GitFailed as error:
         raise of_git(error, "searching what is new for secrets") from error
     if found:
-        told = [str(finding) for finding in dict.fromkeys(found)]
-        more = " and more" if len(told) > MAX_FOUND else ""
+        places = [str(finding) for finding in dict.fromkeys(found)]
+        more = " and more" if len(places) > MAX_FOUND else ""
         raise refused(
-            f"nothing was pushed, because the change contains secrets: {', '.join(told[:MAX_FOUND])}{more}. Keep them "
-            "out of the files and out of all commits, and run the job again"
+            f"nothing was pushed, because the change contains secrets: {', '.join(places[:MAX_FOUND])}{more}. Keep "
+            "them out of the files and out of all commits, and run the job again"
         )
 
 
 def _sized(repository: Repository, objects: Sequence[tuple[str, bytes]]) -> Iterator[_Object]:
     paths = dict(objects)
-    asked = "".join(f"{name}\n" for name in paths).encode()
-    for line in repository.run("cat-file", "--batch-check", "--buffer", input=asked).decode().splitlines():
+    queried = "".join(f"{name}\n" for name in paths).encode()
+    for line in repository.run("cat-file", "--batch-check", "--buffer", input=queried).decode().splitlines():
         name, kind, size = line.split()
         if kind != "tree":  # only names of files, which the list of objects has
             yield _Object(name, kind, int(size), paths[name])
@@ -122,8 +122,8 @@ def _batches(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
 
 
 def _contents(repository: Repository, batch: Sequence[_Object]) -> Iterator[tuple[_Object, bytes]]:
-    asked = "".join(f"{item.name}\n" for item in batch).encode()
-    printed = memoryview(repository.run("cat-file", "--batch", "--buffer", input=asked))
+    queried = "".join(f"{item.name}\n" for item in batch).encode()
+    printed = memoryview(repository.run("cat-file", "--batch", "--buffer", input=queried))
     at = 0
     for item in batch:
         at += len(f"{item.name} {item.kind} {item.size}\n")

@@ -108,8 +108,8 @@ class Base:
     def load(cls, kept: bytes | None, settings: Settings) -> Self | None:
         """Parse the stored form; None for another address or ref. The agent may have written it."""
         try:
-            told = json.loads(kept or b"null")
-            base = cls(**{name: told[name] for name in ("url", "ref", "branch", "commit", "lost")})
+            values = json.loads(kept or b"null")
+            base = cls(**{name: values[name] for name in ("url", "ref", "branch", "commit", "lost")})
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
         texts = (base.branch, base.commit, base.lost)

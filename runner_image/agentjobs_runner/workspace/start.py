@@ -53,7 +53,7 @@ class AgentFiles:
         fast = (("core.compression", "1"), ("core.bigFileThreshold", "8m"))
         self._git = Git(protocols=LOCAL, settings=fast)
         self._saved: Saved | None = None
-        self._told = ""
+        self._warned = ""
 
     @classmethod
     def of(
@@ -111,12 +111,12 @@ class AgentFiles:
         except GitFailed as error:
             return failed(error)
         except NotKept as error:
-            said = f"the agent has succeeded, but its files cannot be restored: {error}"
-            return Ending(Verdict.FAIL, ErrorClass.PUBLISH_REFUSED, said)
+            message = f"the agent has succeeded, but its files cannot be restored: {error}"
+            return Ending(Verdict.FAIL, ErrorClass.PUBLISH_REFUSED, message)
         except Exception as error:  # an unreported end would hang the pod
             logger.exception("workspace.failed")
-            said = f"the agent's files cannot be restored: {type(error).__name__}: {safe_str(error)}"
-            return Ending(Verdict.RETRY, ErrorClass.PUBLISH_FAILED, said)
+            message = f"the agent's files cannot be restored: {type(error).__name__}: {safe_str(error)}"
+            return Ending(Verdict.RETRY, ErrorClass.PUBLISH_FAILED, message)
         return ending
 
     def _restore_all(self) -> None:
@@ -136,7 +136,7 @@ class AgentFiles:
         self._recorder.progressed()
         try:
             self._saved.save()
-            self._told = ""
+            self._warned = ""
         except NotKept as error:
             self._warn(f"the agent's files are not kept, so a later start would begin again: {error}")
         self._recorder.progressed()
@@ -156,8 +156,8 @@ class AgentFiles:
 
     def _check(self) -> None:
         if not (self._place.tree / ".git").is_dir():
-            said = f"there is no checkout at {self._place.tree}: container {contract.CLONE_CONTAINER} creates it"
-            raise StartEnded(Ending(Verdict.RETRY, ErrorClass.REPOSITORY_UNAVAILABLE, said))
+            message = f"there is no checkout at {self._place.tree}: container {contract.CLONE_CONTAINER} creates it"
+            raise StartEnded(Ending(Verdict.RETRY, ErrorClass.REPOSITORY_UNAVAILABLE, message))
 
     def _prepared(self, kept: Kept) -> Saved:
         base = Base.load(kept.read(BASE_FILE), self._settings)
@@ -213,9 +213,9 @@ class AgentFiles:
 
     def _warn(self, message: str) -> None:
         """Warn once, until it succeeds again."""
-        if message == self._told:
+        if message == self._warned:
             return
-        self._told = message
+        self._warned = message
         logger.warning("workspace.warning", extra={"why": message})
         self._recorder.add("warning", self._job, {"level": "WARNING", "message": message})
 

@@ -123,11 +123,11 @@ def test_a_file_of_authorities_that_cannot_be_read_changes_nothing(access):
 
 def sent(access, url, step="", **headers):
     request = httpx.Request("POST", url, headers=headers)
-    token = model_access.asking.set(ModelStep(step, 120) if step else None)
+    token = model_access.current_step.set(ModelStep(step, 120) if step else None)
     try:
         access.give_headers(request)
     finally:
-        model_access.asking.reset(token)
+        model_access.current_step.reset(token)
     return request.headers
 
 

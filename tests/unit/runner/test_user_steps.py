@@ -255,7 +255,7 @@ async def test_a_value_that_was_recorded_for_other_arguments_is_told(begin, fail
     first, told = begin(), []
     await fetched(["Oslo"])
     begin(first.again())
-    user_steps._start.tell, user_steps._start.fails_diverged = lambda *entry: told.append(entry[0]), fails
+    user_steps._start.report, user_steps._start.fails_diverged = lambda *entry: told.append(entry[0]), fails
 
     if fails:
         with pytest.raises(StartEnded) as met:

@@ -24,7 +24,7 @@ def test_a_run_continues_and_reports_what_changed(changed):
     change = judge(BEFORE, now(**changed), "Continue")
 
     assert not change.restart
-    assert next(iter(changed.values())) in change.told
+    assert next(iter(changed.values())) in change.message
 
 
 def test_a_run_goes_on_only_where_its_steps_can_be_found():
@@ -47,4 +47,4 @@ def test_any_change_begins_a_run_anew_in_a_job_that_wants_it_so():
     change = judge(BEFORE, now(scheme="2"), "Restart")
 
     assert change.restart
-    assert "scheme" in change.told
+    assert "scheme" in change.message

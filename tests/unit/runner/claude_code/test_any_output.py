@@ -9,7 +9,7 @@ from tests.clauderecordings import judged, recordings
 
 from agentjobs.contract import Verdict
 from agentjobs_runner.claude_code import stream
-from agentjobs_runner.claude_code.command import Asked
+from agentjobs_runner.claude_code.command import Settings
 from agentjobs_runner.claude_code.stream import Reader
 from agentjobs_runner.claude_code.verdict import Exit, judge
 from agentjobs_runner.output import Output
@@ -62,13 +62,13 @@ def test_reading_never_raises(lines):
     reader = Reader()
     for each in lines:
         reader.feed(each)
-    judge(reader.facts, Exit(0), Asked(model="opus"), Output())
+    judge(reader.facts, Exit(0), Settings(model="opus"), Output())
 
 
 def test_a_line_that_is_too_long_is_not_read(monkeypatch):
     monkeypatch.setattr(stream, "MAX_LINE_BYTES", 1000)
     recording = recordings()["success"]
-    assert judged(recording.lines, Exit(0), recording.asked, Output()).ending.verdict is not Verdict.SUCCEED
+    assert judged(recording.lines, Exit(0), recording.settings, Output()).ending.verdict is not Verdict.SUCCEED
 
 
 def test_what_is_remembered_stays_bounded(monkeypatch):
@@ -100,7 +100,7 @@ def test_a_cut_recording_succeeds_only_by_a_whole_result(name, share, ends_well)
     whole = b"".join(recording.lines)
     kept = whole[: int(len(whole) * share)]
     ended = Exit(0) if ends_well else recording.exit
-    found = judged(kept.splitlines(keepends=True), ended, recording.asked, recording.output)
+    found = judged(kept.splitlines(keepends=True), ended, recording.settings, recording.output)
     if found.ending.verdict is Verdict.SUCCEED:
         assert ended.code == 0
         assert_answered(kept.splitlines())
@@ -112,7 +112,7 @@ def test_no_recording_succeeds_without_its_last_result():
         last = max((at for at, each in enumerate(recording.lines) if is_result(each)), default=0)
         for end in range(last + 1):
             kept = recording.lines[:end]
-            found = judged(kept, Exit(0), recording.asked, recording.output)
+            found = judged(kept, Exit(0), recording.settings, recording.output)
             if found.ending.verdict is Verdict.SUCCEED:
                 assert_answered(kept)
 
@@ -187,7 +187,7 @@ middles = st.builds(lambda answer, rest: [*answer, *rest], st.lists(answers, max
 @settings(max_examples=MANY)
 def test_success_needs_all_that_the_job_asked_for(told, code, wants_schema, wants_server):
     output = Output.read({"schema": SCHEMA} if wants_schema else {})
-    asked = Asked(
+    asked = Settings(
         model="claude-opus-5-5",
         servers=frozenset({"papers"} if wants_server else ()),
         schema=SCHEMA if wants_schema else None,

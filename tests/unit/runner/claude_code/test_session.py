@@ -180,7 +180,7 @@ def test_calls_without_a_result_are_known_when_it_is_put_back(kept, written, tmp
 
     found = restore(kept, same, tmp_path / "home", tmp_path)
 
-    assert set(found.calls.asked) - found.calls.answered == {"t2"}
+    assert set(found.calls.requested) - found.calls.answered == {"t2"}
 
 
 def test_a_result_is_kept_when_it_is_recorded_and_not_before(kept, written, tmp_path):

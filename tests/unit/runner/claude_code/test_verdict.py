@@ -9,7 +9,7 @@ import pytest
 from tests.clauderecordings import judged, recordings
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.claude_code.command import Asked, is_same_model
+from agentjobs_runner.claude_code.command import Settings, is_same_model
 from agentjobs_runner.claude_code.stream import Began
 from agentjobs_runner.claude_code.verdict import Exit, not_started, refused
 from agentjobs_runner.output import Output
@@ -21,15 +21,15 @@ def ended(name, *, code=None, **more):
     recording = recordings()[name]
     code = recording.exit.code if code is None else code
     stderr = more.pop("stderr", recording.exit.stderr)
-    return judged(recording.lines, Exit(code, stderr, **more), recording.asked, recording.output)
+    return judged(recording.lines, Exit(code, stderr, **more), recording.settings, recording.output)
 
 
-def told_of(name, old, new, *, asked=None, output=None):
+def told_of(name, old, new, *, settings=None, output=None):
     """A recording in which something was said otherwise."""
     recording = recordings()[name]
     lines = [line.replace(old.encode(), new.encode()) for line in recording.lines]
     assert lines != list(recording.lines)
-    return judged(lines, recording.exit, asked or recording.asked, output or recording.output)
+    return judged(lines, recording.exit, settings or recording.settings, output or recording.output)
 
 
 def test_a_long_delay_of_the_proxy_is_how_long_the_job_snoozes():
@@ -66,7 +66,7 @@ def test_a_context_that_could_not_be_shortened_ends_by_why(said, reason, verdict
     result["result"] = f"Prompt is too long · automatic compaction failed: API Error: {said}"
     lines = [*(line for line in recording.lines if line != kind), json.dumps(result).encode()]
 
-    ending = judged(lines, recording.exit, recording.asked, recording.output).ending
+    ending = judged(lines, recording.exit, recording.settings, recording.output).ending
 
     assert (ending.reason, ending.verdict) == (reason, verdict)
 
@@ -80,12 +80,12 @@ def test_an_answer_of_a_process_that_ended_badly_is_none(name, code):
 @pytest.mark.parametrize("code", [143, -15, 137, -9])
 @pytest.mark.parametrize("name", ["success", "sigterm_in_tool", "sigkill_in_model", "sigint_in_tool"])
 def test_a_process_that_was_told_to_stop_is_no_fault_of_its_own(name, code):
-    ending = ended(name, code=code, told=True).ending
+    ending = ended(name, code=code, stopped=True).ending
     assert (ending.verdict, ending.reason) == (Verdict.SNOOZE, ErrorClass.INTERRUPTED)
 
 
 def test_an_answer_that_was_whole_before_the_order_to_stop_counts():
-    assert ended("success", code=0, told=True).ending.verdict is Verdict.SUCCEED
+    assert ended("success", code=0, stopped=True).ending.verdict is Verdict.SUCCEED
 
 
 @pytest.mark.parametrize("name", ["sigkill_in_tool", "success"])
@@ -109,7 +109,7 @@ def test_a_process_killed_for_its_memory_says_so(name):
     ],
 )
 def test_an_end_without_a_word_is_judged_by_code_and_standard_error(code, stderr, reason, verdict):
-    ending = judged([], Exit(code, stderr), Asked(model="opus"), Output()).ending
+    ending = judged([], Exit(code, stderr), Settings(model="opus"), Output()).ending
     assert (ending.reason, ending.verdict) == (reason, verdict)
 
 
@@ -120,21 +120,21 @@ def test_root_is_told_how_not_to_be(name):
 
 def test_a_process_that_fails_after_it_began_is_tried_again():
     begun = recordings()["success"].lines[:1]
-    assert judged(begun, Exit(1, "TypeError"), Asked(model="opus"), Output()).ending.verdict is Verdict.RETRY
+    assert judged(begun, Exit(1, "TypeError"), Settings(model="opus"), Output()).ending.verdict is Verdict.RETRY
 
 
 @pytest.mark.parametrize("name", ["schema_ok", "schema_with_bg"])
 def test_an_answer_is_checked_by_us_too(name):
     recording = recordings()[name]
     output = Output.read({"schema": {**SCHEMA, "properties": {"outcome": {"const": "other"}}}})
-    found = judged(recording.lines, recording.exit, recording.asked, output)
+    found = judged(recording.lines, recording.exit, recording.settings, output)
     assert (found.ending.reason, found.new_session) == (ErrorClass.INVALID_OUTPUT, True)
 
 
 def test_an_invalid_answer_fails_where_the_job_says_so():
     recording = recordings()["schema_never_called"]
     output = Output.read({"schema": SCHEMA, "onInvalid": "Fail"})
-    assert judged(recording.lines, recording.exit, recording.asked, output).ending.verdict is Verdict.FAIL
+    assert judged(recording.lines, recording.exit, recording.settings, output).ending.verdict is Verdict.FAIL
 
 
 def test_the_outcome_is_that_of_the_structured_answer():
@@ -178,20 +178,20 @@ def test_a_model_that_the_cli_asks_instead_is_not_accepted(answered):
         )
         for line in recording.lines
     ]
-    ending = judged(lines, recording.exit, recording.asked, recording.output).ending
+    ending = judged(lines, recording.exit, recording.settings, recording.output).ending
     assert (ending.verdict, ending.reason) == (Verdict.FAIL, ErrorClass.CONFIG_INVALID)
 
 
 def test_a_server_at_an_address_may_come_back():
-    asked = replace(recordings()["mcp_one_fails"].asked, remote_servers=frozenset({"bad"}))
+    settings = replace(recordings()["mcp_one_fails"].settings, remote_servers=frozenset({"bad"}))
     recording = recordings()["mcp_one_fails"]
-    ending = judged(recording.lines, recording.exit, asked, recording.output).ending
+    ending = judged(recording.lines, recording.exit, settings, recording.output).ending
     assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
 
 
 def test_a_server_that_was_not_ready_in_time_may_be_the_next_time():
     began = Began("s", "claude-opus-5-5", "default", {"papers": "pending"}, "2.1.332")
-    ending = refused(began, Asked(model="opus", servers=frozenset({"papers"})))
+    ending = refused(began, Settings(model="opus", servers=frozenset({"papers"})))
     assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
     assert "MCP_TIMEOUT" in ending.message
 
@@ -200,16 +200,16 @@ def test_a_server_that_was_not_ready_in_time_may_be_the_next_time():
 def test_a_job_that_lacks_a_server_is_refused_before_it_asks_a_model(status):
     servers = {} if status is None else {"papers": status}
     began = Began("s", "claude-opus-5-5", "default", servers, "2.1.332")
-    assert refused(began, Asked(model="opus", servers=frozenset({"papers"}))).verdict is Verdict.FAIL
+    assert refused(began, Settings(model="opus", servers=frozenset({"papers"}))).verdict is Verdict.FAIL
 
 
 def test_a_job_with_its_servers_and_its_model_is_not_refused():
     began = Began("s", "claude-opus-5-5", "default", {"papers": "connected", "other": "failed"}, "2.1.332")
-    assert refused(began, Asked(model="opus", servers=frozenset({"papers"}))) is None
+    assert refused(began, Settings(model="opus", servers=frozenset({"papers"}))) is None
 
 
 @pytest.mark.parametrize(
-    ("asked", "ran", "same"),
+    ("settings", "ran", "same"),
     [
         ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", True),
         ("claude-sonnet-4-5", "claude-sonnet-4-5@20250929", True),
@@ -223,8 +223,8 @@ def test_a_job_with_its_servers_and_its_model_is_not_refused():
         ("claude-opus-5-5", "", False),
     ],
 )
-def test_a_model_is_known_by_its_name(asked, ran, same):
-    assert is_same_model(asked, ran) is same
+def test_a_model_is_known_by_its_name(settings, ran, same):
+    assert is_same_model(settings, ran) is same
 
 
 @pytest.mark.parametrize(
@@ -242,4 +242,4 @@ def test_a_program_that_cannot_be_executed_is_told_from_a_machine_that_cannot(co
 
 def test_no_message_is_longer_than_a_status_takes():
     stderr = "x" * 100_000
-    assert len(judged([], Exit(1, stderr), Asked(model="opus"), Output()).ending.message) < 1024
+    assert len(judged([], Exit(1, stderr), Settings(model="opus"), Output()).ending.message) < 1024

@@ -13,9 +13,9 @@ from tests.memoryjournal import MemoryJournal
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs.models.budget import Limits
 from agentjobs_runner.budget import StartBudget
+from agentjobs_runner.claude_code.relay import Relay, turns_of, uncertain_calls
 from agentjobs_runner.claude_code.session import Calls
 from agentjobs_runner.claude_code.stream import Answered, Began, Call, Noise, Reader, Retrying, ToolEnded
-from agentjobs_runner.claude_code.telling import Telling, turns_of, uncertain_calls
 from agentjobs_runner.endings import Ending, StartEnded
 from agentjobs_runner.gate import Gate
 from agentjobs_runner.usage import UsageCounter
@@ -41,7 +41,7 @@ class Heard:
 
 
 class Here:
-    """A telling, and all that it tells."""
+    """A relay, and all that it tells."""
 
     def __init__(self, loop, limits=None, spends=None):
         self.heard = Heard()
@@ -52,7 +52,7 @@ class Here:
         attempt = {"start": 2, "attempt": 1}
         budget = StartBudget(limits)
         self.held = []
-        self.telling = Telling(attempt, self.gate, self.heard, self.journal, budget, spends, loop, self._hold)
+        self.relay = Relay(attempt, self.gate, self.heard, self.journal, budget, spends, loop, self._hold)
 
     @contextmanager
     def _hold(self):
@@ -62,7 +62,7 @@ class Here:
 
     def tell(self, *seen):
         for one in seen:
-            self.telling.tell(one)
+            self.relay.pass_on(one)
         return self
 
     @property
@@ -89,7 +89,7 @@ def concluded(output):
 
 @pytest.fixture
 def make():
-    """`make(...)`: a telling in a loop of its own."""
+    """`make(...)`: a relay in a loop of its own."""
     loop = asyncio.new_event_loop()
     yield lambda *given, **more: Here(loop, *given, **more)
     loop.close()
@@ -148,29 +148,29 @@ def test_a_result_of_an_unknown_call_is_an_entry_and_not_a_step(here):
     here.tell(ended(9))
 
     assert (here.kinds, here.journal.steps) == (["tool"], [])
-    assert here.telling.has_recorded("t9")
+    assert here.relay.has_recorded("t9")
 
 
 def test_what_runs_has_a_name(here):
-    here.telling.starts({"papers", "mail"})
+    here.relay.starts({"papers", "mail"})
     assert here.gate.running == "the start of Claude Code with its MCP servers mail, papers"
 
     here.tell(Began("s", "claude", "default", {}, "2.1.332"))
     assert here.gate.running == "a model call"
 
     here.tell(answered(1, call(1)))
-    assert (here.gate.running, here.telling.in_tool) == ("tool Bash", True)
+    assert (here.gate.running, here.relay.in_tool) == ("tool Bash", True)
 
     here.tell(ended(1))
-    assert (here.gate.running, here.telling.in_tool) == ("a model call", False)
+    assert (here.gate.running, here.relay.in_tool) == ("a model call", False)
 
 
 def test_a_result_counts_as_recorded_when_it_is(here):
     here.tell(answered(1, call(1)))
-    assert not here.telling.has_recorded("t1")
+    assert not here.relay.has_recorded("t1")
 
     here.tell(ended(1))
-    assert here.telling.has_recorded("t1")
+    assert here.relay.has_recorded("t1")
 
 
 def test_a_tool_beyond_the_budget_is_recorded_as_begun_and_ends_the_start(make):
@@ -199,7 +199,7 @@ def test_an_answer_that_passes_a_limit_may_be_the_last(make):
     here.tell(answered(1, text="Done."), None)
 
     with pytest.raises(StartEnded, match="maxTokens"):
-        here.telling.check()
+        here.relay.check()
 
 
 def test_a_step_is_cut_to_what_can_be_recorded(here):
@@ -256,7 +256,7 @@ def test_the_cli_is_held_while_a_step_cannot_be_stored(here, monkeypatch):
         await record(step, body, **more)
 
     monkeypatch.setattr(here.journal, "record", slow)
-    monkeypatch.setattr("agentjobs_runner.claude_code.telling._AHEAD_SECONDS", 0.05)
+    monkeypatch.setattr("agentjobs_runner.claude_code.relay._AHEAD_SECONDS", 0.05)
     here.tell(answered(1), None)
     assert here.held == ["held", "goes on"]
     here.tell(answered(2), None)
@@ -271,7 +271,7 @@ def test_a_step_that_cannot_be_recorded_lets_the_cli_go_on_to_its_end(here, monk
         raise StartEnded(Ending(Verdict.FAIL, ErrorClass.JOURNAL_FULL, "no room"))
 
     monkeypatch.setattr(here.journal, "record", refused)
-    monkeypatch.setattr("agentjobs_runner.claude_code.telling._AHEAD_SECONDS", 0.01)
+    monkeypatch.setattr("agentjobs_runner.claude_code.relay._AHEAD_SECONDS", 0.01)
     with pytest.raises(StartEnded):
         here.tell(answered(1), None)
     assert here.held == ["held", "goes on"]

@@ -30,7 +30,7 @@ SCHEME: Final = "claude-code/1"
 MAIN: Final = "claude"
 """Author of the main agent's entries."""
 SUBAGENT: Final = "subagent"
-_ASKS: Final = "a model call"
+_MODEL_CALL: Final = "a model call"
 _STARTS: Final = "the start"
 _MOST_BYTES: Final = MAX_STEP_BYTES - 4096
 # How far the CLI may be ahead of the recorded steps.
@@ -68,13 +68,13 @@ def uncertain_calls(calls: Calls, earlier: Sequence[RecordedStep]) -> list[Uncer
     unended = {step["request"].get("id") for step in tools if step["start"] == newest and step["ended"] is None}
     known = [
         Uncertain(call["id"], call["name"], json.dumps(call["input"], ensure_ascii=False))
-        for call in calls.asked.values()
+        for call in calls.requested.values()
         if call["id"] not in calls.answered or call["id"] in unended
     ]
     missing = [
         Uncertain(str(step["request"].get("id")), step["name"], "")
         for step in tools
-        if step["request"].get("id") not in calls.asked
+        if step["request"].get("id") not in calls.requested
     ]
     return known + missing
 
@@ -84,7 +84,7 @@ def _priced(model: str, usage: Mapping[str, int]) -> tuple[str, Tokens]:
     return canonical(Api.ANTHROPIC, model), Tokens(usage.get("inputTokens", 0), usage.get("outputTokens", 0))
 
 
-class Telling:
+class Relay:
     """Passes on the output of one process. Used from the engine's thread.
 
     Args:
@@ -110,7 +110,7 @@ class Telling:
         self._attempt, self._gate, self._recorder, self._journal = attempt, gate, recorder, journal
         self._budget, self._spends, self._loop = budget, spends, loop
         self._started = False
-        self._asked_at = datetime.now(UTC)
+        self._called_at = datetime.now(UTC)
         self._pending: Answered | None = None
         """An answer that may have more parts."""
         self._recorded: set[str] = set()
@@ -140,10 +140,10 @@ class Telling:
         named = f" with its MCP servers {', '.join(sorted(servers))}" if servers else ""
         self._gate.note(_STARTS, f"the start of Claude Code{named}")
 
-    def asks(self) -> None:
+    def model_called(self) -> None:
         """Record that a model is being called."""
-        self._asked_at = datetime.now(UTC)
-        self._gate.note(_ASKS, _ASKS)
+        self._called_at = datetime.now(UTC)
+        self._gate.note(_MODEL_CALL, _MODEL_CALL)
 
     def check(self) -> None:
         """Allow a model call.
@@ -154,7 +154,7 @@ class Telling:
         if self._spends is not None:
             self._wait(self._probe(self._spends))
 
-    def tell(self, seen: Seen | None) -> None:
+    def pass_on(self, seen: Seen | None) -> None:
         """Pass on an event; None at the end.
 
         Raises:
@@ -171,10 +171,10 @@ class Telling:
             case Concluded():
                 self._flush(output=seen.usage.get("outputTokens", 0))
                 self._output = 0
-                self._gate.leave(_ASKS)
+                self._gate.leave(_MODEL_CALL)
             case Retrying():
-                told = {"attempt": seen.attempt, "status": seen.status, "error": seen.error}
-                logger.warning("claude.retries", extra=told)
+                fields = {"attempt": seen.attempt, "status": seen.status, "error": seen.error}
+                logger.warning("claude.retries", extra=fields)
             case None:
                 self._flush()
         self._wait(self._recorder.room())
@@ -183,7 +183,7 @@ class Telling:
         if self._started:
             return
         self._started = True
-        self.asks()
+        self.model_called()
         self._gate.leave(_STARTS)
         version = {"attempt": self._attempt["attempt"], "start": self._attempt["start"], "claudeCode": began.version}
         self._recorder.add("started", MAIN, version)
@@ -223,12 +223,12 @@ class Telling:
         if self._spends is not None and (cost := self._spends.cost(*_priced(answer.model, usage))) is not None:
             request["costUSD"] = plain(cost)  # without a proxy that counts it
         key = f"{self._attempt['start']}/{answer.id}"
-        step = NewStep(key, StepKind.MODEL, author, answer.model, self._asked_at, request, usage)
+        step = NewStep(key, StepKind.MODEL, author, answer.model, self._called_at, request, usage)
         calls = [{"id": call.id, "name": call.name, "input": call.input} for call in answer.calls]
         self._recorder.add("model", author, _entry(answer.model, usage, answer.calls))
         if answer.text:
             self._recorder.add("text", author, {"text": answer.text, "final": answer.main and not calls})
-        self._gate.leave(_ASKS)
+        self._gate.leave(_MODEL_CALL)
         self._wait(self._journal.record(step, cut_to_fit({"text": answer.text, "calls": calls}, _MOST_BYTES)))
         if self._spends is not None:
             self._wait(self._spend(self._spends, answer.model, usage))
@@ -271,7 +271,7 @@ class Telling:
         self._ended.add(ended.id)
         self._gate.leave(step.key)
         if not self._tools:
-            self.asks()
+            self.model_called()
 
     def _wait(self, recording: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(recording)

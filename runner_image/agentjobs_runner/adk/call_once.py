@@ -8,11 +8,11 @@ from agentjobs_runner.user_steps import place, step
 T = TypeVar("T")
 
 
-async def asked_once(name: str, ask: Callable[[], Awaitable[T]], *, key: str | None = None) -> T:
-    """Return the result of `ask`, JSON; a later start gets the same without calling it.
+async def call_once(name: str, function: Callable[[], Awaitable[T]], *, key: str | None = None) -> T:
+    """Return the result of `function`, JSON; a later start gets the same without calling it.
 
     Args:
         name: of the step.
         key: for a read with the same result in the whole job; otherwise each call is recorded separately.
     """
-    return await (ask() if place.get().within_call else step(name, ask, key=key))
+    return await (function() if place.get().within_call else step(name, function, key=key))
