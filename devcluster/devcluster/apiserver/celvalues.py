@@ -167,18 +167,18 @@ def reads(rule: str) -> list[tuple[str, tuple[str, ...], bool]]:
     found = []
     for match in _CHAIN.finditer(code):
         steps = tuple(step.strip() for step in match[2].split(".")[1:])
-        is_asked = bool(steps) and re.search(r"\bhas\s*\(\s*$", code[: match.start()]) is not None
-        found.append((match[1], steps, is_asked))
+        is_presence_test = bool(steps) and re.search(r"\bhas\s*\(\s*$", code[: match.start()]) is not None
+        found.append((match[1], steps, is_presence_test))
     return found
 
 
 def field_tree(read: Sequence[tuple[tuple[str, ...], bool]]) -> Wanted:
     """Return the tree of selected fields; each has its path and whether a rule only tests its presence."""
-    ends = {is_asked for steps, is_asked in read if not steps}
+    ends = {is_presence_test for steps, is_presence_test in read if not steps}
     if False in ends:
         return {}
     grown: dict[str, list[tuple[tuple[str, ...], bool]]] = {}
-    for steps, is_asked in read:
+    for steps, is_presence_test in read:
         if steps:
-            grown.setdefault(steps[0], []).append((steps[1:], is_asked))
+            grown.setdefault(steps[0], []).append((steps[1:], is_presence_test))
     return {head: field_tree(rests) for head, rests in grown.items()} if grown else PRESENCE

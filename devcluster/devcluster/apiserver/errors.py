@@ -73,7 +73,7 @@ def not_found(kind: Kind, name: str) -> StatusError:
 
 
 def already_exists(kind: Kind, name: str, *, going: bool = False) -> StatusError:
-    """There is an object with that name; `going` says that it is being deleted."""
+    """There is an object with that name; `going` means that it is being deleted."""
     message = f'{"object is being deleted: " if going else ""}{kind.qualified_name} "{name}" already exists'
     return StatusError(409, message, reason="AlreadyExists", details=_details(kind.group, kind.plural, name))
 

@@ -273,10 +273,10 @@ def _missing(reference: Mapping[str, str]) -> str:
 def _allowed_by(kind: Kind, binding: Object, subject: Mapping[str, str]) -> str:
     meta, reference = binding["metadata"], binding["roleRef"]
     name = f"{meta['name']}/{meta['namespace']}" if kind.namespaced else meta["name"]
-    who = (
+    subject_name = (
         f"{subject['name']}/{subject.get('namespace', '')}" if subject["kind"] == "ServiceAccount" else subject["name"]
     )
     return (
         f'RBAC: allowed by {kind.kind} "{name}" of {reference["kind"]} "{reference["name"]}" to '
-        f'{subject["kind"]} "{who}"'
+        f'{subject["kind"]} "{subject_name}"'
     )

@@ -125,17 +125,17 @@ class Reviews:
         token = spec.get("token")
         if not isinstance(token, str) or not token:
             return {"user": {}, "error": "no token provided"}
-        who = self.identify(token)
-        if who is None:
+        identity = self.identify(token)
+        if identity is None:
             return {"user": {}, "error": "invalid bearer token, or its pod or service account is gone"}
         wanted = _strings(spec.get("audiences"), "spec.audiences") or [ISSUER]
-        common = [audience for audience in wanted if audience in who.audiences]
+        common = [audience for audience in wanted if audience in identity.audiences]
         if not common:
             return {
                 "user": {},
-                "error": f"token audiences {list(who.audiences)} is invalid for the target audiences {wanted}",
+                "error": f"token audiences {list(identity.audiences)} is invalid for the target audiences {wanted}",
             }
-        return {"authenticated": True, "user": who.user_info(), "audiences": common}
+        return {"authenticated": True, "user": identity.user_info(), "audiences": common}
 
     def _review_access(self, spec: Mapping[str, Any], user: str, groups: list[str]) -> Object:
         decision = self._access.decide(user, groups, _attributes(spec))

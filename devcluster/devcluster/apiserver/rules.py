@@ -80,7 +80,7 @@ class Rules:
                 continue
             # Most updates leave most values unchanged.
             if not unchanged or (rule.is_transition and rule.text != "self == oldSelf"):
-                yield from self._ask(rule, value, old, at)
+                yield from self._evaluate(rule, value, old, at)
         if isinstance(value, dict):
             for name, item in value.items():
                 child = self.fields.get(name)
@@ -102,7 +102,7 @@ class Rules:
             _ABSENT,
         )
 
-    def _ask(self, rule: Rule, value: Any, old: Any, at: str) -> Iterator[Cause]:
+    def _evaluate(self, rule: Rule, value: Any, old: Any, at: str) -> Iterator[Cause]:
         place = at.removeprefix(".") or NO_FIELD
         kind = self.schema.get("type", "object")
         try:
@@ -206,8 +206,10 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
     if is_transition and not correlated:
         raise RuleError("oldSelf cannot be used on the uncorrelatable portion of the schema")
     read += reads(expression)
-    for _, steps, is_asked in read:
-        _check_chain(schema, steps[:-1] if is_asked else steps, steps, root=root, is_asked=is_asked)
+    for _, steps, is_presence_test in read:
+        _check_chain(
+            schema, steps[:-1] if is_presence_test else steps, steps, root=root, is_presence_test=is_presence_test
+        )
     _check_path(schema, path)
     kind = _TYPES.get(schema.get("type", ""), "DYN")
     program = _compiled(kind, text)
@@ -223,7 +225,7 @@ def _rule(raw: Raw, schema: Raw, *, root: bool, correlated: bool) -> Rule:
         words=words,
         path=path,
         reason=raw.get("reason") or "FieldValueInvalid",
-        wanted=field_tree([(steps, is_asked) for _, steps, is_asked in read]),
+        wanted=field_tree([(steps, is_presence_test) for _, steps, is_presence_test in read]),
         is_transition=is_transition,
     )
 
@@ -246,7 +248,9 @@ def _check_path(schema: Raw, path: str) -> None:
         schema = fields[step]
 
 
-def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, root: bool, is_asked: bool) -> None:
+def _check_chain(
+    schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, root: bool, is_presence_test: bool
+) -> None:
     """Refuse fields that the schema does not have, and those that only a real server can evaluate."""
     node: Raw | None = schema
     for place, step in enumerate(named):
@@ -258,7 +262,7 @@ def _check_chain(schema: Raw, read: tuple[str, ...], named: tuple[str, ...], *, 
         if step not in known:
             raise RuleError(f"compilation failed: undefined field '{step}'")
         node = known[step]
-    if is_asked or node is None or len(read) != len(named):
+    if is_presence_test or node is None or len(read) != len(named):
         return
     if found := mentions_format(node):
         raise RuleError(

@@ -219,14 +219,14 @@ class ApiServer:
 
     def _authenticate(self, request: web.BaseRequest) -> Identity:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        who = self._reviews.identify(token.strip()) if scheme.lower() == "bearer" else None
-        if who is None or auth.ISSUER not in who.audiences:
+        identity = self._reviews.identify(token.strip()) if scheme.lower() == "bearer" else None
+        if identity is None or auth.ISSUER not in identity.audiences:
             raise StatusError(401, "Unauthorized")
         other = impersonated(request.headers.items())
         if other is None:
-            return who
+            return identity
         for attributes in other[1]:
-            self._authorize(who, attributes)
+            self._authorize(identity, attributes)
         return other[0]
 
     def _authorize(self, caller: Identity, attributes: rbac.Attributes) -> None:

@@ -44,20 +44,20 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write. `old` is None for a create; `new` is None for a removal, and `gone` is the last state."""
+    """One write. `old` is None for a create; `new` is None for a removal, and `removed` is the last state."""
 
     revision: int
     key: Key
     old: Version | None
     new: Version | None
-    gone: Version | None = None
+    removed: Version | None = None
     frames: dict[str, bytes] = field(default_factory=dict)
     """Encoded watch events by form; the first watcher that needs one adds it for all."""
 
     @property
     def size(self) -> int:
         """The bytes of this change in the history."""
-        version = self.new or self.gone
+        version = self.new or self.removed
         return len(version.raw) if version else 0
 
 

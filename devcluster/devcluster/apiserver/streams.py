@@ -161,7 +161,7 @@ class _Sender:
         key = f"{self._watch.kind.version}/{verb.decode()}"
         frame = change.frames.get(key) if self._watch.shared else None
         if frame is None:
-            version = change.new if now else change.gone or _old_state(change)
+            version = change.new if now else change.removed or _old_state(change)
             assert version is not None
             frame = _frame(verb, self._watch.render(version))
             if self._watch.shared:

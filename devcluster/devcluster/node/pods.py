@@ -95,8 +95,8 @@ class PodWorker:
         }
         creating = Waiting("PodInitializing" if self._init else "ContainerCreating")
         self._states: dict[str, State] = {entry["name"]: creating for entry in spec["containers"]}
-        self._told = after_restart(status.get("containerStatuses") or [], now=_now())
-        self._init_told = after_restart(status.get("initContainerStatuses") or [], now=_now())
+        self._reported = after_restart(status.get("containerStatuses") or [], now=_now())
+        self._init_reported = after_restart(status.get("initContainerStatuses") or [], now=_now())
         self._running: dict[str, Container] = {}
         self._logs: dict[str, ContainerLog] = {}
         self._stopping = asyncio.Event()
@@ -346,12 +346,12 @@ class PodWorker:
 
     def _was_running(self) -> bool:
         """Whether an earlier process of the node started any container of the pod. No container is started twice."""
-        return any(not isinstance(state, Waiting) for state in (self._told | self._init_told).values())
+        return any(not isinstance(state, Waiting) for state in (self._reported | self._init_reported).values())
 
     def _fail_lost(self) -> None:
         """Fail the pod, whose processes ended with the previous process of the node."""
-        self._init |= self._init_told
-        self._states |= self._told
+        self._init |= self._init_reported
+        self._states |= self._reported
         if final_phase(list(self._init.values())) == "Succeeded":
             lost = Terminated(137, "ContainerStatusUnknown", _now(), message=LOST_MESSAGE)
             for name, state in self._states.items():

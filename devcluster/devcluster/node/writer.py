@@ -17,7 +17,7 @@ class StatusWriter:
         self._namespace, self._name, self._uid = metadata["namespace"], metadata["name"], metadata["uid"]
         self._pending: Object | None = None
         self._task: asyncio.Task[None] | None = None
-        self.gone = False
+        self.deleted = False
 
     def push(self, status: Object) -> None:
         """Write `status` in the background, instead of an older one that is still pending."""
@@ -37,19 +37,19 @@ class StatusWriter:
 
     async def _write(self) -> None:
         pause = _RETRY_SECONDS
-        while (status := self._pending) is not None and not self.gone:
+        while (status := self._pending) is not None and not self.deleted:
             self._pending = None
             body: Object = {"metadata": {"uid": self._uid}, "status": status}
             try:
                 await self._client.patch(PODS, self._namespace, self._name, body, subresource="status")
                 pause = _RETRY_SECONDS
             except ApiError as error:
-                self.gone = await self._is_gone(error)
+                self.deleted = await self._is_deleted(error)
                 self._pending = self._pending or status
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_MAX_SECONDS)
 
-    async def _is_gone(self, error: ApiError) -> bool:
+    async def _is_deleted(self, error: ApiError) -> bool:
         """Return whether the pod is deleted. If another pod has its name, the refusal of the uid has various codes."""
         if error.code == 404:
             return True
