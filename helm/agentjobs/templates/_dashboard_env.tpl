@@ -1,4 +1,4 @@
-{{/* The dashboard's settings, each under the name that operator/agentjobs/dashboard/settings.py gives it. */}}
+{{/* The dashboard's settings, by their names in operator/agentjobs/dashboard/settings.py. */}}
 {{- define "agentjobs.dashboardEnv" -}}
 {{- $values := .Values.dashboard -}}
 {{- $signIn := $values.signIn -}}
@@ -36,7 +36,7 @@
 {{- include "agentjobs.env" $env }}
 {{- end }}
 
-{{/* agentjobs.dashboardImpersonates $: "yes" where people sign in by something that the API server does not know. */}}
+{{/* agentjobs.dashboardImpersonates $: "yes" if people sign in with a method that the API server does not know. */}}
 {{- define "agentjobs.dashboardImpersonates" -}}
 {{- $signIn := .Values.dashboard.signIn -}}
 {{- if or $signIn.headers.user (and $signIn.oidc.issuer (eq $signIn.oidc.mode "Impersonate")) }}yes{{ end -}}

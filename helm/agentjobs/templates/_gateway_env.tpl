@@ -1,4 +1,4 @@
-{{/* The gateway's settings, each under the name that operator/agentjobs/settings.py gives it. */}}
+{{/* The gateway's settings, by their names in operator/agentjobs/settings.py. */}}
 {{- define "agentjobs.gatewayEnv" -}}
 {{- $env := dict
   "AGENTJOBS_PORT" 8443

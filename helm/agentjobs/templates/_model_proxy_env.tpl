@@ -1,5 +1,5 @@
-{{/* The model proxy's settings, each under the name that operator/agentjobs/settings.py gives it. Answers under way may
-go on for the grace period without the pause before SIGTERM and the writing of what is left. */}}
+{{/* The model proxy's settings, by their names in operator/agentjobs/settings.py. Answers in progress may take the
+grace period, minus the pause before SIGTERM and the time of the last writes. */}}
 {{- define "agentjobs.modelProxyEnv" -}}
 {{- $env := dict
   "AGENTJOBS_PORT" 8443

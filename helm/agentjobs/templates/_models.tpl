@@ -1,16 +1,16 @@
-{{/* What an installation allows of models: `models` of the values, as the file that operator and model proxy read.
+{{/* The models file, which the operator and the model proxy read, from `models` of the values.
 
-A key is named by `secretKeyRef`; in the file stands the path at which the model proxy finds it. Both are done on the
-JSON of `models`, where keys of objects are sorted and a quote within a text is escaped, so that nothing but such a
-reference looks like one. What is in it is checked by values.schema.json. */}}
+Each `secretKeyRef` becomes the path of the key's file in the model proxy. References are found in the JSON of `models`:
+it sorts the keys of objects and escapes quotes in texts, so only a reference matches. values.schema.json checks the
+values. */}}
 {{- define "agentjobs.modelsFile" -}}
-{{- $said := dict -}}
+{{- $file := dict -}}
 {{- range $name, $value := .Values.models -}}
-{{- if and $value (ne (toString $value) "None") (or (ne $name "checker") $value.url) }}{{ $_ := set $said $name $value }}{{ end -}}
+{{- if and $value (ne (toString $value) "None") (or (ne $name "checker") $value.url) }}{{ $_ := set $file $name $value }}{{ end -}}
 {{- end -}}
-{{- /* Helm takes null for an absent value; in the file it is no limit. */ -}}
-{{- $_ := set $said "defaults" (dict "maxLLMCalls" (.Values.models.defaults.maxLLMCalls | default nil)) -}}
-{{- $found := regexReplaceAll (include "agentjobs.secretReference" .) (toJson $said) "\"file\":\"/etc/agentjobs/model-keys/${2}/${1}\"" -}}
+{{- /* Helm treats null as an absent value; in the file it means no limit. */ -}}
+{{- $_ := set $file "defaults" (dict "maxLLMCalls" (.Values.models.defaults.maxLLMCalls | default nil)) -}}
+{{- $found := regexReplaceAll (include "agentjobs.secretReference" .) (toJson $file) "\"file\":\"/etc/agentjobs/model-keys/${2}/${1}\"" -}}
 {{- $found | fromJson | toYaml -}}
 {{- end }}
 
@@ -18,8 +18,8 @@ reference looks like one. What is in it is checked by values.schema.json. */}}
 "secretKeyRef":\{"key":"([-._a-zA-Z0-9]+)","name":"([-.a-z0-9]+)"\}
 {{- end }}
 
-{{/* The volume with the keys of providers: of each Secret the named keys and no others. A Secret that is not there yet
-does not hold up the proxy, which serves the other providers meanwhile. */}}
+{{/* The volume with the providers' keys: only the named keys of each Secret. A missing Secret does not block the proxy,
+which serves the other providers. */}}
 {{- define "agentjobs.modelKeysVolume" -}}
 {{- $pattern := include "agentjobs.secretReference" . -}}
 {{- with regexFindAll $pattern (toJson .Values.models) -1 | uniq | sortAlpha }}
@@ -42,7 +42,7 @@ does not hold up the proxy, which serves the other providers meanwhile. */}}
 {{- printf "%s-models" (include "agentjobs.fullname" .) -}}
 {{- end }}
 
-{{/* A change of it starts operator and model proxy again; a changed key does not, the proxy reads it again. */}}
+{{/* A change of the file restarts the operator and the model proxy. The proxy reads changed keys without a restart. */}}
 {{- define "agentjobs.modelsChecksum" -}}
 agentjobs.dev/models: {{ include "agentjobs.modelsFile" . | sha256sum }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* Names and labels. Everything is named after the release, so that two releases do not meet. */}}
+{{/* Names and labels. All names begin with the release's, so that two releases do not collide. */}}
 
 {{- define "agentjobs.fullname" -}}
 {{- include "agentjobs.complete" . -}}
@@ -11,8 +11,8 @@
 {{- end -}}
 {{- end }}
 
-{{/* agentjobs.complete $: Helm's --reuse-values takes the defaults of the chart before, which lack what is new. Any template
-may be the first, so every one comes by here before it reads such a value. */}}
+{{/* agentjobs.complete $: Helm's --reuse-values uses the defaults of the previous chart, which lack new values. Any template
+may be rendered first, so each calls this before it reads such a value. */}}
 {{- define "agentjobs.complete" -}}
 {{- range list "models" "modelProxy" "notifications" "notifier" "dashboard" -}}
 {{- if not (kindIs "map" (index $.Values .)) -}}
@@ -41,7 +41,7 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{/* agentjobs.key "model-proxy": the value that a part's settings stand under, which has no hyphen. */}}
+{{/* agentjobs.key "model-proxy": the key of a part's values, without hyphens. */}}
 {{- define "agentjobs.key" -}}
 {{- . | camelcase | untitle -}}
 {{- end }}
@@ -63,7 +63,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- (index $root.Values (include "agentjobs.key" $part)).serviceAccount.name | default (printf "%s-%s" (include "agentjobs.fullname" $root) $part) -}}
 {{- end }}
 
-{{/* agentjobs.image (list $ .Values.image): a digest wins over a tag, the tag is the chart's appVersion by default. */}}
+{{/* agentjobs.image (list $ .Values.image): by digest, otherwise by tag; the default is the chart's appVersion. */}}
 {{- define "agentjobs.image" -}}
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}

@@ -1,4 +1,4 @@
-{{/* The notifier's settings, each under the name that operator/agentjobs/settings.py gives it. */}}
+{{/* The notifier's settings, by their names in operator/agentjobs/settings.py. */}}
 {{- define "agentjobs.notifierEnv" -}}
 {{- $env := dict
   "AGENTJOBS_SINKS_FILE" "/etc/agentjobs/sinks/sinks.yaml"

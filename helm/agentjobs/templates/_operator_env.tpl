@@ -1,4 +1,4 @@
-{{/* The operator's settings, each under the name that operator/agentjobs/settings.py gives it. */}}
+{{/* The operator's settings, by their names in operator/agentjobs/settings.py. */}}
 {{- define "agentjobs.operatorEnv" -}}
 {{- $env := dict
   "AGENTJOBS_GATEWAY_URL" (printf "https://%s" (include "agentjobs.gatewayHost" .))
@@ -53,7 +53,7 @@
 {{- printf "%s-operator" (include "agentjobs.fullname" .) -}}
 {{- end }}
 
-{{/* For pods of jobs and the model proxy. Both spellings: half of all programs read the one, half the other. */}}
+{{/* For pods of jobs and the model proxy. In both spellings, because programs differ in which they read. */}}
 {{- define "agentjobs.proxyEnv" -}}
 {{- with .Values.proxy.http }}
 HTTP_PROXY: {{ . | quote }}
@@ -66,7 +66,7 @@ https_proxy: {{ . | quote }}
 {{- $direct := list }}
 {{- with .Values.proxy.noProxy }}{{ $direct = append $direct . }}{{ end }}
 {{- if and .Values.modelProxy.enabled (or .Values.proxy.http .Values.proxy.https) }}
-{{- /* Clients of providers read these, our runner's way to the gateway does not. */}}
+{{- /* For clients of providers; the runner's connection to the gateway ignores these variables. */}}
 {{- $direct = append $direct (include "agentjobs.modelProxyHost" .) }}
 {{- end }}
 {{- with join "," $direct }}
@@ -75,8 +75,8 @@ no_proxy: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* agentjobs.egressTo (list $ "gateway"): how a job with isolation.egress.mode Restricted may still reach a part of
-ours: its pods, hence their port. */}}
+{{/* agentjobs.egressTo (list $ "gateway"): the egress rule with which a job with isolation.egress.mode Restricted
+reaches a part of AgentJobs. It selects pods, so the port is theirs. */}}
 {{- define "agentjobs.egressTo" -}}
 {{- $root := index . 0 -}}
 - to:

@@ -1,4 +1,4 @@
-{{/* What the pods of operator, gateway, model proxy, notifier, dashboard and hooks have in common. */}}
+{{/* Shared settings of the pods of operator, gateway, model proxy, notifier, dashboard and hooks. */}}
 
 {{/* agentjobs.placement .Values.operator: where a pod runs. */}}
 {{- define "agentjobs.placement" -}}
@@ -16,7 +16,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* agentjobs.spread (list $ "gateway"): as given, else over the nodes where that is possible. */}}
+{{/* agentjobs.spread (list $ "gateway"): the given constraints; by default pods are spread over nodes if possible. */}}
 {{- define "agentjobs.spread" -}}
 {{- $root := index . 0 -}}
 {{- $part := index . 1 -}}
@@ -42,13 +42,13 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* How Deployments are rolled out: until the database is migrated, which takes minutes with many jobs, new pods are not ready. */}}
+{{/* Rollouts: new pods are not ready before the database is migrated, which takes minutes with many jobs. */}}
 {{- define "agentjobs.rollout" -}}
 progressDeadlineSeconds: 3600
 revisionHistoryLimit: 3
 {{- end }}
 
-{{/* All that the Restricted profile of Pod Security demands. */}}
+{{/* What the Restricted profile of Pod Security requires. */}}
 {{- define "agentjobs.podSecurity" -}}
 securityContext:
   runAsNonRoot: true
@@ -62,7 +62,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* agentjobs.env (dict "NAME" "value"): sorted, so that the same values render the same. */}}
+{{/* agentjobs.env (dict "NAME" "value"): sorted, so that the same values give the same manifest. */}}
 {{- define "agentjobs.env" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
@@ -136,7 +136,7 @@ securityContext:
 {{- end -}}
 {{- end }}
 
-{{/* agentjobs.uninstallHook WEIGHT: objects that exist only while `helm uninstall` ends. */}}
+{{/* agentjobs.uninstallHook WEIGHT: objects that exist only during `helm uninstall`. */}}
 {{- define "agentjobs.uninstallHook" -}}
 helm.sh/hook: post-delete
 helm.sh/hook-weight: {{ . | quote }}

@@ -1,4 +1,4 @@
-{{/* The sinks of the values, as the file that the notifier reads. It names files of secrets and holds none. */}}
+{{/* The sinks file, which the notifier reads, from the values. It has paths of secrets, but no secrets. */}}
 {{- define "agentjobs.sinksFile" -}}
 {{- $sinks := list -}}
 {{- range .Values.notifications.sinks -}}
@@ -17,13 +17,13 @@
 {{- toYaml (dict "sinks" $sinks) -}}
 {{- end }}
 
-{{/* agentjobs.sinkSecret REFERENCE: the file in which the notifier finds a key of a Secret. */}}
+{{/* agentjobs.sinkSecret REFERENCE: the notifier's file with a key of a Secret. */}}
 {{- define "agentjobs.sinkSecret" -}}
 {{- printf "/etc/agentjobs/sink-secrets/%s/%s" .name .key -}}
 {{- end }}
 
-{{/* The volume with the secrets of sinks: of each Secret the named keys and no others. One that is not there yet does
-not hold up the notifier, which tells the other sinks meanwhile. */}}
+{{/* The volume with the sinks' secrets: only the named keys of each Secret. A missing Secret does not block the
+notifier, which sends to the other sinks. */}}
 {{- define "agentjobs.sinkSecretsVolume" -}}
 {{- $found := list -}}
 {{- range .Values.notifications.sinks -}}

@@ -1,9 +1,9 @@
-{{/* The volume with what runners check the gateway's certificate against; the operator hands copies to them. */}}
+{{/* The volume with the CA of the gateway's certificate; the operator copies it for runners. */}}
 {{- define "agentjobs.gatewayCaVolume" -}}
 {{- if ne .Values.tls.trust "System" }}
 - name: gateway-ca
 {{- if and (ne .Values.tls.mode "Generated") (eq .Values.tls.trust "Issuer") }}
-  # ca.crt alone: the key beside it is not the operator's business.
+  # Only ca.crt: the operator does not need the private key.
   secret:
     secretName: {{ include "agentjobs.tlsSecret" . }}
     items:
@@ -15,8 +15,8 @@
 {{- end }}
 {{- end }}
 
-{{/* The names that gateway, model proxy and dashboard are reached by: in the cluster, and through kubectl port-forward. One
-     a line. They do not depend on modelProxy.enabled and dashboard.enabled, so that switching makes no new certificate. */}}
+{{/* The DNS names of gateway, model proxy and dashboard, in the cluster and through kubectl port-forward, one per line.
+     They do not depend on modelProxy.enabled and dashboard.enabled, so that a switch does not replace the certificate. */}}
 {{- define "agentjobs.tlsNames" -}}
 {{- range $host := list (include "agentjobs.gatewayHost" .) (include "agentjobs.modelProxyHost" .) (include "agentjobs.dashboardHost" .) }}
 {{- $short := trimSuffix ".svc" $host }}

@@ -1,4 +1,4 @@
-{{/* The triggers of the values, as the file that the gateway reads. It names files of secrets and holds none. */}}
+{{/* The triggers file, which the gateway reads, from the values. It has paths of secrets, but no secrets. */}}
 {{- define "agentjobs.triggersFile" -}}
 {{- $triggers := list -}}
 {{- range .Values.triggers -}}
@@ -13,8 +13,8 @@
 {{- printf "%s-triggers" (include "agentjobs.fullname" .) -}}
 {{- end }}
 
-{{/* The volumes of the file and of the secrets: of each Secret the named keys and no others. One that is not there yet
-does not hold up the gateway; its trigger accepts no call meanwhile. */}}
+{{/* The volumes with the file and the secrets: only the named keys of each Secret. A missing Secret does not block the
+gateway; its trigger rejects all calls until it exists. */}}
 {{- define "agentjobs.triggersVolumes" -}}
 {{- if .Values.triggers }}
 - name: triggers
