@@ -32,7 +32,7 @@ _MAY_BE_OLD: Final = "max-age=60"
 
 
 class Rest:
-    """REST with the rights of one person. Make one for each request.
+    """REST with the rights of one person. Create one for each request.
 
     Every method raises the `Problem` that REST answers (401, 403, 404, 429, 503 …), and 503 without an answer.
 

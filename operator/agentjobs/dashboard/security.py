@@ -107,7 +107,7 @@ class Guard:
 
 
 def is_from_here(headers: Mapping[str, str]) -> bool:
-    """Return whether a page of the dashboard sent the request by the browser's headers; without them, yes."""
+    """Return whether a page of the dashboard sent the request, by the browser's headers; True without them."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None and site != "same-origin":
         return False

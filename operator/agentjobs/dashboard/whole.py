@@ -30,9 +30,9 @@ HEALTH: Final = frozenset({"/healthz", "/readyz"})
 METRICS: Final = "/metrics"
 _OTHERS: Final = frozenset({"/v1", "/openapi.json", METRICS})
 _OUR_WAY: Final = "http://rest"
-# Smaller pages gain nothing.
+# Compression does not help smaller pages.
 _COMPRESSED_BYTES: Final = 1024
-# Headers that identify the caller; they are removed where a session does.
+# Headers that identify the caller; removed if a session identifies them.
 _IDENTIFYING: Final = (b"authorization", b"cookie", b"impersonate-")
 _REFUSED_HOST: Final = "This host is not served here. Set AGENTJOBS_PUBLIC_URL or AGENTJOBS_ALLOWED_HOSTS.\n"
 

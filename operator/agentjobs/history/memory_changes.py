@@ -7,7 +7,7 @@ from agentjobs.history.memory_rows import MemoryJob, MemoryRows
 
 
 class MemoryChanges:
-    """The changes of a history's jobs: it looks at all of them at each call.
+    """The changes of a history's jobs: each call scans all of them.
 
     Unlike PostgreSQL, a write without a changed value is not a change here.
     """

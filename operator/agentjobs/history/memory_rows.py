@@ -163,12 +163,12 @@ class MemoryRows:
     def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.now = now
         self.jobs_by_uid: dict[str, MemoryJob] = {}
-        """All it holds. A test may look at it and change it."""
+        """All rows. A test may read and change them."""
         self.slots = MemorySlots(lambda: self.now())
         self.has_session: Callable[[str], bool] = lambda _uid: False
         """Whether a job begins with a session or a state. `MemorySessions` knows it."""
         self.away = False
-        """Set it, and every method raises `errors.Unavailable`."""
+        """If it is set, every method raises `errors.Unavailable`."""
 
     def _check_available(self) -> None:
         if self.away:

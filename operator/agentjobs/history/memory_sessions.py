@@ -3,8 +3,8 @@
     history = MemoryHistory()
     sessions = MemorySessions(history)
 
-One value serves runners and people. Words are found as PostgreSQL finds them but for its rank: the most words come
-first.
+One value serves runners and people. Words are found as in PostgreSQL, except for its rank: events with the most words
+come first.
 """
 
 import re

@@ -145,7 +145,7 @@ class SessionReads:
         return read_pieces(self._database, stored)
 
     async def delete_session(self, namespace: str, app: str, user: str, session: str) -> Deleted:
-        """Delete a session with its turns and its artifacts; what is the user's stays.
+        """Delete a session with its turns and its artifacts; data of the user stays.
 
         Raises:
             errors.NotFound: there is no such session.

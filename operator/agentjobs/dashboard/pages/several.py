@@ -76,8 +76,8 @@ async def of_each(items: Iterable[Item], read: Callable[[Item], Awaitable[Answer
 async def gathered(request: Request, rest: Rest, read: Callable[[str | None], Awaitable[Rows[Row]]]) -> Gathered[Row]:
     """Return the objects of the namespaces in the URL, or else of all that the person may read.
 
-    History only knows namespaces that have had jobs. So one request covers all namespaces, where the person may list
-    the objects of all; only otherwise there is one for each namespace that history knows.
+    History only knows namespaces that have had jobs. So one request covers all namespaces if the person may list the
+    objects of all; otherwise there is one for each namespace that history knows.
 
     Args:
         read: returns the objects of a namespace; of all for None.
@@ -94,7 +94,7 @@ async def gathered(request: Request, rest: Rest, read: Callable[[str | None], Aw
         return await _of_namespaces(read, readable.items, picker(readable, query))
     found = {row.namespace for row in all_rows.items}
     known = sorted({*readable.items, *found})
-    # Who may not list the jobs of a namespace must not be shown that its queues have none.
+    # A person who may not list the jobs of a namespace must not see that its queues have none.
     complete = known if readable.everywhere else readable.items
     # With a list that was cut, namespaces that are not in it can be entered.
     choice = picker(Namespaces(items=known, everywhere=not all_rows.truncated), query)

@@ -57,7 +57,8 @@ async def come_back(request: Request, code: str = "", state: str = "", error: st
     answer = hop(request, own_path(pending.to if pending else ""))
     token = answered.token if provider.client.keeps_token else None
     person = answered.person
-    # Signing out has it in an address, which histories and logs keep: never one that the API server accepts.
+    # Signing out puts it into an address, which browser histories and logs keep: never a token that the API server
+    # accepts.
     hint = answered.token if token is None and len(answered.token) <= HINT_CHARS else None
     await begin(request, answer, way="oidc", name=person.name, groups=person.groups, token=token, hint=hint)
     ways.attempts.give_back(address)

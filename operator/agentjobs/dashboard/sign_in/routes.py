@@ -73,7 +73,7 @@ async def leaving(request: Request) -> Response:
 
 @router.post("/sign-out")
 async def leave(request: Request) -> Response:
-    """Sign out, also at the OpenID Connect provider where it has an address for that."""
+    """Sign out, also at the OpenID Connect provider if it supports that."""
     ways = ways_of(request)
     session, address = ways.sessions.of(request, ways.now()), None
     if ways.oidc is not None and session is not None and session.way == "oidc":

@@ -1,8 +1,7 @@
 """An axis of time on which short work between long waits stays readable: long idle stretches are drawn narrow. Pure.
 
-Time is drawn to scale but for stretches of a minute or more in which nothing happened and that are longer than all work
-together; where much would be left of those, also for shorter ones. Those are breaks: each has the same small width and
-is marked.
+Time is drawn to scale, except for breaks: stretches without work of at least a minute that are longer than all work
+together, and shorter ones if too much idle time would remain. All breaks have the same small width, and are marked.
 """
 
 from bisect import bisect_right
@@ -14,14 +13,14 @@ from typing import Final
 _BREAK: Final = 0.06
 """Width of a break, as a part of the axis."""
 _BREAKS: Final = 0.4
-"""Of all breaks together, at most."""
+"""Maximum width of all breaks together."""
 _MUCH: Final = 3.0
-"""Idle time to scale is at most this many times the work, as far as it has stretches that are worth a break."""
+"""Idle time that is drawn to scale is at most this many times the work, if it has enough stretches for breaks."""
 
 _LONG: Final = 60.0
-"""Seconds of an idle stretch that is worth a break."""
+"""Minimum seconds of a break."""
 _MANY: Final = 10.0
-"""The same, where there are many of them."""
+"""The same, if there are many idle stretches."""
 
 Span = tuple[float, float]
 
@@ -39,7 +38,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Places for times, rising with them. Times outside lie at its ends."""
+    """Maps times to places, in the same order. Times outside of it are at its ends."""
 
     stretches: Sequence[Stretch]
 

@@ -76,7 +76,7 @@ class Chart:
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
     gaps: str
-    """Dashes of a stroke as thick as the field is high, which is drawn over the bars: what is between them."""
+    """The `stroke-dasharray` of the gaps: a stroke over the whole field separates the bars."""
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     """Of the table: a time, and the value of each series. Times without any are left out."""
 
@@ -127,7 +127,7 @@ def round_ticks(peak: float, *, whole: bool) -> tuple[float, ...]:
     """Return values from 0 to at least `peak`, at most 5 of them, each a round number.
 
     Args:
-        whole: for what is counted, which has no half.
+        whole: only integers, for counts.
     """
     if peak <= 0:
         return (0.0, 1.0)

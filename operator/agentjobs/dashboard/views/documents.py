@@ -40,7 +40,8 @@ def cut_text(text: str, limit: int = MAX_VALUE_CHARS) -> Text:
 def json_text(value: object, limit: int = MAX_VALUE_CHARS) -> Text:
     """Return a value as JSON over several lines; a text as it is.
 
-    What is cut is counted without the space between values: a megabyte of deep lists has hundreds with it.
+    The number of cut characters excludes the space between values: with it, a megabyte of deep lists would have
+    hundreds.
     """
     if isinstance(value, str):
         return cut_text(value, limit)
@@ -107,7 +108,7 @@ class _Enough(Exception):
 
 
 class _Beginning(io.StringIO):
-    """Takes text until it has more than it may."""
+    """Collects text up to a limit."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()

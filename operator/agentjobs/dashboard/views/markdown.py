@@ -1,7 +1,7 @@
-"""Markdown that models and users wrote, as HTML that can do nothing: no links, no images, no HTML of theirs. Pure.
+"""Markdown of models and users as harmless HTML: without links, images and the text's own HTML. Pure.
 
-markdown-it-py makes HTML of it without taking any from the text; nh3 then leaves only what is listed here. Links are
-shown as their text with the address behind it, headings as bold paragraphs, because the page has headings of its own.
+markdown-it-py renders it with HTML disabled; nh3 then keeps only the tags listed here. Links are shown as their text
+followed by the address, and headings as bold paragraphs, because the page has its own headings.
 """
 
 import re
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from agentjobs.dashboard.texts import visible
 
 MAX_CHARS: Final = 20_000
-"""Of one text; what is longer is cut, and the page links to the whole."""
+"""Characters of one text; longer ones are cut, and the page links to the whole text."""
 _ADDRESS_CHARS: Final = 300
 # Of the tables of a text that is not long: 1500 characters could make 65,000, in seconds. More are shown as text.
 _CELLS: Final = 200
@@ -26,7 +26,7 @@ _BLANK: Final = re.compile(r"\n[ \t]*\n")
 _TEXT: Final = ("p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li")
 _TABLE: Final = ("table", "thead", "tbody", "tr", "th", "td")
 TAGS: Final = frozenset((*_TEXT, *_TABLE))
-"""All that comes out."""
+"""The tags that are kept."""
 ATTRIBUTES: Final[dict[str, set[str]]] = {"ol": {"start"}}
 
 
@@ -46,7 +46,7 @@ def markdown(text: str, limit: int = MAX_CHARS) -> Shown:
     made = _reader(tables=_cells(shown) <= max(_CELLS, len(shown) // 4))
     tokens = [_inert(token) for token in made.parse(shown)]
     html = made.renderer.render(tokens, made.options, {})
-    # Every tag and attribute that is not listed goes; there is none left that has an address.
+    # All tags and attributes that are not listed are removed; no listed attribute can have an address.
     clean = nh3.clean(html, tags=set(TAGS), attributes=ATTRIBUTES, url_schemes=set(), link_rel=None)
     return Shown(Markup(clean), max(0, len(text) - limit))  # noqa: S704  nh3 has just cleaned it
 

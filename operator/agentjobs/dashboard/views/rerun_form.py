@@ -86,7 +86,7 @@ def rerun_form(old: Old, name: str, once: str, sent: Mapping[str, str] | None = 
 
     Args:
         name: the job's name.
-        sent: the fields by name; `once` of it counts where it is one, else that given.
+        sent: the fields by name; its `once` is used if it is valid, else the argument.
     """
     typed = {key: lines(text) for key, text in (sent or {}).items()}
     once = once_of(typed, once)

@@ -68,7 +68,7 @@ def filled_form(template: TemplateView, sent: Mapping[str, str], once: str) -> R
     """Return the form as it was sent, with what is wrong at each field.
 
     Args:
-        sent: the fields by name; `once` of it counts where it is one, else that given.
+        sent: the fields by name; its `once` is used if it is valid, else the argument.
     """
     typed = {name: lines(text) for name, text in sent.items()}
     return _form(template, typed, once_of(typed, once), _wrong(template, typed))

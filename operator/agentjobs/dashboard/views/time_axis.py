@@ -13,7 +13,7 @@ STEPS: Final = (
     *(hours * _HOUR for hours in (1, 2, 3, 6, 12)),
     *(days * _DAY for days in (1, 2, 3, 7, 14, 30, 90)),
 )
-"""Seconds that people call round."""
+"""Round durations in seconds."""
 
 
 SPANS: Final[Mapping[str, timedelta]] = {
@@ -24,7 +24,7 @@ SPANS: Final[Mapping[str, timedelta]] = {
     "30d": timedelta(days=30),
     "90d": timedelta(days=90),
 }
-"""What can be looked back on, by the word in URLs. The overview links to lists of jobs with the same words."""
+"""The ranges of pages, by their value in URLs. The overview links to lists of jobs with the same value."""
 LAST: Final[Mapping[str, str]] = {
     "1h": "last hour",
     "6h": "last 6 hours",
@@ -54,11 +54,11 @@ class Slices:
         return tuple(self.first + timedelta(seconds=self.seconds * place) for place in range(self.count))
 
     def place(self, time: datetime) -> int:
-        """Return in which one a time lies; times outside belong to the first or the last."""
+        """Return the slice of a time; times outside belong to the first or the last."""
         return min(max(0, int((time - self.first).total_seconds() // self.seconds)), self.count - 1)
 
     def label(self, place: int) -> str:
-        """Return the begin of a slice in words; its day alone where it lasts for days."""
+        """Return the beginning of a slice as text; only its day if slices last for days."""
         begin = self.first + timedelta(seconds=self.seconds * place)
         return day(begin) if self.seconds >= _DAY else f"{day(begin)} {begin:%H:%M}"
 
