@@ -43,13 +43,8 @@ PHRASES: Final = {
 """Each with what to write instead."""
 NOUNS: Final = {"told", "said", "asked", "gone", "one"}
 """Names of values that say nothing about them."""
-NAMED: Final = [
-    *(OPERATOR / name for name in ("api", "client", "core", "engine", "gateway", "history", "kube", "models")),
-    *(OPERATOR / name for name in ("notifier", "proxy", "rbac")),
-    *sorted(OPERATOR.glob("*.py")),
-    ROOT / "devcluster" / "devcluster",
-]
-"""The packages and modules in which every value is named by what it is."""
+NAMED: Final = [OPERATOR, ROOT / "runner_image" / "agentjobs_runner", ROOT / "devcluster" / "devcluster"]
+"""The packages in which every value is named by what it is."""
 _PHRASE: Final = {re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE): cure for phrase, cure in PHRASES.items()}
 _QUOTED: Final = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _DOCSTRING: Final = re.compile(r'^(?P<indent> *)""".*?"""', re.MULTILINE | re.DOTALL)
@@ -103,12 +98,10 @@ def values() -> Texts:
 
 def code() -> Texts:
     """Comments, docstrings and messages of the programs, and comments of SQL files."""
-    others = {OPERATOR / "cli", OPERATOR / "dashboard"}  # their texts are checked as help and in a browser
     for path in files(*CODE, suffix=".py"):
-        if others.isdisjoint(path.parents):
-            for token in tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline):
-                if token.type in (tokenize.COMMENT, tokenize.STRING):
-                    yield f"{path.relative_to(ROOT)}:{token.start[0]}", token.string
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline):
+            if token.type in (tokenize.COMMENT, tokenize.STRING):
+                yield f"{path.relative_to(ROOT)}:{token.start[0]}", token.string
     for path in files(*CODE, suffix=".sql"):
         comments = re.findall(r"^ *-- (?!name: )(.*)$", path.read_text("utf-8"), re.MULTILINE)
         yield str(path.relative_to(ROOT)), " ".join(comments)
@@ -123,7 +116,15 @@ def found(texts: Iterable[tuple[str, str]]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("audience", [pages, helps, values, code], ids=lambda audience: audience.__name__)
+def chart() -> Texts:
+    """The chart's templates and values, with their comments, and its files for Prometheus and Grafana."""
+    for suffix in (".yaml", ".tpl", ".txt", ".json"):
+        for path in files(ROOT / "helm" / "agentjobs", suffix=suffix):
+            if "crds" not in path.parts:  # generated from the models, whose texts are checked as code
+                yield str(path.relative_to(ROOT)), path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("audience", [pages, helps, values, code, chart], ids=lambda audience: audience.__name__)
 def test_texts_have_none_of_the_replaced_phrases(audience: Callable[[], Texts]) -> None:
     texts = list(audience())
 
@@ -150,7 +151,7 @@ def test_values_are_named_by_what_they_are(package: Path) -> None:
     paths = files(package, suffix=".py")
     assert paths
 
-    trees = {path.name: vague(ast.parse(path.read_text("utf-8"))) for path in paths}
+    trees = {str(path.relative_to(ROOT)): vague(ast.parse(path.read_text("utf-8"))) for path in paths}
     assert {name: names for name, names in trees.items() if names} == {}
 
 

@@ -44,6 +44,6 @@
 
 {{/* agentjobs.dashboardHostname $: the name in publicUrl. */}}
 {{- define "agentjobs.dashboardHostname" -}}
-{{- $url := required "dashboard.publicUrl: say at which address browsers reach the dashboard, as https://agentjobs.example.com" .Values.dashboard.publicUrl -}}
+{{- $url := required "dashboard.publicUrl: set the address of the dashboard for browsers, such as https://agentjobs.example.com" .Values.dashboard.publicUrl -}}
 {{- regexReplaceAll ":[0-9]+$" (regexReplaceAll "^https?://" $url "") "" -}}
 {{- end }}

@@ -88,7 +88,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{- define "agentjobs.tlsSecret" -}}
 {{- if eq .Values.tls.mode "Secret" -}}
-{{- required "tls.secretName: name the Secret with tls.crt and tls.key, or choose another tls.mode" .Values.tls.secretName -}}
+{{- required "tls.secretName: set the Secret with tls.crt and tls.key, or choose another tls.mode" .Values.tls.secretName -}}
 {{- else -}}
 {{- printf "%s-gateway-tls" (include "agentjobs.fullname" .) -}}
 {{- end -}}

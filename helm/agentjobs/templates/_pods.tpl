@@ -93,23 +93,23 @@ securityContext:
 {{- define "agentjobs.checks" -}}
 {{- include "agentjobs.complete" . -}}
 {{- if and .Values.postgresql.enabled .Values.database.existingSecret -}}
-{{- fail "\n\nTwo databases: database.existingSecret names one and postgresql.enabled=true asks for another. Choose one.\n" -}}
+{{- fail "\n\nTwo databases: database.existingSecret names one, and postgresql.enabled=true creates another. Choose one.\n" -}}
 {{- end -}}
 {{- if not (or .Values.postgresql.enabled .Values.database.existingSecret) -}}
 {{- fail "\n\nNo database. For a trial:      --set postgresql.enabled=true\nFor anything else:           --set database.existingSecret=NAME, a Secret of this namespace whose key url holds\n                             postgresql://user:password@host:5432/database?sslmode=verify-full\n" -}}
 {{- end -}}
 {{- if and .Values.models.providers (not .Values.modelProxy.enabled) -}}
-{{- fail "\n\nmodels.providers with modelProxy.enabled=false: without the model proxy nobody asks them. Leave modelProxy.enabled at true, or take the providers away.\n" -}}
+{{- fail "\n\nmodels.providers with modelProxy.enabled=false: only the model proxy calls providers. Set modelProxy.enabled=true, or remove the providers.\n" -}}
 {{- end -}}
 {{- with .Values.dashboard -}}
 {{- if and .enabled .signIn.headers.user (not .signIn.trustedProxies) -}}
-{{- fail "\n\ndashboard.signIn.headers.user without trustedProxies: from nobody else is the header believed. Set dashboard.signIn.trustedProxies to the networks of your proxy.\n" -}}
+{{- fail "\n\ndashboard.signIn.headers.user without trustedProxies: the header is only accepted from trusted proxies. Set dashboard.signIn.trustedProxies to the networks of your proxy.\n" -}}
 {{- end -}}
 {{- if and .enabled .signIn.oidc.issuer (not (and .signIn.oidc.clientId .publicUrl)) -}}
-{{- fail "\n\ndashboard.signIn.oidc.issuer without clientId or dashboard.publicUrl: the provider has to know who asks, and where it sends people back.\n" -}}
+{{- fail "\n\ndashboard.signIn.oidc.issuer without clientId or dashboard.publicUrl: the provider needs both, to identify the dashboard and to send people back.\n" -}}
 {{- end -}}
 {{- if and .enabled (not (or .signIn.token .signIn.oidc.issuer .signIn.headers.user)) -}}
-{{- fail "\n\ndashboard.signIn: nobody could sign in. Leave token at true, or set oidc.issuer or headers.user.\n" -}}
+{{- fail "\n\ndashboard.signIn: no way to sign in is enabled. Set token=true, oidc.issuer or headers.user.\n" -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.triggers -}}
@@ -120,17 +120,17 @@ securityContext:
 {{- $sinks := list -}}
 {{- range .Values.notifications.sinks -}}
 {{- if has .name $sinks -}}
-{{- fail (printf "\n\nnotifications.sinks: two are named %s. Jobs name a sink, so give each its own.\n" .name) -}}
+{{- fail (printf "\n\nnotifications.sinks: two are named %s. Jobs refer to sinks by name, so names must be unique.\n" .name) -}}
 {{- end -}}
 {{- if and (ne (.format | default "CloudEvents") "Slack") (not .signingKeySecretKeyRef) -}}
-{{- fail (printf "\n\nnotifications.sinks: %s needs signingKeySecretKeyRef, with which the receiver knows that a message is ours.\n" .name) -}}
+{{- fail (printf "\n\nnotifications.sinks: %s needs signingKeySecretKeyRef, with which the receiver verifies messages.\n" .name) -}}
 {{- end -}}
 {{- $sinks = append $sinks .name -}}
 {{- end -}}
 {{- $names := list -}}
 {{- range .Values.models.providers -}}
 {{- if has .name $names -}}
-{{- fail (printf "\n\nmodels.providers: two are named %s. Limits and records go by the name, so give each its own.\n" .name) -}}
+{{- fail (printf "\n\nmodels.providers: two are named %s. Limits and records use the name, so names must be unique.\n" .name) -}}
 {{- end -}}
 {{- $names = append $names .name -}}
 {{- end -}}

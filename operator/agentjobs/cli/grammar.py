@@ -30,9 +30,9 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line, and refuse empty values: those of unset shell variables would mean everything."""
-        for one in self.params:
-            if one.param_type_name == "argument" and getattr(one, "min", None) is not None:
-                _check_sign(args, one)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument" and getattr(parameter, "min", None) is not None:
+                _check_sign(args, parameter)
         rest = super().parse_args(ctx, args)
         for parameter in self.params:
             given = ctx.params.get(parameter.name)

@@ -113,7 +113,7 @@ def attempt(
             ended = ending["result"] is not None
             return Ended(**ending, usage=journal.spent().usage())
         finally:
-            _tell_what_is_left(journal, resumable=not ended and _resumable(given))
+            _report_remaining(journal, resumable=not ended and _resumable(given))
 
 
 def _already_ended(result: contract.Result) -> Ending:
@@ -121,7 +121,7 @@ def _already_ended(result: contract.Result) -> Ending:
     return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=result)
 
 
-def _tell_what_is_left(journal: Journal, *, resumable: bool) -> None:
+def _report_remaining(journal: Journal, *, resumable: bool) -> None:
     """Print what the run has used, and how to continue it where that is possible."""
     if spent := journal.spent():
         show(str(spent), error=True)

@@ -166,7 +166,9 @@ def models_table(models: "Sequence[JobModelUsage]") -> str:
             usage.cached_tokens,
             dollars(usage.cost_usd) + (" (estimated)" if usage.estimated else ""),
             ", ".join(
-                f"{count} {what}" for count, what in ((usage.failed, "failed"), (usage.under_way, "under way")) if count
+                f"{count} {what}"
+                for count, what in ((usage.failed, "failed"), (usage.under_way, "in progress"))
+                if count
             )
             or " ",
         ]
@@ -237,7 +239,7 @@ def calls_table(calls: "Sequence[RecordedCall]") -> str:
             call.key or call.provider or "-",
             f"{call.input_tokens}/{call.output_tokens}",
             dollars(call.cost_usd) + (" (estimated)" if call.estimated else ""),
-            " ".join(str(part) for part in (call.outcome or "under way", call.status) if part),
+            " ".join(str(part) for part in (call.outcome or "in progress", call.status) if part),
             call.step or "-",
         ]
         for call in calls

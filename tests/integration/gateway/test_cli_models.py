@@ -105,7 +105,7 @@ async def test_a_page_of_a_job_has_the_cost_of_its_models(cli, called):
 
     assert code == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("gemini-2.5-pro")] == ["$1.50"]
-    assert "1 under way" in out
+    assert "1 in progress" in out
     assert "$1.51" in out
     assert [one["model"] for one in document["models"]] == ["gemini-2.5-pro", "gemini-2.5-flash"]
 

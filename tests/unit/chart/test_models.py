@@ -268,7 +268,7 @@ def test_calls_to_the_model_proxy_bypass_an_http_proxy(render, proxy, expected):
     [
         pytest.param(
             {**provider(baseUrl=HOST), "modelProxy": {"enabled": False}},
-            "nobody asks them",
+            "only the model proxy calls providers",
             id="providers-without-proxy",
         ),
         pytest.param(

@@ -105,7 +105,7 @@ def test_an_invalid_value_is_refused_by_its_path(chart, helm, values, words):
     [
         pytest.param({}, "--set postgresql.enabled=true", id="no-database"),
         pytest.param({**TRIAL, **OWN}, "Two databases", id="two-databases"),
-        pytest.param({**OWN, "tls": {"mode": "Secret"}}, "tls.secretName: name the Secret", id="no-secret-named"),
+        pytest.param({**OWN, "tls": {"mode": "Secret"}}, "tls.secretName: set the Secret", id="no-secret-named"),
         pytest.param({**OWN, "tls": {"mode": "CertManager"}}, "tls.certManager.issuerRef.name", id="no-issuer"),
         pytest.param({**OWN, "tls": {"trust": "System"}}, "tls.trust=System with tls.mode=Generated", id="trust"),
         pytest.param(
@@ -113,7 +113,7 @@ def test_an_invalid_value_is_refused_by_its_path(chart, helm, values, words):
         ),
         pytest.param(
             {**OWN, "dashboard": {"enabled": True, "ingress": {"enabled": True}}},
-            "dashboard.publicUrl: say at which address",
+            "dashboard.publicUrl: set the address",
             id="ingress-without-a-name",
         ),
         pytest.param(
@@ -127,7 +127,9 @@ def test_an_invalid_value_is_refused_by_its_path(chart, helm, values, words):
             id="oidc-without-a-client",
         ),
         pytest.param(
-            {**OWN, "dashboard": {"enabled": True, "signIn": {"token": False}}}, "nobody could sign in", id="no-way-in"
+            {**OWN, "dashboard": {"enabled": True, "signIn": {"token": False}}},
+            "no way to sign in is enabled",
+            id="no-way-in",
         ),
     ],
 )

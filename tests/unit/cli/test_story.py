@@ -139,4 +139,4 @@ def test_the_cost_of_a_jobs_models_says_what_is_estimated():
     one = JobModelUsage.model_validate(counts | asked | {"costUSD": "1.5", "underWay": 1, "estimated": 2})
 
     line = models_table([one]).splitlines()[1]
-    assert line.split() == ["gemini-2.5-pro", "gemini", "3", "9/4", "0", "$1.50", "(estimated)", "1", "under", "way"]
+    assert line.split() == ["gemini-2.5-pro", "gemini", "3", "9/4", "0", "$1.50", "(estimated)", "1", "in", "progress"]

@@ -175,7 +175,7 @@ def admitted(jobs, policy):
     queues = Queues()
     for job in jobs:
         lock = ("app", "user", job.name)
-        queues.ask(
+        queues.enqueue(
             "agents",
             Candidate(("shop", job.name), job.uid, job.priority, job.created, lock, job.partition_key, job.changed),
         )

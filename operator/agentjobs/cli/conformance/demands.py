@@ -52,7 +52,7 @@ def is_fenced(seen: Seen) -> Iterator[str]:
         return
     yield from sends_nothing(seen, fence)
     if seen.ended > fence.at + _FENCE_SECONDS:
-        yield f"it continued for {seen.ended - fence.at:.0f} s after 409 Fenced: stop at once"
+        yield f"it continued for {seen.ended - fence.at:.0f} s after 409 Fenced: stop immediately"
 
 
 def is_fenced_at_work(seen: Seen) -> Iterator[str]:

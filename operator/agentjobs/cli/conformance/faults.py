@@ -169,7 +169,7 @@ def sends_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
     if since is not None:
         late = [call for call in seen.calls if call.at > since.at + _SLACK]
         if late:
-            yield f"it continued after 409 Fenced, with {late[0].method} {late[0].path}: stop at once"
+            yield f"it continued after 409 Fenced, with {late[0].method} {late[0].path}: stop immediately"
 
 
 def claims_no_success(seen: Seen) -> Iterator[str]:

@@ -33,7 +33,7 @@ FORM: Final = "form"
 """A parameter that marks a sent form."""
 _TYPED: Final = "in."
 _OTHERS: Final = ("namespace", CURSOR)
-"""Parameters of the list that are no filters."""
+"""Other parameters of the list."""
 _DAY_SECONDS: Final = 86400
 _MAX_CHIPS: Final = 50
 _NAMED: Final = {
@@ -61,7 +61,7 @@ class Wanted:
     errors: Mapping[str, str]
     """Errors by parameter; such parameters are not part of the filter."""
     unknown: tuple[str, ...]
-    """Parameters that are no filter."""
+    """Parameters that are not filters."""
     query: tuple[tuple[str, str], ...]
     """The filter parameters of the URL, without namespaces, order and place."""
     chips: tuple[Chip, ...]
