@@ -97,8 +97,8 @@ def shown(value: object) -> str:
 def details(refused: ValidationError) -> list[ErrorDetails]:
     """Return pydantic's errors, without lists that are too short only because some of their entries are invalid."""
     errors = refused.errors(include_url=False)
-    around = {error["loc"][:size] for error in errors for size in range(len(error["loc"]))}
-    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in around]
+    parents = {error["loc"][:size] for error in errors for size in range(len(error["loc"]))}
+    return [error for error in errors if error["type"] != "too_short" or error["loc"] not in parents]
 
 
 def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpec) -> Problem:

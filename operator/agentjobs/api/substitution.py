@@ -161,10 +161,10 @@ def _cure(name: str, names: Mapping[str, str]) -> str:
             f"the names here are {', '.join(names)}"
         )
     near = difflib.get_close_matches(name[:63], [*names, *_OF_A_SCHEDULE], n=1)
-    guess = f"did you mean $({near[0]})? " if near else ""
+    hint = f"did you mean $({near[0]})? " if near else ""
     if cure := _CURES.get(name.partition(".")[0]):
-        return f"is not known here; {guess}{cure}; for the text itself write $$("
-    return f"is not a known name; {guess}the names are {', '.join(names)}; for the text itself write $$("
+        return f"is not known here; {hint}{cure}; for the text itself write $$("
+    return f"is not a known name; {hint}the names are {', '.join(names)}; for the text itself write $$("
 
 
 def texts(spec: Mapping[str, Any], visit: Visit) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
     if not plugin or credentials.token:
         return credentials, float("inf")
     command = str(plugin.get("command") or "")
-    whose = f"the exec plugin {command!r} of context {access.context!r}"
+    described = f"the exec plugin {command!r} of context {access.context!r}"
     # As in kubectl, a command with a slash is relative to the kubeconfig, any other is looked up in PATH.
     program = str(credentials.folder / command) if "/" in command else command
     try:
@@ -286,11 +286,11 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
         expires = datetime.fromisoformat(str(until)).timestamp() if until else float("inf")
     except FileNotFoundError:
         hint = str(plugin.get("installHint") or "Install it, or add it to your PATH.")
-        raise errors.Denied(f"{whose} was not found. {hint}") from None
+        raise errors.Denied(f"{described} was not found. {hint}") from None
     except (subprocess.SubprocessError, OSError) as error:
-        raise errors.Denied(f"{whose} failed: {error}.") from error
+        raise errors.Denied(f"{described} failed: {error}.") from error
     except (ValueError, KeyError, TypeError):
-        raise errors.Denied(f"{whose} printed no ExecCredential.") from None
+        raise errors.Denied(f"{described} printed no ExecCredential.") from None
     given = replace(
         credentials,
         token=status.get("token"),

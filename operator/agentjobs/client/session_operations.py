@@ -48,8 +48,8 @@ class SessionOperations(KindOperations):
             of = "".join(f" of {kind} {name!r}" for kind, name in (("user", user), ("app", app)) if name)
             raise errors.NotFound(f"no session {session!r}{of} in namespace {self.namespace!r}")
         if len(page.items) > 1:
-            these = ", ".join(f"app {session.app!r} and user {session.user!r}" for session in page.items)
-            raise errors.Conflict(f"several sessions are called {session!r}: {these}; give app and user")
+            matches = ", ".join(f"app {each.app!r} and user {each.user!r}" for each in page.items)
+            raise errors.Conflict(f"several sessions are called {session!r}: {matches}; give app and user")
         return page.items[0]
 
     def story(self, session: RecordedSession) -> Operation[SessionStory]:

@@ -179,9 +179,9 @@ async def run_template(request: Request, namespace: Namespace, name: ObjectName)
     body = await body_of(request, RunBody)
     more = {} if body.queue is None else {"queue": body.queue}
     spec = of_template(name, body.parameters, message=body.message, spec=more)
-    called = body.name or new_name(name.replace(".", "-"))
+    job_name = body.name or new_name(name.replace(".", "-"))
     async with _as_caller(request, user, pending) as caller:
-        submitted = Operations(namespace, RETRY_SECONDS).submit(spec, name=called, labels=None, annotations=None)
+        submitted = Operations(namespace, RETRY_SECONDS).submit(spec, name=job_name, labels=None, annotations=None)
         pending.message = (await caller.run(submitted)).name
     return _done(pending, made=pending.message)
 

@@ -77,8 +77,8 @@ def create_app(
     """
     app = FastAPI(title="AgentJobs gateway", version=agentjobs.__version__, docs_url=None, redoc_url=None)
     app.state.services = services
-    for whose, router in _ROUTES.items():
-        if whose in audience:
+    for route_audience, router in _ROUTES.items():
+        if route_audience in audience:
             app.router.routes.extend(router.routes)
     checks = {"database": check_history, "API server": services.check_api_server}
     readiness = Readiness(checks, name="gateway", clock=services.clock)

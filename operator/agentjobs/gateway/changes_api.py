@@ -148,8 +148,8 @@ class Stream:
         self._user = user
         self._check = check
         self._last = last
-        self._news = asyncio.Event()
-        self._listener = Listener(about, every=every, wake=self._news.set)
+        self._wake = asyncio.Event()
+        self._listener = Listener(about, every=every, wake=self._wake.set)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of the stream."""
@@ -183,10 +183,10 @@ class Stream:
 
     async def _wait(self, seconds: float) -> None:
         due = self._listener.due_in(_now())
-        self._news.clear()
+        self._wake.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds if due is None else min(seconds, due)):
-                await self._news.wait()
+                await self._wake.wait()
 
     def _event(self, now: float) -> bytes:
         event = self._listener.take(now)

@@ -116,12 +116,12 @@ async def get_installation(
     )
 
 
-def clock_skew(theirs: datetime, *, requested: datetime, answered: datetime) -> float:
+def clock_skew(database_time: datetime, *, requested: datetime, answered: datetime) -> float:
     """Return the smallest possible difference of another clock in seconds; 0 if the time of the request explains it."""
-    if requested <= theirs <= answered:
+    if requested <= database_time <= answered:
         return 0.0
-    nearest = answered if theirs > answered else requested
-    return round((theirs - nearest).total_seconds(), 3)
+    nearest = answered if database_time > answered else requested
+    return round((database_time - nearest).total_seconds(), 3)
 
 
 def _proxy(proxy: SeenProxy) -> Process:

@@ -81,10 +81,10 @@ async def list_artifacts(runner: Runner, artifacts: Artifacts, budget: StepBudge
 @router.post(contract.PATH_ARTIFACT, openapi_extra=_SAVED)
 async def save_artifact(runner: Runner, artifacts: Artifacts, bodies: Bodies, request: Request) -> Response:
     """Store a version of an artifact: the body is its content, the header `Agentjobs-Artifact` describes it."""
-    saving = read_header(request.headers.get(contract.HEADER_ARTIFACT))
+    description = read_header(request.headers.get(contract.HEADER_ARTIFACT))
     sender = {"job": runner.job_key, "pod": runner.pod_uid}
     async with bodies.pieces(request, contract.MAX_ARTIFACT_BYTES, CHUNK_BYTES, **sender) as pieces:
-        version = await artifacts.save(runner.uid, runner.start, runner.pod_uid, saving, pieces)
+        version = await artifacts.save(runner.uid, runner.start, runner.pod_uid, description, pieces)
     return json_answer({"version": version})
 
 

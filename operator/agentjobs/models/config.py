@@ -295,17 +295,17 @@ class Models:
             model = check(self.canonical(requested, api))
         except ValueError as error:
             return Refusal(ErrorClass.MODEL_BAD_REQUEST, f"model {error}")
-        speaks = api_of(model)
-        if speaks is None:
+        own_api = api_of(model)
+        if own_api is None:
             return Refusal(
                 ErrorClass.MODEL_BAD_REQUEST,
                 f"model {model!r} has no API that the proxy supports; use gemini-…, openai/…, anthropic/… or an "
                 f"alias of {self.source}",
             )
-        if api is not None and speaks is not api:
+        if api is not None and own_api is not api:
             return Refusal(
                 ErrorClass.MODEL_BAD_REQUEST,
-                f"model {requested!r} is an alias of {model!r}, which has the API of {speaks.value}, not {api.value}; "
+                f"model {requested!r} is an alias of {model!r}, which has the API of {own_api.value}, not {api.value}; "
                 "use a client of that API",
             )
         policy = self._policy(namespace)
@@ -319,7 +319,7 @@ class Models:
                 f"model {model!r} is not allowed in namespace {namespace}; allow it in namespaces[].allowedModels of "
                 f"{self.source}",
             )
-        return self._answered(requested, model, speaks, namespace, on)
+        return self._answered(requested, model, own_api, namespace, on)
 
     def _answered(self, requested: str, model: str, api: Api, namespace: str, on: date | None) -> Route | Refusal:
         serving = [(entry, provider) for entry, provider in self._providers if models_file.serves(entry, model)]

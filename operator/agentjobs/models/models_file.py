@@ -424,8 +424,8 @@ def _fallback_flaws(file: ModelsFile) -> Iterator[Flaw]:
                 )
             elif other == model:
                 yield Flaw((*place, "to", number), f"{shown(name)} is the model itself; use another one")
-    stand_for = [resolve_alias(fallback.model, file.aliases) or "" for fallback in file.fallbacks]
-    yield from _twice(("fallbacks",), stand_for, "model")
+    replaced = [resolve_alias(fallback.model, file.aliases) or "" for fallback in file.fallbacks]
+    yield from _twice(("fallbacks",), replaced, "model")
 
 
 def _served(model: str, file: ModelsFile) -> bool:

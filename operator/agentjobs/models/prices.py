@@ -59,8 +59,8 @@ class Rates:
 
     def most(self, tokens_in: int, tokens_out: int) -> Decimal:
         """Return the cost of a call if all its tokens were of the most expensive sort."""
-        dearest = max(self.input, self.cached_input, self.cache_writes, self.cache_writes_long)
-        return (dearest * tokens_in + max(self.output, self.thinking) * tokens_out) / MILLION
+        highest = max(self.input, self.cached_input, self.cache_writes, self.cache_writes_long)
+        return (highest * tokens_in + max(self.output, self.thinking) * tokens_out) / MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Price:
     def cost(self, tokens: Tokens) -> Decimal:
         """Return the cost of a call, in dollars."""
         rates = self.rates
-        for above, dearer in self.tiers:
+        for above, tier in self.tiers:
             if tokens.input > above:
-                rates = dearer
+                rates = tier
         return rates.cost(tokens)
 
     def most(self, tokens_in: int, tokens_out: int) -> Decimal:
@@ -175,9 +175,9 @@ class Entry(Prices):
         steps = [tier.above for tier in self.tiers]
         if steps != sorted(set(steps)):
             raise ValueError("tiers must be in ascending order of above, without duplicates")
-        steps_up: tuple[Prices, ...] = (self, *self.tiers)
-        for cheap, dear in pairwise(steps_up):
-            if dear.input < cheap.input or dear.output < cheap.output:
+        levels: tuple[Prices, ...] = (self, *self.tiers)
+        for lower, higher in pairwise(levels):
+            if higher.input < lower.input or higher.output < lower.output:
                 raise ValueError("a tier of larger inputs must not be cheaper than the one before it")
         if self.since and self.until and self.since > self.until:
             raise ValueError(f"ends ({self.until}) before it begins ({self.since})")

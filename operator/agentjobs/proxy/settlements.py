@@ -45,7 +45,7 @@ class Settlements:
         self._ledger = ledger
         self._waiting: OrderedDict[UUID, tuple[str, EndedCall]] = OrderedDict()
         self._unsure: dict[UUID, tuple[asyncio.TimerHandle, str, EndedCall]] = {}
-        self._some = asyncio.Event()
+        self._wake = asyncio.Event()
         self._watchers: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._watched = asyncio.Event()
 
@@ -58,7 +58,7 @@ class Settlements:
             _, (_, lost) = self._waiting.popitem(last=False)
             logger.error("settlement.dropped", extra={"call": str(lost.id)})
         self._waiting[end.id] = job, replace(end, content=None) if len(self) >= MOST_CONTENTS else end
-        self._some.set()
+        self._wake.set()
 
     def add_unsure(self, job: str, end: EndedCall) -> None:
         """Add the end of a call that may be recorded later: write it now, and again when the record must exist."""
@@ -84,7 +84,7 @@ class Settlements:
         """Write ended calls; never returns."""
         pause = PAUSES[0]
         while True:
-            await self._some.wait()
+            await self._wake.wait()
             again = asyncio.get_running_loop().time() + BETWEEN_SECONDS
             try:
                 await self._write()
@@ -144,4 +144,4 @@ class Settlements:
                 if not watcher.done():
                     watcher.set_result(None)
         if not self._waiting:
-            self._some.clear()
+            self._wake.clear()

@@ -153,7 +153,7 @@ def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Probl
         return
     for problem in placeholder_problems(instruction, state):
         # A missing key of the state can be added; a key that nothing can set cannot.
-        yield problem_at((*path, "instruction"), problem.placeholder, problem.cure, lacking=not problem.is_hopeless)
+        yield problem_at((*path, "instruction"), problem.placeholder, problem.cure, lacking=not problem.is_impossible)
 
 
 class Unset(NamedTuple):
@@ -161,7 +161,7 @@ class Unset(NamedTuple):
 
     placeholder: str
     cure: str
-    is_hopeless: bool
+    is_impossible: bool
     """Whether no state could provide it."""
 
     def __str__(self) -> str:
@@ -176,8 +176,8 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
         if name in state and not name.startswith("temp:"):
             continue
         optional = "{" + name[:60] + "?}"
-        is_hopeless = name.startswith(("artifact.", "temp:"))
-        if is_hopeless:
+        is_impossible = name.startswith(("artifact.", "temp:"))
+        if is_impossible:
             cure = f"cannot exist at the start; write {optional}, which is empty while missing"
         else:
             literal = "{" + name[:60] + "}"
@@ -185,7 +185,7 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
                 f"is not in input.state; add it there, or write {optional}, which is empty while missing; to show "
                 f"the braces to the model, give the key the value '{literal}'"
             )
-        yield Unset(placeholder, cure, is_hopeless)
+        yield Unset(placeholder, cure, is_impossible)
 
 
 def _server_problems(path: Path, member: Raw) -> Iterator[Problem]:

@@ -125,8 +125,8 @@ def read_job(
         return replace(_read_alone(job), queue=queue)
     # First the problems that are independent of the other layers: they are reported even while the template is
     # missing.
-    if alone := validate_job(job):
-        return ReadJob(None, tuple(alone), queue=queue)
+    if own_problems := validate_job(job):
+        return ReadJob(None, tuple(own_problems), queue=queue)
     return replace(_read_merged(job, own, lower, template), queue=queue)
 
 

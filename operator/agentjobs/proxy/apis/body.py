@@ -146,9 +146,9 @@ class Members:
 
     def __init__(self, found: Mapping[str, Json]) -> None:
         self._found = found
-        self._spelt: dict[str, list[str]] = {}
+        self._spellings: dict[str, list[str]] = {}
         for name in found:
-            self._spelt.setdefault(_plain(name), []).append(name)
+            self._spellings.setdefault(_plain(name), []).append(name)
 
     def find(self, name: str) -> Json | None:
         """Return a member by its name; None if it is absent or null.
@@ -159,7 +159,7 @@ class Members:
         Raises:
             RejectedBody: another spelling is present.
         """
-        if self._spelt.get(_plain(name), [name]) != [name]:
+        if self._spellings.get(_plain(name), [name]) != [name]:
             raise RejectedBody(f"the body has {name!r} in another spelling; use exactly this one")
         found = self._found.get(name)
         return None if found is None or found.bytes == b"null" else found
@@ -170,10 +170,10 @@ class Members:
         Raises:
             RejectedBody: both are present, or a third spelling.
         """
-        spelt = self._spelt.get(_plain(name), [])
-        if len(spelt) > 1 or not {name, snake}.issuperset(spelt):
+        spellings = self._spellings.get(_plain(name), [])
+        if len(spellings) > 1 or not {name, snake}.issuperset(spellings):
             raise RejectedBody(f"the body has more than one spelling of {name!r}")
-        found = self._found[spelt[0]] if spelt else None
+        found = self._found[spellings[0]] if spellings else None
         return None if found is None or found.bytes == b"null" else found
 
     def text(self, name: str) -> str | None:

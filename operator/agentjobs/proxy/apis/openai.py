@@ -19,7 +19,7 @@ _OPERATIONS: Final = {
     "/embeddings": Operation.EMBED,
 }
 # Fields that limit an answer, by path. A host that ignores them has no limit.
-_MOST: Final = {
+_OUTPUT_LIMITS: Final = {
     "/chat/completions": ("max_completion_tokens", "max_tokens"),
     "/responses": ("max_output_tokens",),
 }
@@ -60,8 +60,8 @@ class OpenAIApi:
         check_tools(members)
         check_tier(members.find("service_tier"))
         place = place_of(members, named)
-        named_most = _MOST.get(request.path, ())
-        most = [count for name in named_most if (count := members.count(name)) is not None]
+        limit_fields = _OUTPUT_LIMITS.get(request.path, ())
+        most = [count for name in limit_fields if (count := members.count(name)) is not None]
         options = members.find("stream_options")
         streamed = members.flag("stream")
         reports_usage = request.path != "/chat/completions" or (
@@ -121,8 +121,8 @@ class OpenAIMeter:
             return None
         read, made = usage.count(prompt), usage.count(answer)
         thinking = usage.count("reasoning_tokens", within=f"{answer}_details")
-        unsaid = max(0, usage.count("total_tokens") - read - made)
-        made, thinking = made + unsaid, max(thinking, unsaid)
+        uncounted = max(0, usage.count("total_tokens") - read - made)
+        made, thinking = made + uncounted, max(thinking, uncounted)
         cached = usage.count("cached_tokens", within=f"{prompt}_details") or usage.count("prompt_cache_hit_tokens")
         written = usage.count("cache_write_tokens", within=f"{prompt}_details")
         cached = min(cached, read)
