@@ -17,7 +17,7 @@ SPACES = st.sampled_from([None, 1, "\t"])
 
 
 @given(st.dictionaries(st.text(), VALUES), SPACES, st.booleans())
-def test_every_member_is_found_where_it_stands(value, indent, ascii_only):
+def test_every_member_is_found_at_its_position(value, indent, ascii_only):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     try:
         text.decode()
@@ -32,7 +32,7 @@ def test_every_member_is_found_where_it_stands(value, indent, ascii_only):
 
 
 @given(st.lists(VALUES), SPACES)
-def test_every_item_is_found_where_it_stands(value, indent):
+def test_every_item_is_found_at_its_position(value, indent):
     text = json.dumps(value, indent=indent).encode()
 
     assert [json.loads(item.bytes) for item in Json.whole(text).items()] == value
@@ -49,7 +49,7 @@ def test_every_item_is_found_where_it_stands(value, indent):
         b'{"x":"\\"y\\":1","y":1,"x":"\\"y\\":1"}',
     ],
 )
-def test_a_key_that_is_there_twice_is_refused(text):
+def test_a_repeated_key_is_refused(text):
     with pytest.raises(RejectedBody, match="duplicate key"):
         Json.whole(text).members()
 
@@ -83,7 +83,7 @@ def test_a_body_that_is_not_a_utf_8_object_is_refused(text):
 
 
 @pytest.mark.parametrize("number", [5000, 200_000])
-def test_an_object_of_countless_members_is_not_looked_into(number):
+def test_an_object_with_too_many_members_is_not_scanned(number):
     many = b"{" + b",".join(b'"%d" :0' % each for each in range(number)) + b"}"
 
     with pytest.raises(RejectedBody, match="too many members"):
@@ -92,7 +92,7 @@ def test_an_object_of_countless_members_is_not_looked_into(number):
         list(Json.whole(b"[" + b"[]," * number + b"0]").items())
 
 
-def test_a_conversation_may_be_long():
+def test_a_long_conversation_is_accepted():
     text = json.dumps({"messages": [{"role": "user"}] * 100_000, "model": "a"}).encode()
 
     assert Json.whole(text).members().text("model") == "a"
@@ -108,14 +108,14 @@ def test_a_large_body_with_too_many_members_is_refused(first):
 
 
 @pytest.mark.parametrize("name", ["Model", "MODEL", "mo_del", "model_"])
-def test_another_spelling_of_a_name_that_counts_is_refused(name):
+def test_an_escaped_spelling_of_a_relevant_name_is_refused(name):
     for text in (f'{{"model":"a","{name}":"b"}}', f'{{"{name}":"b"}}'):
         members = Json.whole(text.encode()).members()
         with pytest.raises(RejectedBody, match="spelling"):
             members.text("model")
 
 
-def test_a_name_with_two_spellings_may_have_either_but_not_both():
+def test_a_name_with_two_spellings_can_have_either_but_not_both():
     both = Json.whole(b'{"maxTokens":1,"max_tokens":2}').members()
     one = Json.whole(b'{"max_tokens":2}').members().either("maxTokens", "max_tokens")
 

@@ -30,7 +30,7 @@ def test_a_text_has_no_more_tokens_than_estimated(text, counted):
     assert prompt(chat({"type": "text", "text": text})).tokens >= counted
 
 
-def test_english_is_not_taken_for_twice_what_it_is():
+def test_english_text_is_estimated_at_less_than_twice_its_tokens():
     text = "The quick brown fox jumps over the lazy dog. " * 200  # ten tokens each
 
     assert 2000 <= prompt(chat({"type": "text", "text": text})).tokens <= 3200
@@ -49,11 +49,11 @@ def test_english_is_not_taken_for_twice_what_it_is():
         {"type": "input_image", "image_url": "https://example.test/a.png"},
     ],
 )
-def test_a_picture_counts_as_one_however_large(image):
+def test_a_picture_counts_the_same_at_any_size(image):
     assert IMAGE_TOKENS <= prompt(chat(image)).tokens < IMAGE_TOKENS + 100
 
 
-def test_two_files_of_different_kinds_keep_their_own():
+def test_files_of_different_kinds_are_estimated_separately():
     sound = {"inlineData": {"data": data(256_000), "mimeType": "audio/mp3"}}
     image = {"inlineData": {"data": data(256_000), "mimeType": "image/png"}}
 
@@ -82,7 +82,7 @@ def test_a_file_counts_by_its_size(file, at_least):
         {"previous_response_id": "resp_1"},
     ],
 )
-def test_what_is_only_named_counts_as_something_large(part):
+def test_a_file_that_is_only_referenced_counts_as_large(part):
     assert REMOTE_TOKENS <= prompt(chat(part)).tokens < REMOTE_TOKENS + 100
 
 
@@ -95,13 +95,13 @@ def test_what_is_only_named_counts_as_something_large(part):
         '"url":"http://x"',
     ],
 )
-def test_a_text_that_looks_like_a_file_is_a_text(text):
+def test_a_text_that_looks_like_a_file_counts_as_text(text):
     whole = chat({"type": "text", "text": text})
 
     assert prompt(whole).tokens == -(-len(whole) // 3)
 
 
-def test_a_tool_that_takes_a_file_is_no_file():
+def test_a_tool_with_a_file_parameter_does_not_count_as_a_file():
     schema = {"type": "object", "properties": {"file_id": {"type": "string"}, "url": {"type": "string"}}}
 
     assert prompt(json.dumps(schema).encode()).tokens < 100
@@ -119,7 +119,7 @@ OPAQUE = [
 
 
 @pytest.mark.parametrize("part", OPAQUE)
-def test_what_cannot_be_measured_may_fill_all_that_a_model_reads(part):
+def test_input_of_unknown_size_counts_as_the_models_whole_context(part):
     assert prompt(chat(part).replace(b"\\\\u", b"\\u")).most >= WINDOW_TOKENS
 
 

@@ -273,7 +273,7 @@ async def world():
         await world.limiter.close()
 
 
-async def test_a_call_is_reserved_sent_with_the_providers_key_passed_on_and_booked(world):
+async def test_a_call_is_reserved_sent_with_the_providers_key_answered_and_settled(world):
     here = await world()
 
     client = await here.ask(Client(headers={"Agentjobs-Step": "main/1"}))
@@ -290,14 +290,14 @@ async def test_a_call_is_reserved_sent_with_the_providers_key_passed_on_and_book
     ("header", "step"),
     [("1|Zo%C3%AB#2", "1|Zoë#2"), ("a%20b%25", "a b%"), ("%C3%AB" * 512, "ë" * 512), ("a" * 513, ""), ("%FF", "")],
 )
-async def test_a_call_is_recorded_with_the_key_that_its_step_has_in_the_journal(world, header, step):
+async def test_a_call_is_recorded_with_the_key_of_its_step(world, header, step):
     here = await world()
     await here.ask(Client(headers={"Agentjobs-Step": header}))
     assert here.ledger.calls[0].new.step == step
 
 
 @pytest.mark.parametrize("turns", range(60))
-async def test_whenever_a_client_hangs_up_nothing_stays_reserved_or_taken(world, turns):
+async def test_a_disconnect_at_any_time_leaves_nothing_reserved_or_taken(world, turns):
     here, client = await world(LIMITED), Client()
 
     asking = asyncio.create_task(here.ask(client))
@@ -312,7 +312,7 @@ async def test_whenever_a_client_hangs_up_nothing_stays_reserved_or_taken(world,
 
 
 @pytest.mark.parametrize("turns", range(0, 40, 3))
-async def test_whenever_the_database_goes_away_the_client_is_told_and_nothing_stays_taken(world, turns):
+async def test_an_outage_of_the_database_at_any_time_is_reported_and_leaves_nothing_taken(world, turns):
     here = await world(LIMITED)
 
     asking = asyncio.create_task(here.ask())
@@ -329,7 +329,7 @@ async def test_whenever_the_database_goes_away_the_client_is_told_and_nothing_st
     assert here.held() == NOTHING_HELD
 
 
-async def test_a_turn_that_is_waited_for_is_left_when_the_client_hangs_up(world):
+async def test_a_disconnect_ends_the_wait_for_a_turn(world):
     here = await world(LIMITED)
     asking = [asyncio.create_task(here.ask()) for _ in range(3)]
     for _ in range(12):
@@ -358,7 +358,7 @@ async def test_a_turn_that_is_waited_for_is_left_when_the_client_hangs_up(world)
         pytest.param([Answer(302)], 502, ["k1"], id="a-redirection"),
     ],
 )
-async def test_a_way_that_fails_makes_room_for_the_next(world, answers, status, keys):
+async def test_the_next_key_is_tried_when_one_fails(world, answers, status, keys):
     here = await world(MODELS.partition("fallbacks")[0])
     here.provider.answers = answers
 
@@ -369,7 +369,7 @@ async def test_a_way_that_fails_makes_room_for_the_next(world, answers, status, 
     assert end.outcome == ("Answered" if status == 200 else "Failed")
 
 
-async def test_when_every_key_is_busy_for_longer_than_a_call_can_wait_the_provider_is_quoted(world):
+async def test_the_providers_error_is_passed_on_if_every_key_is_closed_for_too_long(world):
     here = await world(max_wait=1.0)
     error = {"type": "error", "error": {"type": "rate_limit_error", "message": "slower"}}
     here.provider.answers = [Answer(429, error, retry_after="30") for _ in range(4)]
@@ -380,7 +380,7 @@ async def test_when_every_key_is_busy_for_longer_than_a_call_can_wait_the_provid
     assert len(here.provider.seen) == 4  # two keys, two models
 
 
-async def test_a_fallback_takes_the_place_of_a_model_that_is_down_and_the_answer_says_so(world):
+async def test_a_fallback_replaces_an_unavailable_model_and_the_answer_says_so(world):
     here = await world()
     here.provider.answers = [Answer(503)] * 4  # two keys, twice within the second
 
@@ -391,7 +391,7 @@ async def test_a_fallback_takes_the_place_of_a_model_that_is_down_and_the_answer
     assert (end.model, json.loads(here.provider.seen[-1][2])["model"]) == ("anthropic/small", "small")
 
 
-async def test_an_answer_that_is_cut_is_booked_at_what_came_and_cut_for_the_client(world):
+async def test_an_answer_that_is_cut_off_is_settled_at_what_was_received_and_cut_off_for_the_client(world):
     here = await world()
     here.provider.answers = [Answer(cut=128)]
 
@@ -403,7 +403,7 @@ async def test_an_answer_that_is_cut_is_booked_at_what_came_and_cut_for_the_clie
     assert end.cost <= here.ledger.calls[0].new.cost
 
 
-async def test_the_last_piece_of_an_answer_goes_when_it_is_known_to_be_whole(world):
+async def test_the_last_chunk_of_an_answer_is_sent_when_the_answer_is_complete(world):
     here = await world()
     half = Answer()
     half._body = half._body[:-40]
@@ -414,7 +414,7 @@ async def test_the_last_piece_of_an_answer_goes_when_it_is_known_to_be_whole(wor
     assert (client.is_cut, client.is_whole, len(client.came) < len(half._body)) == (True, False, True)
 
 
-async def test_a_key_that_a_provider_quotes_is_not_passed_on(world):
+async def test_a_key_quoted_by_a_provider_is_not_passed_on(world):
     here = await world()
     here.provider.answers = [Answer(400, {"error": {"message": "bad key k1"}})]
 
@@ -440,7 +440,7 @@ async def test_missing_keys_are_named(world):
         pytest.param(Failed(), (503, "ModelUnavailable"), id="failed"),
     ],
 )
-async def test_what_the_checker_does_not_let_pass_reaches_no_provider_and_reserves_nothing(world, said, refusal):
+async def test_a_call_refused_by_the_checker_reaches_no_provider_and_reserves_nothing(world, said, refusal):
     here = await world(checker=True)
     here.checker.said = said
 
@@ -449,7 +449,7 @@ async def test_what_the_checker_does_not_let_pass_reaches_no_provider_and_reserv
     assert (client.refusal, here.provider.seen, here.ledger.calls) == (refusal, [], [])
 
 
-async def test_what_the_checker_redacts_is_sent_in_place_of_the_request(world):
+async def test_a_request_redacted_by_the_checker_replaces_the_original(world):
     here = await world(checker=True)
     other = BODY | {"messages": [{"role": "user", "content": "[name]"}]}
     here.checker.said = Redacted(json.dumps(other).encode())
@@ -459,7 +459,7 @@ async def test_what_the_checker_redacts_is_sent_in_place_of_the_request(world):
     assert json.loads(here.provider.seen[0][2]) == other
 
 
-async def test_a_checker_cannot_make_a_request_of_one_that_is_none(world):
+async def test_a_checker_cannot_return_an_invalid_request(world):
     here = await world(checker=True)
     here.checker.said = Redacted(b'"text"')
 
@@ -468,7 +468,7 @@ async def test_a_checker_cannot_make_a_request_of_one_that_is_none(world):
     assert (client.refusal, here.provider.seen) == ((400, "ModelBadRequest"), [])
 
 
-async def test_calls_at_once_share_a_budget_and_the_last_of_it_goes_to_one(world):
+async def test_simultaneous_calls_share_a_budget_and_one_gets_the_rest(world):
     here = await world(budget=Limits(llm_calls=4))
 
     clients = await asyncio.gather(*(here.ask() for _ in range(12)))
@@ -477,7 +477,7 @@ async def test_calls_at_once_share_a_budget_and_the_last_of_it_goes_to_one(world
     assert len(here.provider.seen) == 4
 
 
-async def test_a_call_that_others_leave_no_budget_waits_and_then_is_refused_for_a_while(world):
+async def test_a_call_without_budget_because_of_others_waits_and_is_then_refused_with_a_retry_delay(world):
     here = await world(budget=Limits(tokens=500), max_wait=0.2)
     held = asyncio.Event()
     pieces = Answer.pieces
@@ -504,7 +504,7 @@ async def test_a_call_that_others_leave_no_budget_waits_and_then_is_refused_for_
 @pytest.mark.parametrize(
     ("told", "max_wait"), [("9", 9.0), ("900", 100.0), ("-1", 100.0), ("soon", 100.0), ("", 100.0)]
 )
-async def test_a_call_waits_no_longer_than_its_client_does(world, told, max_wait):
+async def test_a_call_does_not_wait_longer_than_its_client(world, told, max_wait):
     here = await world(max_wait=100.0)
 
     assert here.exchange._max_wait_of(Client(headers={HEADER_PATIENCE: told})) == max_wait
@@ -519,7 +519,7 @@ async def test_a_pod_that_is_not_the_current_one_is_fenced(world):
     assert (client.status, here.provider.seen) == (409, [])
 
 
-async def test_requests_and_answers_are_recorded_where_the_installation_says_so(world):
+async def test_requests_and_answers_are_recorded_if_the_installation_says_so(world):
     here = await world(MODELS + "recordContent: All\n")
 
     await here.ask()
@@ -542,7 +542,7 @@ providers:
 """
 
 
-async def test_what_a_provider_keeps_is_made_and_deleted_by_the_same_key(world):
+async def test_a_providers_stored_objects_are_created_and_deleted_with_the_same_key(world):
     here = await world(GEMINI)
     here.keys = {"google/main": "k1", "google/other": "k2"}
     made, gone = Client({"model": "models/gemini-2.5-flash", "contents": []}), Client()
@@ -568,7 +568,7 @@ async def test_what_a_provider_keeps_is_made_and_deleted_by_the_same_key(world):
         ({}, ""),
     ],
 )
-def test_a_date_to_come_again_counts_from_the_providers_own_clock(headers, seconds):
+def test_a_retry_date_is_relative_to_the_providers_clock(headers, seconds):
     assert retry_after(headers) == seconds
 
 
@@ -586,7 +586,7 @@ prices: [{models: ["openai/*"], input: "1", output: "10", maxOutput: 1000}]
         (Limits(llm_calls=5), 200),
     ],
 )
-async def test_a_stream_that_would_not_tell_its_usage_is_refused_where_usage_is_limited(world, budget, status):
+async def test_a_stream_without_usage_is_refused_if_usage_is_limited(world, budget, status):
     here = await world(CHATS, budget=budget)
     here.keys["openai/main"] = "k"
     client = Client({"model": "big", "stream": True, "messages": []})
@@ -598,7 +598,7 @@ async def test_a_stream_that_would_not_tell_its_usage_is_refused_where_usage_is_
     assert b"include_usage" in client.came or status == 200
 
 
-async def test_a_pod_that_hangs_up_before_usage_is_told_pays_for_the_time_that_a_model_thought(world):
+async def test_a_disconnect_before_the_usage_is_charged_for_the_thinking_time(world):
     here, client = await world(), Client({**BODY, "stream": True, "max_tokens": 1000})
     here.provider.answers = [Silent()]
     asking = asyncio.create_task(here.ask(client))
@@ -612,7 +612,7 @@ async def test_a_pod_that_hangs_up_before_usage_is_told_pays_for_the_time_that_a
     assert 10 <= end.tokens.output <= 1000
 
 
-async def test_a_pod_that_hangs_up_between_a_chats_last_word_and_its_usage_pays_for_its_time(world):
+async def test_a_disconnect_between_a_chats_last_text_and_its_usage_is_charged_for_its_time(world):
     here = await world(CHATS)
     here.keys["openai/main"] = "k"
     client = Client({"model": "big", "stream": True, "stream_options": {"include_usage": True}, "messages": []})

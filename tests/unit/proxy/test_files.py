@@ -22,7 +22,7 @@ def clock():
     return Clock()
 
 
-def test_a_key_is_read_again_when_its_file_changes_and_not_at_each_call(tmp_path, clock):
+def test_a_key_is_read_again_only_when_its_file_changes(tmp_path, clock):
     keys, file = Keys(clock=clock), tmp_path / "key"
     source = KeySource(file, place=str(file))
     file.write_text("one\n")
@@ -50,7 +50,7 @@ def test_an_invalid_key_file_is_named_and_its_content_is_not_shown(tmp_path, clo
     assert len(str(refused.value)) < 500
 
 
-def test_a_key_that_was_missing_counts_when_it_is_there(tmp_path, clock):
+def test_a_missing_key_is_used_when_it_exists(tmp_path, clock):
     keys, file = Keys(clock=clock), tmp_path / "key"
     source = KeySource(file, place=str(file))
     with pytest.raises(Misconfigured):
@@ -62,7 +62,7 @@ def test_a_key_that_was_missing_counts_when_it_is_there(tmp_path, clock):
     assert keys.read(source) == "one"
 
 
-def test_keys_are_in_no_representation(tmp_path, clock):
+def test_representations_do_not_contain_keys(tmp_path, clock):
     keys, file = Keys(clock=clock), tmp_path / "key"
     file.write_text("the-secret")
 
@@ -74,7 +74,7 @@ def test_keys_are_in_no_representation(tmp_path, clock):
 GOOD = "aliases: {fast: openai/gpt-5}\nproviders: [{name: o, kind: OpenAI, baseUrl: 'http://o'}]\n"
 
 
-def test_a_file_of_models_that_is_changed_counts_and_one_that_is_wrong_changes_nothing(tmp_path, caplog):
+def test_a_changed_models_file_is_loaded_and_an_invalid_one_is_ignored(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     file = tmp_path / "models.yaml"
     file.write_text(GOOD)
@@ -91,7 +91,7 @@ def test_a_file_of_models_that_is_changed_counts_and_one_that_is_wrong_changes_n
     assert [record.message for record in caplog.records] == ["models.changed", "models.unusable"]
 
 
-def test_a_wrong_file_at_the_start_is_refused_with_its_line(tmp_path):
+def test_an_invalid_file_at_the_start_is_refused_with_its_line(tmp_path):
     file = tmp_path / "models.yaml"
     file.write_text("providers: []\nprizes: []\n")
 

@@ -13,7 +13,7 @@ from agentjobs.proxy.apis.headers import passed
         *("content-length", "transfer-encoding", "connection", "agentjobs-step", "x-forwarded-for", "content-encoding"),
     ],
 )
-def test_no_header_that_chooses_who_pays_or_what_is_told_reaches_a_provider(name):
+def test_headers_about_billing_or_reporting_are_not_forwarded(name):
     assert name not in passed({name.title(): "x"})
 
 
@@ -23,5 +23,5 @@ def test_versions_and_betas_of_a_client_reach_its_provider():
     assert passed(sent).items() >= {name.lower(): value for name, value in sent.items()}.items()
 
 
-def test_an_answer_is_asked_for_that_is_not_compressed():
+def test_uncompressed_answers_are_requested():
     assert passed({"Accept-Encoding": "gzip, br"})["accept-encoding"] == "identity"

@@ -128,7 +128,7 @@ async def callers(limiter, key, sent, *, jobs, seconds, tokens=NOTHING, pause=0.
 
 
 @pytest.mark.parametrize(("most", "seconds"), [(60, 1200), (900, 240)])
-async def test_fifty_jobs_of_two_proxies_use_a_limit_whole_and_never_exceed_it(most, seconds):
+async def test_fifty_jobs_of_two_proxies_use_a_limit_completely_and_never_exceed_it(most, seconds):
     history, sent = History(slowest=0.02), []
     limiters = [Limiter(history, proxy=name) for name in ("one", "two")]
     key = requests(most)
@@ -140,7 +140,7 @@ async def test_fifty_jobs_of_two_proxies_use_a_limit_whole_and_never_exceed_it(m
     assert history.asked["take"] < 2 * len(times)
 
 
-async def test_both_proxies_get_a_share_of_what_becomes_free():
+async def test_both_proxies_get_a_share_of_freed_capacity():
     history, sent = History(slowest=0.01), []
     limiters = [Limiter(history, proxy=name) for name in ("one", "two")]
     await asyncio.gather(*(callers(one, requests(60), sent, jobs=40, seconds=600) for one in limiters))
@@ -153,7 +153,7 @@ ARRIVALS = st.lists(st.tuples(st.floats(0, 200), st.integers(0, 1), st.integers(
 
 
 @given(arrivals=ARRIVALS, most=st.integers(1, 120), seed=st.integers(0, 99))
-def test_no_window_sees_more_than_the_limit(arrivals, most, seed):
+def test_no_window_has_more_than_the_limit(arrivals, most, seed):
     loop = looptime.new_event_loop()
     try:
         loop.run_until_complete(_random_arrivals(arrivals, most, seed))
@@ -184,7 +184,7 @@ async def _random_arrivals(arrivals, most, seed):
         assert sum(amount for time, amount in used if begin <= time < begin + 60) <= 1000
 
 
-async def test_a_job_with_many_calls_holds_one_with_a_call_up_for_no_round(limiter):
+async def test_a_job_with_many_calls_does_not_delay_another_jobs_call(limiter):
     key, order = requests(10), []
 
     async def call(uid):
@@ -213,7 +213,7 @@ async def test_jobs_that_wait_get_the_same_number_of_turns(limiter):
     await cancelled(calls)
 
 
-async def test_calls_of_a_job_stay_in_order(limiter):
+async def test_calls_of_a_job_keep_their_order(limiter):
     order = []
 
     async def call(number):
@@ -225,7 +225,7 @@ async def test_calls_of_a_job_stay_in_order(limiter):
     assert order == list(range(20))
 
 
-async def test_a_call_that_cannot_wait_so_long_is_told_at_once(limiter):
+async def test_a_call_that_cannot_wait_long_enough_is_refused_immediately(limiter):
     await limiter.enter(a_call(requests(1)), max_wait=1)
     began = now()
     with pytest.raises(NoTurn) as refused:
@@ -235,7 +235,7 @@ async def test_a_call_that_cannot_wait_so_long_is_told_at_once(limiter):
     assert 60 <= refused.value.retry_after <= 62
 
 
-async def test_a_call_that_waits_behind_others_is_told_when_its_patience_is_over(limiter):
+async def test_a_call_that_waits_behind_others_is_refused_at_its_time_limit(limiter):
     await limiter.enter(a_call(at_once(1)), max_wait=1)
     with pytest.raises(NoTurn) as refused:
         await limiter.enter(a_call(at_once(1)), max_wait=30)
@@ -243,7 +243,7 @@ async def test_a_call_that_waits_behind_others_is_told_when_its_patience_is_over
     assert (now(), refused.value.limit) == (30, "gemini/main * concurrentCalls")
 
 
-async def test_nothing_is_asked_where_nothing_is_limited(limiter, history):
+async def test_calls_without_limits_cause_no_query(limiter, history):
     turns = [await limiter.enter(a_call(a_key()), max_wait=1) for _ in range(3)]
     for turn in turns:
         limiter.leave(turn, Tokens(5, 5))
@@ -252,7 +252,7 @@ async def test_nothing_is_asked_where_nothing_is_limited(limiter, history):
     assert not history.asked
 
 
-async def test_tokens_that_were_not_used_are_given_back(limiter):
+async def test_unused_tokens_are_released(limiter):
     key = a_key(quota(Counts.TOKENS, 1000))
     turn = await limiter.enter(a_call(key, tokens=Tokens(100, 900)), max_wait=1)
     limiter.leave(turn, Tokens(100, 50))
@@ -261,7 +261,7 @@ async def test_tokens_that_were_not_used_are_given_back(limiter):
     assert await limiter.enter(a_call(key, tokens=Tokens(850)), max_wait=1)
 
 
-async def test_input_that_the_providers_cache_answered_takes_nothing_from_a_limit_on_input(limiter):
+async def test_cached_input_does_not_count_against_a_limit_of_input(limiter):
     key = a_key(quota(Counts.INPUT_TOKENS, 1000))
     turn = await limiter.enter(a_call(key, tokens=Tokens(900)), max_wait=1)
     limiter.leave(turn, Tokens(900, 10, cached=800))
@@ -270,7 +270,7 @@ async def test_input_that_the_providers_cache_answered_takes_nothing_from_a_limi
     assert await limiter.enter(a_call(key, tokens=Tokens(900)), max_wait=1)
 
 
-async def test_a_call_that_asks_for_any_number_of_tokens_disturbs_no_other(limiter, history):
+async def test_a_call_that_requests_any_number_of_tokens_does_not_affect_others(limiter, history):
     key = a_key(quota(Counts.TOKENS, 1000))
     turn = await limiter.enter(a_call(key, tokens=Tokens(10, 10**30)), max_wait=1)
     taken = history._used.total()
@@ -280,7 +280,7 @@ async def test_a_call_that_asks_for_any_number_of_tokens_disturbs_no_other(limit
     assert (taken < 2**40, history._used.total()) == (True, 20)
 
 
-async def test_a_turn_is_given_back_once(limiter):
+async def test_a_turn_is_released_once(limiter):
     turn = await limiter.enter(a_call(at_once(1)), max_wait=1)
     limiter.leave(turn, Tokens())
     await limiter.enter(a_call(at_once(1)), max_wait=1)
@@ -302,7 +302,7 @@ async def test_a_call_larger_than_its_limit_waits_for_an_unused_window_without_d
 
 
 @given(cancelled=st.lists(st.tuples(st.integers(0, 29), st.floats(0, 3)), max_size=30), seed=st.integers(0, 99))
-def test_calls_that_hang_up_take_no_turn_with_them(cancelled, seed):
+def test_disconnected_calls_use_up_no_turn(cancelled, seed):
     loop = looptime.new_event_loop()
     try:
         loop.run_until_complete(_hang_up(cancelled, seed))
@@ -333,7 +333,7 @@ async def _hang_up(cancelled, seed):
     assert (taken.granted, len(quotas), history._used.total()) == (0, 3, 999)
 
 
-async def test_a_call_that_hangs_up_as_its_turn_comes_gives_it_back(limiter, history):
+async def test_a_call_that_disconnects_when_its_turn_comes_releases_it(limiter, history):
     async def take(*asked):
         taken = await MemoryModelLimits.take(history, *asked)
         asyncio.get_running_loop().call_soon(calling.cancel)
@@ -361,7 +361,7 @@ async def test_a_turn_that_arrives_late_still_counts_a_whole_window(limiter, his
     assert now() - sent >= 60
 
 
-async def test_what_was_taken_ahead_is_not_used_later(limiter, history):
+async def test_capacity_taken_in_advance_is_not_used_after_its_window(limiter, history):
     await callers(limiter, requests(10_000), [], jobs=20, seconds=1.5, pause=0.2)
     await asyncio.sleep(1.6)
     asked = history.asked["take"]
@@ -370,7 +370,7 @@ async def test_what_was_taken_ahead_is_not_used_later(limiter, history):
     assert history.asked["take"] == asked + 1
 
 
-async def test_the_key_with_most_left_is_used(limiter):
+async def test_the_key_with_the_most_remaining_capacity_is_used(limiter):
     small, large = requests(10, "small"), requests(30, "large")
     turns = [await limiter.enter(a_call(small, large), max_wait=1) for _ in range(40)]
 
@@ -384,7 +384,7 @@ async def test_calls_that_wait_together_are_spread_over_the_keys(limiter):
     assert Counter(turn.key for turn in turns) == {"gemini/one": 10, "gemini/two": 10}
 
 
-async def test_a_refused_key_is_passed_over_by_each_proxy(limiter, history):
+async def test_a_refused_key_is_skipped_by_each_proxy(limiter, history):
     first, second, other = requests(10, "one"), requests(10, "two"), Limiter(history, proxy="two")
     turn = await limiter.enter(a_call(first, second), max_wait=1)
     await limiter.refused(turn, seconds=30, reason="429")
@@ -394,7 +394,7 @@ async def test_a_refused_key_is_passed_over_by_each_proxy(limiter, history):
     assert [turn.key for turn in turns] == ["gemini/two", "gemini/two"]
 
 
-async def test_a_key_without_limits_is_passed_over_while_it_is_closed(limiter):
+async def test_a_key_without_limits_is_skipped_while_it_is_closed(limiter):
     first, second = a_key(name="one"), a_key(name="two")
     turn = await limiter.enter(a_call(first, second), max_wait=1)
     await limiter.refused(turn, seconds=60, reason="401", whole_key=True)
@@ -415,7 +415,7 @@ async def test_other_proxies_learn_within_seconds_that_a_key_without_limits_is_c
 
 
 @pytest.mark.parametrize("key", [a_key(), requests(1000)], ids=["unlimited", "limited"])
-async def test_one_call_goes_first_when_a_key_opens_and_then_all(history, key):
+async def test_one_call_probes_a_reopened_key_and_then_all_use_it(history, key):
     limiters, sent = [Limiter(history, proxy=name) for name in ("one", "two")], []
     turn = await limiters[0].enter(a_call(key), max_wait=1)
     await limiters[0].refused(turn, seconds=30, reason="429")
@@ -435,7 +435,7 @@ async def test_one_call_goes_first_when_a_key_opens_and_then_all(history, key):
 
 
 @pytest.mark.parametrize("seconds", [5, 30])
-async def test_a_first_call_that_is_refused_closes_the_key_for_all_others(limiter, seconds):
+async def test_a_refused_probe_closes_the_key_for_all_others(limiter, seconds):
     key, sent, refusals = requests(1000), [], []
 
     async def call(uid):
@@ -464,7 +464,7 @@ async def test_calls_that_are_refused_together_close_a_key_once(limiter, history
     assert history.asked["close"] == 1
 
 
-async def test_waiting_calls_go_on_when_a_call_ends(limiter):
+async def test_waiting_calls_continue_when_a_call_ends(limiter):
     turn = await limiter.enter(a_call(at_once(1)), max_wait=1)
     waiting = asyncio.create_task(limiter.enter(a_call(at_once(1)), max_wait=10))
     await asyncio.sleep(2.2)
@@ -474,7 +474,7 @@ async def test_waiting_calls_go_on_when_a_call_ends(limiter):
     assert now() < 2.4
 
 
-async def test_a_proxy_that_comes_later_gets_its_share_of_calls_at_once(history):
+async def test_a_proxy_that_starts_later_gets_its_share_of_concurrent_calls(history):
     sent, key = [], at_once(4)
     limiters = [Limiter(history, proxy=name) for name in ("one", "two")]
     first = asyncio.create_task(callers(limiters[0], key, [], jobs=10, seconds=40, pause=3))
@@ -486,7 +486,7 @@ async def test_a_proxy_that_comes_later_gets_its_share_of_calls_at_once(history)
     assert 16 <= len([time for time, _ in sent if time < 37]) <= 20
 
 
-async def test_calls_at_once_of_a_dead_proxy_return(limiter, history):
+async def test_concurrent_calls_of_a_dead_proxy_are_released(limiter, history):
     dead = Limiter(history, proxy="dead")
     await dead.enter(a_call(at_once(1)), max_wait=1)
     await limiter.enter(a_call(at_once(1)), max_wait=100)
@@ -494,7 +494,7 @@ async def test_calls_at_once_of_a_dead_proxy_return(limiter, history):
     assert 45 <= now() < 46
 
 
-async def test_a_busy_line_does_not_ask_for_each_call(limiter, history):
+async def test_a_busy_queue_does_not_query_for_each_call(limiter, history):
     sent = []
     await callers(limiter, requests(10_000), sent, jobs=20, seconds=10, pause=0.2)
 
@@ -502,7 +502,7 @@ async def test_a_busy_line_does_not_ask_for_each_call(limiter, history):
     assert history.asked["take"] < len(sent) / 10
 
 
-async def test_nothing_is_taken_ahead_of_the_second_half_of_a_limit(limiter, history):
+async def test_no_capacity_is_taken_in_advance_from_the_second_half_of_a_limit(limiter, history):
     key, other = requests(100), Limiter(history, proxy="two")
     await callers(limiter, key, sent := [], jobs=10, seconds=0.65, pause=0.1)
     calls = [asyncio.create_task(other.enter(a_call(key), max_wait=100)) for _ in range(60)]
@@ -512,14 +512,14 @@ async def test_nothing_is_taken_ahead_of_the_second_half_of_a_limit(limiter, his
     await cancelled(calls)
 
 
-async def test_what_was_taken_ahead_and_not_used_is_given_back(limiter, history):
+async def test_unused_capacity_taken_in_advance_is_released(limiter, history):
     await callers(limiter, requests(10_000), sent := [], jobs=20, seconds=3, pause=0.2)
     await asyncio.sleep(3)
 
     assert history._used.total() == len(sent)
 
 
-async def test_a_model_without_room_is_told_to_be_exhausted_until_it_has_some(limiter, history):
+async def test_a_model_without_capacity_is_reported_as_exhausted_until_it_has_some(limiter, history):
     await limiter.enter(a_call(requests(1)), max_wait=1)
     waiting = asyncio.create_task(limiter.enter(a_call(requests(1)), max_wait=100))
     await asyncio.sleep(1)
@@ -546,7 +546,7 @@ async def test_a_model_whose_keys_are_all_blocked_is_exhausted_immediately(limit
     assert list(await history.exhausted_models()) == ([pool(MODEL, ["gemini/one"])] if told else [])
 
 
-async def test_patience_ends_while_history_is_asked(limiter, history):
+async def test_the_time_limit_of_a_call_applies_during_a_query(limiter, history):
     await limiter.enter(a_call(at_once(1)), max_wait=1)
     history.delay(0.3)
     began = now()
@@ -556,7 +556,7 @@ async def test_patience_ends_while_history_is_asked(limiter, history):
     assert 0.2 <= now() - began <= 0.8
 
 
-async def test_a_question_whose_answer_is_lost_holds_no_call(limiter, history):
+async def test_a_query_whose_answer_is_lost_blocks_no_call(limiter, history):
     history.delay(0.2)
     calling = asyncio.create_task(limiter.enter(a_call(at_once(1)), max_wait=1))
     await asyncio.sleep(0.3)
@@ -568,7 +568,7 @@ async def test_a_question_whose_answer_is_lost_holds_no_call(limiter, history):
     assert await limiter.enter(a_call(at_once(1)), max_wait=5)
 
 
-async def test_a_refusal_counts_here_while_history_does_not_hear_it(limiter, history):
+async def test_a_refusal_applies_locally_while_history_is_unavailable(limiter, history):
     first, second = a_key(name="one"), a_key(name="two")
     turn = await limiter.enter(a_call(first, second), max_wait=1)
     history.away = True
@@ -577,7 +577,7 @@ async def test_a_refusal_counts_here_while_history_does_not_hear_it(limiter, his
     assert (await limiter.enter(a_call(first, second), max_wait=1)).key == "gemini/two"
 
 
-async def test_a_model_whose_limit_is_used_up_for_the_day_is_looked_at_again_earlier(limiter, history):
+async def test_a_model_whose_daily_limit_is_used_up_is_checked_again_earlier(limiter, history):
     key = a_key(quota(Counts.REQUESTS, 1, window=86_400.0))
     await limiter.enter(a_call(key), max_wait=1)
     with pytest.raises(NoTurn):
@@ -588,7 +588,7 @@ async def test_a_model_whose_limit_is_used_up_for_the_day_is_looked_at_again_ear
     assert until <= NOON + timedelta(seconds=600)
 
 
-async def test_a_model_that_was_exhausted_is_not_when_other_limits_have_room(limiter, history):
+async def test_an_exhausted_model_is_available_again_when_changed_limits_have_capacity(limiter, history):
     await history.exhausted(pool(MODEL, ["gemini/main"]), seconds=500, reason="before")
     await limiter.enter(a_call(requests(5)), max_wait=1)
     await asyncio.sleep(0.1)
@@ -596,7 +596,7 @@ async def test_a_model_that_was_exhausted_is_not_when_other_limits_have_room(lim
     assert await history.exhausted_models() == {}
 
 
-async def test_calls_fail_while_history_is_away_and_go_on_after(limiter, history):
+async def test_calls_fail_during_an_outage_of_history_and_continue_afterwards(limiter, history):
     turn = await limiter.enter(a_call(at_once(1)), max_wait=1)
     history.away = True
     limiter.leave(turn, Tokens())
@@ -609,7 +609,7 @@ async def test_calls_fail_while_history_is_away_and_go_on_after(limiter, history
     assert await limiter.enter(a_call(at_once(1)), max_wait=1)
 
 
-async def test_closing_gives_back_what_is_left(limiter, history):
+async def test_closing_releases_remaining_capacity(limiter, history):
     await callers(limiter, requests(10_000), sent := [], jobs=20, seconds=1, pause=0.2)
     await limiter.close()
 

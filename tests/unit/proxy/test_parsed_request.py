@@ -24,13 +24,13 @@ def test_only_the_name_of_the_model_changes_in_a_body():
     assert (found.model, found.named) == ("openai/gpt-5", "gpt-5")
 
 
-def test_a_body_stays_the_same_object_where_the_name_does():
+def test_a_body_whose_model_does_not_change_is_the_same_object():
     before = asked(body=BODY, places=(place_of(BODY, b'"team/fast"'),))
 
     assert before.with_model("openai/team/fast").body is before.body
 
 
-def test_a_request_that_got_another_model_can_get_a_third():
+def test_the_model_of_a_request_can_be_replaced_twice():
     body = b'{"requests":[{"model":"models/a"},{"model":"models/a"}]}'
     first = body.index(b'"models/a"')
     second = body.index(b'"models/a"', first + 1)

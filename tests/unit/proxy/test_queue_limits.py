@@ -90,7 +90,7 @@ async def test_two_proxies_never_exceed_the_limit_of_a_queue_nor_that_of_the_key
 
 
 @pytest.mark.looptime
-async def test_a_queue_whose_limit_is_used_up_delays_no_other(proxies):
+async def test_a_queue_whose_limit_is_used_up_does_not_delay_others(proxies):
     [proxy] = await proxies(Said(batch=entry(requestsPerMinute=1)))
     await proxy.enter(BATCH, key=requests(1000))
     waiting = [asyncio.create_task(proxy.enter(BATCH, key=requests(1000), uid=f"b{n}")) for n in range(50)]
@@ -118,7 +118,7 @@ async def test_jobs_of_a_queue_take_turns_under_its_limit(proxies):
 
 
 @pytest.mark.looptime
-async def test_two_proxies_have_no_more_calls_under_way_than_a_queue_may(proxies):
+async def test_two_proxies_do_not_exceed_the_concurrent_calls_of_a_queue(proxies):
     made = await proxies(Said(batch=entry(maxConcurrentCalls=3)), "one", "two")
     under_way, most = Counter(), 0
 
@@ -138,7 +138,7 @@ async def test_two_proxies_have_no_more_calls_under_way_than_a_queue_may(proxies
 
 
 @pytest.mark.looptime
-async def test_tokens_that_were_not_used_return_to_the_queue(proxies):
+async def test_unused_tokens_are_released_to_the_queue(proxies):
     [proxy] = await proxies(Said(batch=entry(tokensPerMinute=1000)))
     turn = await proxy.enter(BATCH, tokens=Tokens(input=500, output=500))
     proxy.limiter.leave(turn, Tokens(input=10))
@@ -149,7 +149,7 @@ async def test_tokens_that_were_not_used_return_to_the_queue(proxies):
 
 
 @pytest.mark.looptime
-async def test_a_limit_that_is_raised_lets_those_go_who_wait(proxies):
+async def test_raising_a_limit_lets_waiting_calls_continue(proxies):
     said = Said(batch=entry(requestsPerMinute=1))
     [proxy] = await proxies(said)
     await proxy.enter(BATCH)
@@ -164,7 +164,7 @@ async def test_a_limit_that_is_raised_lets_those_go_who_wait(proxies):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("before", [{}, {BATCH: entry(requestsPerMinute=7)}], ids=["without", "higher"])
-async def test_a_limit_that_is_lowered_holds_for_those_who_wait(proxies, before):
+async def test_a_lowered_limit_applies_to_waiting_calls(proxies, before):
     said, sent = Said(), []
     said.limits = before
     made = await proxies(said, "one", "two")
@@ -180,7 +180,7 @@ async def test_a_limit_that_is_lowered_holds_for_those_who_wait(proxies, before)
 
 
 @pytest.mark.looptime
-async def test_what_was_used_of_a_limit_stays_used_when_another_is_put_before_it(proxies):
+async def test_the_use_of_a_limit_is_kept_when_another_is_inserted_before_it(proxies):
     said = Said(batch=entry(requestsPerMinute=1))
     [proxy] = await proxies(said)
     await proxy.enter(BATCH)
@@ -192,7 +192,7 @@ async def test_what_was_used_of_a_limit_stays_used_when_another_is_put_before_it
 
 
 @pytest.mark.looptime
-async def test_a_limit_by_an_alias_holds_for_its_model(proxies):
+async def test_a_limit_for_an_alias_applies_to_its_model(proxies):
     [proxy] = await proxies(Said(batch=[{"models": ["smart"], "requestsPerMinute": 1}]))
     for _ in range(3):
         await proxy.enter(BATCH)
@@ -226,7 +226,7 @@ async def test_no_call_has_a_turn_before_the_limits_of_queues_are_known(proxies)
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("trouble", ["away", "unreadable"])
-async def test_known_limits_stay_while_history_has_no_valid_ones(proxies, trouble):
+async def test_known_limits_are_kept_while_history_has_no_valid_ones(proxies, trouble):
     said = Said(batch=entry(requestsPerMinute=1))
     [proxy] = await proxies(said)
     said.away = trouble == "away"
@@ -250,7 +250,7 @@ entries = st.lists(
 
 
 @given(entries, st.sampled_from(["gemini-a", "openai/b", "anthropic/c"]))
-def test_every_entry_that_names_a_model_holds_and_none_is_counted_twice(entries, model):
+def test_every_entry_that_names_a_model_applies_and_none_is_counted_twice(entries, model):
     limits = [limit for limit in limits_of("default", "batch", entries) if limit.holds((model,))]
     buckets = [limit.quota.bucket for limit in limits]
 
@@ -261,7 +261,7 @@ def test_every_entry_that_names_a_model_holds_and_none_is_counted_twice(entries,
                 assert min(limit.quota.most for limit in limits if limit.field == field) <= given_entry[field]
 
 
-def test_the_limits_of_two_queues_never_meet():
+def test_the_limits_of_two_queues_are_independent():
     found = [limits_of(*place, entry(requestsPerMinute=1))[0] for place in (BATCH, AGENTS, ("other", "batch"))]
 
     assert [queue_of(limit.quota.bucket) for limit in found] == ["default/batch", "default/agents", "other/batch"]

@@ -32,26 +32,26 @@ def api(prefix):
     return found[0]
 
 
-def test_googles_clients_find_the_class_in_the_details():
+def test_googles_clients_find_the_error_class_in_the_details():
     for prefix in ("/gemini/", "/vertex/"):
         error = json.loads(api(prefix).refusal_body(SPENT))["error"]
 
         assert (error["code"], error["status"], error["details"][0]["reason"]) == (402, "FAILED_PRECONDITION", CODE)
 
 
-def test_googles_clients_find_when_to_try_again_in_the_details():
+def test_googles_clients_find_the_retry_delay_in_the_details():
     error = json.loads(api("/gemini/").refusal_body(LATER))["error"]
 
     assert error["details"][1]["retryDelay"] == "8s"
 
 
-def test_openais_clients_find_the_class_in_the_code():
+def test_openais_clients_find_the_error_class_in_the_code():
     error = json.loads(api("/openai/v1/").refusal_body(SPENT))["error"]
 
     assert (error["code"], error["type"], error["message"]) == (CODE, CODE, "spent")
 
 
-def test_anthropics_clients_find_the_class_in_the_type():
+def test_anthropics_clients_find_the_error_class_in_the_type():
     for prefix in ("/anthropic/", "/vertex/"):
         body = json.loads(api(prefix).refusal_body(SPENT))
 
@@ -60,14 +60,14 @@ def test_anthropics_clients_find_the_class_in_the_type():
 
 @pytest.mark.parametrize("delay", [None, 3600])
 @pytest.mark.parametrize("kind", ErrorClass)
-def test_an_identifier_says_the_same_as_a_code_in_what_claude_code_hands_on(kind, delay):
+def test_an_identifier_passed_on_by_claude_code_has_the_meaning_of_a_code(kind, delay):
     told = refusal_identifier(kind, delay)
 
     assert re.fullmatch(r"[a-z][a-z0-9_]{1,63}", told)
     assert read_refusal(told) == read_refusal(refusal_code(kind, delay)) == (kind.value, delay)
 
 
-def test_claude_code_finds_class_and_delay_in_an_identifier():
+def test_claude_code_gets_error_class_and_delay_in_an_identifier():
     codes = {
         seconds: json.loads(api("/anthropic/").refusal_body(replace(LATER, retry_after=seconds)))["error"]["details"]
         for seconds in (None, 60.5, 1e12)
@@ -79,7 +79,7 @@ def test_claude_code_finds_class_and_delay_in_an_identifier():
 
 
 @given(st.sampled_from(ErrorClass), st.none() | st.floats(0, 1e9))
-def test_a_code_says_what_it_was_made_of(kind, delay):
+def test_a_code_is_parsed_to_its_error_class_and_delay(kind, delay):
     found = read_refusal(refusal_code(kind, delay))
 
     seconds = None if delay is None else min(max(1, math.ceil(delay)), MAX_DELAY_SECONDS)
@@ -104,17 +104,17 @@ def test_a_code_says_what_it_was_made_of(kind, delay):
         (429, None),
     ],
 )
-def test_a_code_that_is_not_the_proxys_says_nothing(code, found):
+def test_a_code_that_is_not_the_proxys_is_not_parsed(code, found):
     assert read_refusal(code) == found
 
 
-def test_a_client_is_told_when_to_try_again_or_not_to():
+def test_a_refusal_has_a_retry_delay_or_forbids_retries():
     assert LATER.headers == {"retry-after": "8"}
     assert SPENT.headers == {"x-should-retry": "false"}
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_a_refusal_within_a_stream_is_an_event_whatever_was_sent_before(prefix):
+def test_a_refusal_within_a_stream_is_a_complete_event(prefix):
     text = api(prefix).refusal_event(SPENT).decode()
 
     lines = [line for line in text.splitlines() if line]

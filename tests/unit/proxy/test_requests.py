@@ -141,17 +141,17 @@ def test_every_other_path_is_refused(path):
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/gemini", "/geminix/v1", "/openai/v2/responses", ""])
-def test_a_path_of_no_api_belongs_to_none(path):
+def test_an_unknown_path_belongs_to_no_api(path):
     assert apis.find(path) is None
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
-def test_models_are_asked_by_post_alone(method):
+def test_models_are_called_only_by_post(method):
     for path in ("/openai/v1/chat/completions", "/anthropic/v1/messages", f"{FLASH}:generateContent"):
         assert isinstance(read(path, CHAT, method=method), Refusal)
 
 
-def test_a_hello_is_answered_and_a_cache_deleted():
+def test_connectivity_checks_and_deletions_of_caches_are_accepted():
     hello = asked("/anthropic/api/hello", method="HEAD", raw=b"")
     forgotten = asked("/gemini/v1beta/cachedContents/abc-1", method="DELETE", raw=b"")
 
@@ -214,7 +214,7 @@ def test_a_hello_is_answered_and_a_cache_deleted():
         pytest.param(f"{VERTEX}/publishers/anthropic/models/a:rawPredict", {**MESSAGE, "model": "b"}, id="raw model"),
     ],
 )
-def test_what_would_be_judged_or_counted_wrong_is_refused(path, body):
+def test_requests_that_could_be_judged_or_counted_wrongly_are_refused(path, body):
     found = read(path, body)
 
     assert isinstance(found, Refusal)
@@ -222,7 +222,7 @@ def test_what_would_be_judged_or_counted_wrong_is_refused(path, body):
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b'{"model":"a","model":"b"}', b'{"model":"\xff"}', b"[" * 100_000])
-def test_a_body_that_is_not_clear_is_refused_by_every_api(raw):
+def test_an_ambiguous_body_is_refused_by_every_api(raw):
     for path in ("/openai/v1/responses", "/anthropic/v1/messages", f"{FLASH}:generateContent"):
         assert read(path, raw=raw).status == 400
 
@@ -231,7 +231,7 @@ def test_a_compressed_body_is_refused():
     assert read("/openai/v1/responses", CHAT, headers={"Content-Encoding": "gzip"}).status == 400
 
 
-def test_a_key_in_the_query_stays_here():
+def test_a_key_in_the_query_is_not_forwarded():
     found = asked(f"{FLASH}:streamGenerateContent?key=token&alt=sse", CONTENT)
 
     assert found.target() == "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
@@ -258,7 +258,7 @@ def test_a_key_in_the_query_stays_here():
         (f"{FLASH}:embedContent", CONTENT, 0, 1),
     ],
 )
-def test_what_an_answer_may_be_at_most_is_known_before(path, body, most, answers):
+def test_the_maximum_length_of_an_answer_is_known_before_the_call(path, body, most, answers):
     found = asked(path, body)
 
     assert (found.max_output, found.answers) == (most, answers)
@@ -274,7 +274,7 @@ def test_what_an_answer_may_be_at_most_is_known_before(path, body, most, answers
         (f"{FLASH}:generateContent", CONTENT, False),
     ],
 )
-def test_it_is_known_whether_an_answer_comes_in_pieces(path, body, streamed):
+def test_streamed_answers_are_recognized_by_the_request(path, body, streamed):
     assert asked(path, body).streamed is streamed
 
 
@@ -286,7 +286,7 @@ def test_it_is_known_whether_an_answer_comes_in_pieces(path, body, streamed):
         ("/gemini/v1beta/cachedContents", {"model": "models/gemini-x", **CONTENT}),
     ],
 )
-def test_what_the_provider_keeps_under_a_key_needs_that_key(path, body):
+def test_a_providers_stored_object_requires_its_key(path, body):
     assert asked(path, body).sticky
 
 
@@ -311,7 +311,7 @@ def test_a_body_gets_the_model_that_an_alias_stands_for(path, body, other, sent)
 
 
 @given(st.dictionaries(st.text('xyzé"\\\n{}[],: '), st.text() | st.integers() | st.lists(st.text())), st.data())
-def test_another_model_changes_no_other_byte(members, data):
+def test_replacing_the_model_changes_no_other_byte(members, data):
     items = data.draw(st.permutations([*members.items(), ("model", "team/fast")]), "order")
     text = json.dumps(dict(items), indent=data.draw(st.sampled_from([None, 2]), "indent")).encode()
     place = next(at for at in range(len(text)) if text.startswith(b'"team/fast"', at) and _is_model(text, at))
@@ -325,7 +325,7 @@ def _is_model(text, at):
     return json.loads(text[:at] + b"0" + text[at + len(b'"team/fast"') :])["model"] == 0
 
 
-def test_an_alias_of_a_gemini_model_may_have_a_slash_in_the_path():
+def test_an_alias_of_a_gemini_model_can_have_a_slash_in_the_path():
     found = asked("/gemini/v1beta/models/team/fast:generateContent", CONTENT)
 
     assert (found.named, found.with_model("gemini-x").target()) == (
@@ -334,7 +334,7 @@ def test_an_alias_of_a_gemini_model_may_have_a_slash_in_the_path():
     )
 
 
-def test_an_alias_on_vertex_comes_as_a_publisher():
+def test_an_alias_on_vertex_is_sent_as_a_publisher():
     found = asked(f"{VERTEX}/publishers/team/models/fast:generateContent", CONTENT)
     target = found.with_model("gemini-x").target(project="p", location="l")
 
@@ -342,7 +342,7 @@ def test_an_alias_on_vertex_comes_as_a_publisher():
     assert target == "/v1/projects/p/locations/l/publishers/google/models/gemini-x:generateContent"
 
 
-def test_names_of_betas_stay_here_when_tokens_are_counted_on_vertex_which_refuses_them():
+def test_betas_are_not_forwarded_when_tokens_are_counted_on_vertex():
     headers = {"anthropic-beta": "context-1m", "anthropic-version": "2023-06-01"}
     paths = [f"{VERTEX}/publishers/anthropic/models/{model}:rawPredict" for model in ("count-tokens", "claude-x")]
 
@@ -361,7 +361,7 @@ def test_names_of_betas_stay_here_when_tokens_are_counted_on_vertex_which_refuse
         ("/openai/v1/responses", {"max_tokens": 5}, None),
     ],
 )
-def test_only_a_limit_of_the_same_path_bounds_an_answer(path, limits, most):
+def test_only_the_limit_field_of_the_same_api_limits_an_answer(path, limits, most):
     assert asked(path, {**CHAT, "input": "hi", **limits}).max_output == most
 
 
@@ -375,5 +375,5 @@ def test_only_a_limit_of_the_same_path_bounds_an_answer(path, limits, most):
         ("/openai/v1/responses", {"stream": True}, True),
     ],
 )
-def test_a_stream_of_a_chat_tells_its_usage_where_it_is_asked_to(path, options, told):
+def test_a_stream_of_a_chat_has_its_usage_if_requested(path, options, told):
     assert asked(path, {**CHAT, "input": "hi", **options}).reports_usage is told

@@ -43,7 +43,7 @@ async def made():
     running.cancel()
 
 
-async def test_what_ends_meanwhile_travels_together(made):
+async def test_calls_that_end_during_a_write_are_settled_together(made):
     settlements, ledger = made
 
     settlements.add("a", end(1))
@@ -56,7 +56,7 @@ async def test_what_ends_meanwhile_travels_together(made):
     assert len(settlements) == 0
 
 
-async def test_calls_that_end_one_after_another_share_a_statement_as_long_as_no_call_waits(made):
+async def test_calls_that_end_one_after_another_share_a_statement_while_no_call_waits(made):
     settlements, ledger = made
 
     for number in range(1, 7):
@@ -67,7 +67,7 @@ async def test_calls_that_end_one_after_another_share_a_statement_as_long_as_no_
     assert ledger.batches == [[1], [2, 3, 4, 5], [6]]
 
 
-async def test_who_waits_for_a_job_waits_for_no_others_to_share_a_statement(made):
+async def test_a_call_that_waits_for_a_job_is_not_delayed_by_batching(made):
     settlements, _ = made
     loop = asyncio.get_running_loop()
     settlements.add("b", end(1))
@@ -80,7 +80,7 @@ async def test_who_waits_for_a_job_waits_for_no_others_to_share_a_statement(made
     assert loop.time() - began == pytest.approx(0.01, abs=0.001)
 
 
-async def test_what_the_database_does_not_take_is_kept_until_it_does(made):
+async def test_calls_that_the_database_does_not_accept_are_kept_until_it_does(made):
     settlements, ledger = made
     ledger.away = 5
 
@@ -90,7 +90,7 @@ async def test_what_the_database_does_not_take_is_kept_until_it_does(made):
     assert (ledger.batches, len(settlements)) == ([[1]], 0)
 
 
-async def test_one_that_is_refused_keeps_no_other_from_being_written(made):
+async def test_a_refused_settlement_does_not_prevent_others(made):
     settlements, ledger = made
     ledger.refuses = {2}
 
@@ -118,7 +118,7 @@ async def test_a_waiter_is_notified_of_settlements_of_its_job_only(made):
     assert settlements._watchers == {}
 
 
-async def test_what_may_be_recorded_only_later_is_settled_again_when_it_must_be(made):
+async def test_a_call_settled_before_its_content_is_complete_is_settled_again(made):
     settlements, ledger = made
 
     settlements.add_unsure("a", end(1))
@@ -127,7 +127,7 @@ async def test_what_may_be_recorded_only_later_is_settled_again_when_it_must_be(
     assert (ledger.batches, settlements._unsure) == ([[1], [1]], {})
 
 
-async def test_at_the_end_nothing_that_may_be_recorded_is_left_out(made):
+async def test_all_content_is_recorded_at_the_end(made):
     settlements, ledger = made
     settlements.add_unsure("a", end(1))
     await asyncio.sleep(1)
@@ -137,7 +137,7 @@ async def test_at_the_end_nothing_that_may_be_recorded_is_left_out(made):
     assert ledger.batches == [[1], [1]]
 
 
-async def test_what_is_left_at_the_end_is_written_within_a_time(made):
+async def test_remaining_calls_are_settled_at_the_end_within_a_time_limit(made):
     settlements, ledger = made
     ledger.away = 2
     settlements.add("a", end(1))
@@ -147,7 +147,7 @@ async def test_what_is_left_at_the_end_is_written_within_a_time(made):
     assert ledger.batches[0] == [1]
 
 
-async def test_a_database_that_stays_away_does_not_keep_the_process(made):
+async def test_an_unavailable_database_does_not_block_the_end_of_the_process(made):
     settlements, ledger = made
     ledger.away = 10**6
     settlements.add("a", end(1))
@@ -158,7 +158,7 @@ async def test_a_database_that_stays_away_does_not_keep_the_process(made):
     assert asyncio.get_running_loop().time() - began == pytest.approx(5, abs=0.2)
 
 
-def test_while_many_wait_their_texts_are_not_held():
+def test_texts_of_many_waiting_calls_are_not_kept_in_memory():
     settlements = Settlements(Ledger())
 
     for number in range(MOST_CONTENTS + 1):

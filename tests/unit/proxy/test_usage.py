@@ -73,7 +73,7 @@ def fed(name, pieces):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_count_of_every_api_gets_its_place(name):
+def test_every_count_of_every_api_is_read(name):
     path, body, told = KINDS[name]
 
     watch = fed(name, answered(path, body, TEXT))
@@ -83,7 +83,7 @@ def test_every_count_of_every_api_gets_its_place(name):
 
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
-def test_where_an_answer_is_cut_into_pieces_changes_nothing(name, data):
+def test_usage_does_not_depend_on_the_chunks_of_an_answer(name, data):
     path, body, told = KINDS[name]
     text = b"".join(answered(path, body, TEXT))
     if data.draw(st.booleans(), "other line ends") and name != "gemini-array":
@@ -97,7 +97,7 @@ def test_where_an_answer_is_cut_into_pieces_changes_nothing(name, data):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_byte_by_byte_is_enough(name):
+def test_an_answer_can_be_read_byte_by_byte(name):
     path, body, told = KINDS[name]
     text = b"".join(answered(path, body, TEXT))
 
@@ -107,7 +107,7 @@ def test_byte_by_byte_is_enough(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_answer_that_is_compressed_without_request_is_read(name):
+def test_an_answer_compressed_without_request_is_read(name):
     path, body, told = KINDS[name]
     text = gzip.compress(b"".join(answered(path, body, TEXT)))
 
@@ -117,7 +117,7 @@ def test_an_answer_that_is_compressed_without_request_is_read(name):
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_no_part_of_a_stream_is_the_whole_of_it(name):
+def test_no_part_of_a_stream_is_considered_complete(name):
     path, body, _ = KINDS[name]
     pieces = answered(path, body, TEXT)
     ends = next(
@@ -128,7 +128,7 @@ def test_no_part_of_a_stream_is_the_whole_of_it(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(KINDS) - set(STREAMS)))
-def test_no_part_of_a_document_is_the_whole_of_it(name):
+def test_no_part_of_a_document_is_considered_complete(name):
     text = answered(*KINDS[name][:2], TEXT)[0]
     watch = fed(name, [text[:-1]])
 
@@ -157,20 +157,20 @@ def test_an_impossible_count_is_ignored(name, absurd):
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("absurd", [5, "many", [1], True])
-def test_usage_that_is_no_object_is_none(name, absurd):
+def test_usage_that_is_not_an_object_is_ignored(name, absurd):
     path, body, _ = KINDS[name]
 
     assert fed(name, answered(path, body, Answer(raw_usage=absurd))).tokens() is None
 
 
-def test_parts_are_never_larger_than_what_they_are_part_of():
+def test_parts_of_a_count_are_never_larger_than_the_count():
     usage = {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 50}}
     watch = fed("chat", answered(*KINDS["chat"][:2], Answer(raw_usage=usage)))
 
     assert watch.tokens() == Tokens(input=5, output=2, cached=5)
 
 
-def test_a_message_that_is_cut_costs_its_prompt_and_what_was_seen_of_it():
+def test_a_message_that_is_cut_off_costs_its_prompt_and_the_received_output():
     path, body, _ = KINDS["message-events"]
     pieces = answered(path, body, Answer("word " * 300, used=USED, pieces=10))
 
@@ -193,7 +193,7 @@ def test_usage_of_a_later_event_replaces_earlier_usage():
     assert watch.tokens() == Tokens(input=10, output=9, cached=6)
 
 
-def test_the_turns_that_a_total_leaves_out_are_added():
+def test_turns_that_a_total_leaves_out_are_added():
     turn = {"input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 0}
     turns = [{"type": "message", **turn}, {"type": "compaction", **turn}]
     usage = {"input_tokens": 1, "output_tokens": 2, "iterations": turns}
@@ -221,13 +221,13 @@ CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45}
         ("gemini", {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 45}),
     ],
 )
-def test_thinking_that_is_in_the_total_alone_is_output(name, usage):
+def test_thinking_that_is_only_in_the_total_is_output(name, usage):
     watch = fed(name, answered(*KINDS[name][:2], Answer(raw_usage=usage)))
 
     assert watch.tokens() == Tokens(input=10, output=35, thinking=30)
 
 
-def test_comments_nulls_and_filters_of_hosts_are_passed_over():
+def test_comments_nulls_and_filter_results_of_hosts_are_ignored():
     events = [
         b": OPENROUTER PROCESSING\n\n",
         b'data: {"choices":[],"prompt_filter_results":[{}],"usage":null}\n\n',
@@ -240,14 +240,14 @@ def test_comments_nulls_and_filters_of_hosts_are_passed_over():
     assert (watch.tokens(), watch.whole) == (Tokens(input=9, output=4), True)
 
 
-def test_what_a_tool_of_googles_gave_the_model_is_input():
+def test_results_of_googles_own_tools_are_input():
     usage = {"promptTokenCount": 10, "toolUsePromptTokenCount": 90, "candidatesTokenCount": 5, "totalTokenCount": 105}
     watch = fed("gemini", answered(*KINDS["gemini"][:2], Answer(raw_usage=usage)))
 
     assert watch.tokens() == Tokens(input=100, output=5)
 
 
-def test_a_prompt_that_was_blocked_is_a_whole_answer():
+def test_the_answer_to_a_blocked_prompt_is_complete():
     text = b'data: {"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}\r\n\r\n'
 
     watch = fed("gemini-events", [text])
@@ -265,7 +265,7 @@ def test_a_prompt_that_was_blocked_is_a_whole_answer():
         ("gemini", b'{"error":{"code":503}}'),
     ],
 )
-def test_an_error_within_an_answer_is_no_good_end(name, event):
+def test_an_answer_with_an_error_is_not_complete(name, event):
     assert not fed(name, [event]).whole
 
 
@@ -278,13 +278,13 @@ def test_an_invalid_answer_has_no_usage(name, text):
 
 
 @given(st.lists(st.binary(max_size=60), max_size=8), st.sampled_from(sorted(KINDS)))
-def test_no_bytes_break_a_reader(pieces, name):
+def test_any_bytes_can_be_read(pieces, name):
     watch = fed(name, pieces)
 
     assert watch.tokens() is None or watch.whole or watch.received_output >= 0
 
 
-def test_an_answer_that_is_too_large_is_passed_over():
+def test_a_too_large_answer_is_not_parsed():
     documents = Documents(most=1000)
 
     found = [each for piece in [b'{"a":"', *[b"x" * 100] * 20, b'"}'] for each in documents.feed(piece)]
@@ -292,7 +292,7 @@ def test_an_answer_that_is_too_large_is_passed_over():
     assert (found, documents.lost, documents.size) == ([], True, 2008)
 
 
-def test_many_events_are_no_large_document():
+def test_many_small_events_are_not_too_large():
     documents = Documents(most=1000)
 
     found = [each for _ in range(200) for each in documents.feed(b': ping\n\ndata: {"a":1}\n\n')]
@@ -301,7 +301,7 @@ def test_many_events_are_no_large_document():
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name.endswith("events")])
-def test_an_event_may_follow_complete_ones_and_no_half_of_one(name):
+def test_an_event_can_be_appended_only_after_complete_events(name):
     pieces = answered(*KINDS[name][:2], TEXT)
 
     assert [fed(name, pieces[:count]).between for count in range(4)] == [True] * 4
@@ -311,32 +311,32 @@ def test_an_event_may_follow_complete_ones_and_no_half_of_one(name):
 
 
 @pytest.mark.parametrize("name", ["gemini-array", "message", "chat"])
-def test_no_event_may_follow_what_is_no_stream_of_events(name):
+def test_no_event_can_be_appended_to_an_answer_without_events(name):
     watch = fed(name, [answered(*KINDS[name][:2], TEXT)[0][:9]])
 
     assert not watch.between
 
 
-def test_that_half_an_event_came_is_known_after_the_end_too():
+def test_an_incomplete_event_is_known_after_the_end_too():
     watch = fed("chat-events", [b'data: {"choices":[]}\n\ndata: {"cho'])
 
     assert (watch.whole, watch.tokens(), watch.between) == (False, None, False)
 
 
-def test_no_event_may_follow_compressed_ones():
+def test_no_event_can_be_appended_to_a_compressed_stream():
     watch = fed("chat-events", [gzip.compress(b"data: {}\n\n")])
 
     assert not watch.between
 
 
-def test_an_answer_that_is_too_large_to_look_at_tells_nothing_and_is_not_taken_for_cut():
+def test_a_too_large_answer_has_no_usage_and_is_not_considered_cut_off():
     piece = b'{"a":"' + b"x" * answers.MAX_DOCUMENT_BYTES
     plain, zipped = fed("message", [piece, b'"}']), fed("message", [gzip.compress(piece + b'"}')])
 
     assert (plain.tokens(), plain.whole) == (zipped.tokens(), zipped.whole) == (None, True)
 
 
-def test_spaces_are_no_answer_however_well_compressed():
+def test_compressed_whitespace_is_not_an_answer():
     watch = fed("message", [gzip.compress(b" " * (answers.MAX_DOCUMENT_BYTES * 2)), gzip.compress(b"x")])
 
     assert (watch.tokens(), watch.whole) == (None, False)
@@ -368,14 +368,14 @@ def test_an_answer_with_only_a_gzip_header_is_invalid():
         ("/gemini/v1beta/models/e:embedContent", {}, b'{"embedding":{"values":[0.1]}}', None),
     ],
 )
-def test_what_makes_no_text_has_no_output(path, body, answer, told):
+def test_an_answer_without_text_has_no_output(path, body, answer, told):
     watch = reader(path, body)
     watch.feed(answer)
 
     assert (watch.tokens(), watch.whole, watch.received_output) == (told, True, 0)
 
 
-def test_an_empty_piece_behind_a_backslash_changes_nothing():
+def test_an_empty_chunk_after_a_backslash_has_no_effect():
     array = Array()
     found = [document for piece in (b'[{"a": "\\', b"", b'"}"}]') for document in array.feed(piece)]
     assert found == [b'{"a": "\\"}"}']

@@ -12,14 +12,14 @@ def rules(part):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_nothing_is_allowed_by_a_star(part):
+def test_no_role_contains_a_wildcard(part):
     values = [value for rule in rules(part) for field in rule.values() for value in field]
 
     assert "*" not in values
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_no_part_reads_secrets_or_changes_roles(part):
+def test_no_process_can_read_secrets_or_change_roles(part):
     named = {resource for rule in rules(part) for resource in rule["resources"]}
     groups = {group for rule in rules(part) for group in rule["apiGroups"]}
 
@@ -34,7 +34,7 @@ def test_no_part_reads_secrets_or_changes_roles(part):
         pytest.param("agentschedules", {"get", "list", "watch"}, id="schedules"),
     ],
 )
-def test_the_operator_makes_jobs_and_reads_schedules(resource, verbs):
+def test_the_operator_can_create_jobs_and_read_schedules(resource, verbs):
     assert {verb for rule in rules("operator") if resource in rule["resources"] for verb in rule["verbs"]} == verbs
 
 
@@ -47,7 +47,7 @@ def test_the_operator_makes_jobs_and_reads_schedules(resource, verbs):
         ("dashboard", {("tokenreviews", "create"), ("subjectaccessreviews", "create")}),
     ],
 )
-def test_gateway_proxy_notifier_and_dashboard_change_nothing(part, may):
+def test_gateway_proxy_notifier_and_dashboard_cannot_change_objects(part, may):
     writes = {
         (resource, verb)
         for rule in rules(part)
@@ -74,7 +74,7 @@ def test_objects_bind_every_role_to_one_account():
     ]
 
 
-def test_impersonation_is_a_role_of_its_own_for_the_dashboards_account():
+def test_impersonation_is_a_separate_role_for_the_dashboards_account():
     role, binding = impersonation_objects(namespace="here")
 
     assert role["rules"] == [{"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"]}]
