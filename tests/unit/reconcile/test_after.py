@@ -23,7 +23,7 @@ def message(world, name):
     return world.accepted[world.job(name)["metadata"]["uid"]]["spec"]["input"]["message"]
 
 
-async def test_a_job_waits_until_the_jobs_that_it_names_have_ended(world):
+async def test_a_job_waits_until_the_named_jobs_have_ended(world):
     world.apply("join", after={"jobs": ["one", "two"]})
     world.apply("one")
     await world.act()
@@ -54,7 +54,7 @@ async def test_an_end_wakes_the_job_that_waits_for_it(world):
     assert world.status("join").phase == "Running"
 
 
-async def test_texts_get_the_answers_and_nothing_in_them_is_read_again(world):
+async def test_answers_are_substituted_in_texts_and_not_expanded_again(world):
     world.apply("plan")
     text = "$(after.plan.phase): $(after.plan.title) of $(after.plan.steps.1) $$(job.name) $(after.plan.result.steps)"
     world.apply("join", after={"jobs": ["plan"]}, input={"message": text})
@@ -65,7 +65,7 @@ async def test_texts_get_the_answers_and_nothing_in_them_is_read_again(world):
     assert message(world, "join") == 'Succeeded: $(job.uid) of {"a":"$$("} $(job.name) [1,{"a":"$$("}]'
 
 
-async def test_all_results_come_as_a_list_in_order_of_the_names(world):
+async def test_all_results_are_a_list_in_the_order_of_names(world):
     world.apply("a")
     world.apply("b")
     world.apply("join", after={"jobs": ["b", "a"]}, input={"message": "$(after.results)"})
@@ -80,7 +80,7 @@ async def test_all_results_come_as_a_list_in_order_of_the_names(world):
     )
 
 
-async def test_a_job_that_went_while_it_was_waited_for_is_known_from_history(world):
+async def test_a_job_deleted_while_another_waits_for_it_is_read_from_history(world):
     world.apply("join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.title)"})
     world.apply("plan", ttlSecondsAfterFinished=0)
     await world.act()
@@ -92,7 +92,7 @@ async def test_a_job_that_went_while_it_was_waited_for_is_known_from_history(wor
     assert message(world, "join") == "x"
 
 
-async def test_yesterdays_job_of_the_same_name_does_not_answer_for_the_next(world):
+async def test_an_earlier_job_of_the_same_name_does_not_count(world):
     world.apply("plan", ttlSecondsAfterFinished=0)
     await world.act()
     world.succeed("plan", title="yesterday's")
@@ -105,7 +105,7 @@ async def test_yesterdays_job_of_the_same_name_does_not_answer_for_the_next(worl
     assert said(world, "join") == ("WaitingForJobs", "waits for jobs: plan (does not exist yet)")
 
 
-async def test_any_one_is_enough_and_the_others_are_empty_texts(world):
+async def test_with_any_one_job_is_enough_and_the_others_are_empty_texts(world):
     world.apply("a")
     world.apply("b")
     any_ = {"jobs": ["a", "b"], "when": "Any"}
@@ -129,7 +129,7 @@ async def test_any_one_is_enough_and_the_others_are_empty_texts(world):
     ],
     ids=["missing path", "into a text", "not waited for", "too long", "far too long"],
 )
-async def test_what_cannot_be_put_in_fails_the_job_and_says_so(world, text, reason, words):
+async def test_an_answer_that_cannot_be_substituted_fails_the_job_with_the_reason(world, text, reason, words):
     world.apply("plan")
     await world.act()
     world.succeed("plan", title="x", long="x" * 66_000)
@@ -142,7 +142,7 @@ async def test_what_cannot_be_put_in_fails_the_job_and_says_so(world, text, reas
     assert words in said(world, "join")[1]
 
 
-async def test_a_failed_job_has_no_answer_to_read(world):
+async def test_a_failed_job_has_no_answer_to_substitute(world):
     world.apply("plan")
     world.apply("join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.title)"})
     await world.act()
@@ -167,7 +167,7 @@ async def test_a_cycle_fails_all_of_its_jobs_and_those_that_wait_for_them(world,
     assert world.pods() == []
 
 
-async def test_a_cycle_fails_all_of_its_jobs_also_when_the_operator_dies_between(world, died):
+async def test_a_cycle_fails_all_of_its_jobs_even_if_the_operator_crashes_in_between(world, died):
     for n in range(3):
         world.apply(f"job-{n}", after={"jobs": [f"job-{(n + 1) % 3}"]})
     for _ in range(12):
@@ -184,7 +184,7 @@ async def test_a_cycle_fails_all_of_its_jobs_also_when_the_operator_dies_between
     }
 
 
-async def test_labels_select_jobs_and_at_least_one_must_have_them(world):
+async def test_labels_select_jobs_and_must_match_at_least_one(world):
     world.apply("join", after={"selector": {"set": "a"}}, input={"message": "$(after.results)"})
     await world.act()
     assert said(world, "join")[0] == "WaitingForJobs"
@@ -199,7 +199,7 @@ async def test_labels_select_jobs_and_at_least_one_must_have_them(world):
     assert message(world, "join") == '[{"job":"one","phase":"Succeeded","outcome":null,"result":{"n":1}}]'
 
 
-async def test_jobs_are_looked_for_by_their_labels_once_a_second_at_most(world):
+async def test_jobs_are_selected_by_labels_at_most_once_a_second(world):
     world.apply("join", after={"selector": {"set": "a"}})
     for _ in range(10):
         await world.act(milliseconds=100)
@@ -207,7 +207,7 @@ async def test_jobs_are_looked_for_by_their_labels_once_a_second_at_most(world):
     assert len(world.listed) <= 2
 
 
-async def test_waiting_costs_few_writes_however_many_end_one_by_one(world):
+async def test_waiting_takes_few_writes_even_if_many_jobs_end_one_by_one(world):
     for n in range(10):
         world.apply(f"job-{n}")
     world.apply("join", after={"jobs": [f"job-{n}" for n in range(10)]})
@@ -223,7 +223,7 @@ async def test_waiting_costs_few_writes_however_many_end_one_by_one(world):
     assert transitions <= 4
 
 
-async def test_while_history_is_away_nothing_is_guessed(world):
+async def test_an_unavailable_history_delays_the_decision(world):
     world.apply("join", after={"jobs": ["plan"]})
     world.history_away = True
     await world.act()
@@ -246,21 +246,21 @@ async def test_while_history_is_away_nothing_is_guessed(world):
     ],
     ids=["nothing", "itself", "twice", "too many", "no label", "no value"],
 )
-async def test_wrong_ones_fail_and_say_why(world, after, reason):
+async def test_invalid_waits_fail_with_the_reason(world, after, reason):
     world.apply("join", after=after)
     await world.act()
 
     assert (world.status("join").phase, world.status("join").reason) == ("Failed", reason)
 
 
-async def test_an_answer_does_not_choose_for_whom_a_job_is(world):
+async def test_an_answer_cannot_choose_the_user_of_a_job(world):
     world.apply("join", after={"jobs": ["plan"]}, partitionKey="$(after.plan.tenant)")
     await world.act()
 
     assert world.status("join").reason == "UnresolvedReference"
 
 
-async def test_an_answer_does_not_choose_whose_files_a_job_works_on(world):
+async def test_an_answer_cannot_choose_the_worktree_of_a_job(world):
     worktree = {"mode": "Named", "name": "$(after.plan.branch)"}
     git = {"url": "https://git.example.com/shop.git"}
     world.apply("join", after={"jobs": ["plan"]}, workspace={"git": git, "worktree": worktree})
@@ -279,7 +279,7 @@ async def test_a_waiting_job_can_be_cancelled(world):
     assert world.reconciler.state.waits.wants("default") == {}
 
 
-async def test_an_order_to_a_job_whose_texts_read_answers_is_no_edit_of_its_work(world):
+async def test_steering_a_job_whose_texts_contain_answers_is_not_an_edit_of_its_work(world):
     world.apply("plan")
     world.apply(
         "join", after={"jobs": ["plan"]}, input={"message": "$(after.plan.n)", "state": {"n": "$(after.plan.n)"}}
@@ -293,7 +293,7 @@ async def test_an_order_to_a_job_whose_texts_read_answers_is_no_edit_of_its_work
     assert "SpecChanged" not in {reason for reason, _ in world.events}
 
 
-async def test_a_job_that_waits_for_the_followers_of_another_waits_for_that_one_too(world):
+async def test_a_job_that_waits_for_the_follow_ups_of_another_waits_for_that_one_too(world):
     world.apply("plan")
     world.apply("part", labels={"agentjobs.dev/parent": "plan"})
     world.apply("join", after={"selector": {"agentjobs.dev/parent": "plan"}}, input={"message": "$(after.results)"})
@@ -309,7 +309,7 @@ async def test_a_job_that_waits_for_the_followers_of_another_waits_for_that_one_
     assert message(world, "join") == '[{"job":"part","phase":"Succeeded","outcome":null,"result":{"n":1}}]'
 
 
-def test_no_more_is_kept_of_many_long_values_than_a_spec_could_hold():
+def test_kept_values_are_limited_to_the_size_of_a_spec():
     names = {
         f"after.a.{number}": AfterName(f"after.a.{number}", "a", "result", (str(number),)) for number in range(500)
     }

@@ -416,17 +416,17 @@ quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Hea
 
 @quiet
 @given(script=script)
-async def test_one_operator_keeps_its_promises(worlds, died, script):
+async def test_one_operator_satisfies_all_invariants(worlds, died, script):
     await play(worlds(slots=SLOTS), died, script, operators=1)
 
 
 @quiet
 @given(script=script)
-async def test_two_operators_at_once_keep_them_too(worlds, died, script):
+async def test_two_simultaneous_operators_satisfy_all_invariants(worlds, died, script):
     await play(worlds(slots=SLOTS), died, script, operators=2)
 
 
-async def test_a_failure_that_an_older_operator_cannot_judge_is_left_to_the_newer_one_beside_it(worlds):
+async def test_a_failure_that_an_older_operator_cannot_decide_is_left_to_a_newer_one(worlds):
     world = worlds(slots=SLOTS)
     world.join()
     world.apply("four", retry={"backoff": {"initial": "1s"}})
@@ -442,7 +442,7 @@ async def test_a_failure_that_an_older_operator_cannot_judge_is_left_to_the_newe
     assert (world.status("four").phase, world.status("four").starts) == (Phase.RUNNING, 2)
 
 
-async def test_the_checks_see_a_terminal_phase_that_changes(world):
+async def test_the_checks_find_a_terminal_phase_that_changes(world):
     watcher = Watcher(world)
     world.apply()
     await world.act()
@@ -457,7 +457,7 @@ async def test_the_checks_see_a_terminal_phase_that_changes(world):
         watcher.check()
 
 
-async def test_the_checks_see_a_second_pod_that_claims_a_start(worlds, died):
+async def test_the_checks_find_a_second_pod_that_claims_a_start(worlds, died):
     world = worlds(slots=SLOTS)
     world.claim = lambda uid, start, pod: world.granted.append((uid, start, pod)) or True  # a fence that lets all pass
     script = [("look", 0), ("start-pods", 0), ("delete-pod", 1), ("look", 0), ("start-pods", 0)]
@@ -466,7 +466,7 @@ async def test_the_checks_see_a_second_pod_that_claims_a_start(worlds, died):
         await play(world, died, script, operators=1)
 
 
-async def test_the_checks_see_a_pod_of_an_older_start_that_goes_on(worlds, died):
+async def test_the_checks_find_a_pod_of_an_older_start_that_continues(worlds, died):
     world = worlds(slots=SLOTS)
     world.claim = lambda uid, start, pod: world.granted.append((uid, start, pod)) or True  # a fence that lets all pass
     watcher = Watcher(world)
@@ -486,7 +486,7 @@ async def test_the_checks_see_a_pod_of_an_older_start_that_goes_on(worlds, died)
         watcher.check()
 
 
-async def test_the_checks_see_a_pod_of_a_start_that_nobody_recorded(worlds, died):
+async def test_the_checks_find_a_pod_of_an_unrecorded_start(worlds, died):
     world = worlds(slots=SLOTS)
     watcher = await play(world, died, [], operators=1)
     world.starts.clear()
@@ -504,7 +504,7 @@ async def two_running(world):
     return watcher
 
 
-async def test_the_checks_see_a_start_with_a_budget_that_is_used_up(worlds):
+async def test_the_checks_find_a_start_with_a_used_up_budget(worlds):
     world = worlds(slots=SLOTS)
     watcher = Watcher(world)
     world.apply("one", budget={"maxLLMCalls": 1, "onExceeded": "Suspend"}, retry={"backoff": {"initial": "1s"}})
@@ -521,7 +521,7 @@ async def test_the_checks_see_a_start_with_a_budget_that_is_used_up(worlds):
         watcher.check()
 
 
-async def test_the_checks_see_a_start_with_a_model_at_its_limit(world):
+async def test_the_checks_find_a_start_with_a_model_at_its_limit(world):
     watcher = Watcher(world)
     world.apply("one", agent={"model": MODEL, "inline": {"instruction": "x"}})
     await world.act()
@@ -532,7 +532,7 @@ async def test_the_checks_see_a_start_with_a_model_at_its_limit(world):
         watcher.check()
 
 
-async def test_the_checks_see_a_slot_too_many(world):
+async def test_the_checks_find_an_exceeded_slot_limit(world):
     watcher = await two_running(world)
     world.slots = 1
 
@@ -540,7 +540,7 @@ async def test_the_checks_see_a_slot_too_many(world):
         watcher.check()
 
 
-async def test_the_checks_see_a_claim_that_is_not_counted(world):
+async def test_the_checks_find_a_claim_that_is_not_counted(world):
     watcher = await two_running(world)
     world.reconciler.state.slots.hold("default", ("claim", ("default", "one")), None)
 
@@ -548,7 +548,7 @@ async def test_the_checks_see_a_claim_that_is_not_counted(world):
         watcher.check()
 
 
-async def test_the_checks_see_two_jobs_in_a_session(world):
+async def test_the_checks_find_two_jobs_in_a_session(world):
     watcher = await two_running(world)
     for pod in world.living_pods():
         pod["metadata"]["annotations"][ANNOTATION_SESSION] = '["a", "default", "s"]'
@@ -557,7 +557,7 @@ async def test_the_checks_see_two_jobs_in_a_session(world):
         watcher.check()
 
 
-async def test_the_checks_see_a_deleted_job_that_is_started(world):
+async def test_the_checks_find_a_deleted_job_that_is_started(world):
     watcher = Watcher(world)
     world.apply("one")
     world.job("one")["metadata"] |= {"finalizers": ["example.com/hold"], "deletionTimestamp": "2026-11-21T09:00:00Z"}
@@ -568,6 +568,6 @@ async def test_the_checks_see_a_deleted_job_that_is_started(world):
         watcher.check()
 
 
-async def test_the_world_refuses_a_write_to_what_is_gone(world):
+async def test_the_world_refuses_a_write_to_a_deleted_object(world):
     with pytest.raises(NotFound):
         world._delete(("Pod", "default", "nobody"))

@@ -18,7 +18,7 @@ async def at_its_budget(world, budget=KEPT):
     return world
 
 
-async def test_a_job_is_kept_at_its_budget_and_told_of_once(world):
+async def test_a_job_is_suspended_at_its_budget_and_reported_once(world):
     await at_its_budget(world)
     await world.act(seconds=1)
     await world.act(hours=1)
@@ -30,7 +30,7 @@ async def test_a_job_is_kept_at_its_budget_and_told_of_once(world):
     assert severity("BudgetExceeded") == "Warning"
 
 
-async def test_raising_the_limit_is_all_that_resumes_it(world):
+async def test_only_raising_the_limit_resumes_the_job(world):
     await at_its_budget(world)
     await world.act(seconds=1)
     world.edit(annotations={ANNOTATION_RESUME: "please"})
@@ -45,7 +45,7 @@ async def test_raising_the_limit_is_all_that_resumes_it(world):
 
 
 @pytest.mark.parametrize("on_exceeded", ["Fail", "Suspend"])
-async def test_a_limit_that_was_raised_in_time_lets_the_job_go_on(world, on_exceeded):
+async def test_a_limit_raised_in_time_lets_the_job_continue(world, on_exceeded):
     budget = {"maxLLMCalls": 2, "onExceeded": on_exceeded}
     await at_its_budget(world, budget)
     world.edit(budget={**budget, "maxLLMCalls": 9})
@@ -63,7 +63,7 @@ async def test_a_job_fails_at_its_budget_by_default(world):
     assert (world.status().phase, world.status().reason) == (Phase.FAILED, "BudgetExceeded")
 
 
-async def test_a_restarted_operator_keeps_it_suspended(world):
+async def test_a_restarted_operator_keeps_the_job_suspended(world):
     await at_its_budget(world)
     await world.act(seconds=1)
     world.restart()
@@ -72,7 +72,7 @@ async def test_a_restarted_operator_keeps_it_suspended(world):
     assert (world.status().phase, world.status().starts) == (Phase.SUSPENDED, 1)
 
 
-async def test_it_is_kept_and_goes_on_when_history_was_away_at_both(world):
+async def test_a_job_is_suspended_and_resumed_even_with_outages_of_history(world):
     await at_its_budget(world)
     world.history_away = True
     await world.act(seconds=1)
@@ -109,7 +109,7 @@ async def test_a_job_that_waits_for_its_model_takes_no_slot(worlds):
     assert (world.status("one").reason, world.status("two").phase) == ("WaitingForModelLimit", Phase.RUNNING)
 
 
-async def test_all_jobs_ask_once_which_models_are_at_their_limits(worlds):
+async def test_exhausted_models_are_read_once_for_all_jobs(worlds):
     world = worlds(slots=100)
     for number in range(50):
         world.apply(f"job-{number}")
@@ -119,7 +119,7 @@ async def test_all_jobs_ask_once_which_models_are_at_their_limits(worlds):
     assert len(world.pods()) == 50
 
 
-async def test_a_scripted_job_waits_for_no_model(world):
+async def test_a_scripted_job_does_not_wait_for_models(world):
     world.apply(agent={"model": "scripted/texts/a", "inline": {"instruction": "x"}})
     await world.act()
 
@@ -134,7 +134,7 @@ aliases: {team/fast: gemini-flash-latest}
 MYSTERY = {"model": "openai/mystery-9", "inline": {"instruction": "x"}}
 
 
-async def test_a_limit_in_dollars_waits_for_the_price_of_a_model(world):
+async def test_a_job_with_a_cost_limit_waits_for_the_price_of_a_model(world):
     world.apply(budget=DOLLARS, agent=MYSTERY)
     await world.act()
     (said,) = [one for one in world.job()["status"]["conditions"] if one["type"] == "Accepted"]
@@ -158,7 +158,7 @@ async def test_a_limit_in_dollars_waits_for_the_price_of_a_model(world):
         pytest.param(DOLLARS, {"model": "team/fast", "inline": {"instruction": "x"}}, id="an-alias"),
     ],
 )
-async def test_all_other_jobs_start(world, budget, agent):
+async def test_jobs_without_a_cost_limit_start_without_prices(world, budget, agent):
     world.models_file = ALIAS
     world.restart()
     world.apply(budget=budget, agent=agent)
@@ -167,7 +167,7 @@ async def test_all_other_jobs_start(world, budget, agent):
     assert world.status().phase is Phase.RUNNING
 
 
-async def test_without_a_proxy_nobody_counts_dollars(world):
+async def test_a_cost_limit_requires_a_proxy(world):
     world.models_url = None
     world.restart()
     world.apply(budget=DOLLARS)
@@ -180,7 +180,7 @@ async def test_without_a_proxy_nobody_counts_dollars(world):
     assert world.status().phase is Phase.RUNNING
 
 
-async def test_an_alias_waits_for_the_model_that_it_stands_for(world):
+async def test_a_job_with_an_alias_waits_for_its_model(world):
     world.models_file = ALIAS
     world.restart()
     world.exhausted["gemini-flash-latest"] = world.now.replace(minute=5)

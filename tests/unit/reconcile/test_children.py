@@ -292,7 +292,7 @@ quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Hea
 @pytest.mark.parametrize("operators", [1, 2], ids=["one-operator", "two-operators"])
 @quiet
 @given(script=scripts)
-async def test_each_child_is_created_once_and_no_entry_stays(worlds, died, operators, script):
+async def test_each_child_is_created_once_and_no_entry_remains(worlds, died, operators, script):
     await play(worlds(kinds=(*KINDS, *ROWS)), died, script, operators)
 
 
@@ -303,7 +303,7 @@ async def looks(world, times):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "after-the-write"])
 @pytest.mark.parametrize("write", range(1, 8))
-async def test_an_operator_that_dies_at_any_write_is_made_good_by_the_next(worlds, died, write, after):
+async def test_the_next_operator_completes_the_work_after_a_crash_at_any_write(worlds, died, write, after):
     world = worlds(kinds=(*KINDS, *ROWS))
     player = Player(world, 1)
     await player.act("more", 1, 0)
@@ -338,7 +338,7 @@ async def reserved(worlds, died):
     return prepare
 
 
-async def test_an_operator_that_saw_an_old_entry_asks_before_it_creates(reserved):
+async def test_an_operator_with_an_outdated_entry_reads_before_it_creates(reserved):
     player = await reserved(1)
     player.world.tell(1)
     await looks(player.world, 2)
@@ -348,7 +348,7 @@ async def test_an_operator_that_saw_an_old_entry_asks_before_it_creates(reserved
     assert len(player.world.created) == 1
 
 
-async def test_a_child_that_ran_and_is_gone_is_not_created_again(reserved):
+async def test_a_child_that_ran_and_was_deleted_is_not_created_again(reserved):
     player = await reserved(2)
     await player.ledger.run(parse_item(player.world.objects["Item", "default", "b-0"]))
     await player.act("delete-item", 0, 0)
@@ -359,7 +359,7 @@ async def test_a_child_that_ran_and_is_gone_is_not_created_again(reserved):
     assert len(player.world.created) == 1
 
 
-async def test_an_entry_is_given_up_only_when_it_is_certain_that_it_has_no_child(reserved):
+async def test_an_entry_is_abandoned_only_if_it_certainly_has_no_child(reserved):
     player = await reserved(2)
     await player.act("withdraw", 0, 1)
     player.world.operators[1].news = [news for news in player.world.operators[1].news if news[0] == "Batch"]

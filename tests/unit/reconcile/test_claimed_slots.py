@@ -48,7 +48,7 @@ def phases(world, *names):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-claim", "before-the-pod"])
-async def test_a_start_that_a_crash_cut_off_goes_on_with_its_slot(world, died, after):
+async def test_a_start_interrupted_by_a_crash_continues_with_its_slot(world, died, after):
     world.apply("a")
     await dies(world, died, after=after)
     left = slots(world)
@@ -58,7 +58,7 @@ async def test_a_start_that_a_crash_cut_off_goes_on_with_its_slot(world, died, a
     assert len(world.pods("a")) == world.status("a").starts == 1
 
 
-async def test_a_slot_that_a_crash_left_to_a_job_that_moved_is_free_after_a_minute(world, died):
+async def test_a_slot_that_a_crash_left_to_a_moved_job_is_freed_after_a_minute(world, died):
     world.apply("a")
     await dies(world, died, after=False)
     world.edit("a", queue="fast")
@@ -75,7 +75,7 @@ async def test_a_slot_that_a_crash_left_to_a_job_that_moved_is_free_after_a_minu
     assert world.counted("agentjobs_claims_refused_total", reason="Slot") >= 1
 
 
-async def test_a_slot_that_a_crash_left_to_a_job_that_is_held_goes_to_the_next(world, died):
+async def test_a_slot_that_a_crash_left_to_a_held_job_is_given_to_the_next(world, died):
     world.apply("a")
     await dies(world, died, after=False)
     world.edit("a", suspend=True)
@@ -87,7 +87,7 @@ async def test_a_slot_that_a_crash_left_to_a_job_that_is_held_goes_to_the_next(w
     assert phases(world, "a", "b") == [Phase.SUSPENDED, Phase.RUNNING]
 
 
-async def test_a_slot_in_use_is_not_given_back_however_old_it_is(world):
+async def test_a_slot_in_use_is_not_released_at_any_age(world):
     world.apply("a")
     await look(world)
     world.join(1)
@@ -101,7 +101,7 @@ async def test_a_slot_in_use_is_not_given_back_however_old_it_is(world):
     assert phases(world, "a", "b") == [Phase.RUNNING, Phase.QUEUED]
 
 
-async def test_a_job_that_history_has_no_slot_for_waits_and_starts_when_it_has(world):
+async def test_a_job_without_a_slot_in_history_waits_and_starts_when_there_is_one(world):
     world.join(1)
     world.apply("a")
     world.apply("b")
@@ -118,7 +118,7 @@ async def test_a_job_that_history_has_no_slot_for_waits_and_starts_when_it_has(w
     assert phases(world, "a", "b") == [Phase.SUCCEEDED, Phase.RUNNING]
 
 
-async def test_a_rate_holds_for_two_operators(world):
+async def test_a_rate_is_shared_by_two_operators(world):
     world.apply_queue("slow", concurrency={"max": 9}, rateLimit={"starts": 1, "period": "1m"})
     world.join(1)
     for name in "ab":
@@ -131,7 +131,7 @@ async def test_a_rate_holds_for_two_operators(world):
     assert waits[0][1] == "WaitingForRate"
 
 
-async def test_starts_that_run_since_before_an_upgrade_count(worlds):
+async def test_starts_from_before_an_upgrade_count(worlds):
     world = worlds(slots=2)
     for name in "abc":
         world.apply(name)
@@ -146,7 +146,7 @@ async def test_starts_that_run_since_before_an_upgrade_count(worlds):
     assert slots(world) == {"b": ("agents", 1), "c": ("agents", 1)}
 
 
-async def test_a_slot_is_free_though_the_end_of_its_start_is_not_stored_yet(world):
+async def test_a_slot_is_freed_before_the_end_of_its_start_is_stored(world):
     world.apply("a")
     world.apply("b")
     await look(world)
@@ -176,7 +176,7 @@ async def test_a_retry_needs_a_slot_like_any_start(world):
 
 
 @pytest.mark.parametrize("edit", [{"suspend": True}, {"queue": "fast"}], ids=["held", "moved"])
-async def test_a_claim_that_the_api_server_never_took_gives_its_slot_back(world, edit):
+async def test_a_claim_that_the_api_server_did_not_accept_releases_its_slot(world, edit):
     world.refuse["status", "AgentJob"] = Unavailable("no answer")
     world.apply("a")
     await look(world)
@@ -191,7 +191,7 @@ async def test_a_claim_that_the_api_server_never_took_gives_its_slot_back(world,
     assert slots(world)["b"] == ("agents", 1)
 
 
-async def test_history_that_is_away_when_a_start_ends_costs_no_slot(world):
+async def test_an_outage_of_history_at_the_end_of_a_start_loses_no_slot(world):
     world.apply("a")
     world.apply("b")
     await look(world)

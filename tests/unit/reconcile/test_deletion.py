@@ -33,7 +33,7 @@ def end_of(world):
     return world.status().phase, world.status().reason
 
 
-async def test_its_pod_is_stopped_in_its_grace_period_and_its_end_written(held):
+async def test_the_pod_of_a_deleted_job_is_stopped_gracefully_and_its_end_is_written(held):
     world = await held()
     world.remove("hello")
     await world.act(seconds=1)
@@ -50,7 +50,7 @@ async def test_its_pod_is_stopped_in_its_grace_period_and_its_end_written(held):
     }
 
 
-async def test_its_pod_is_held_until_its_end_is_written(held):
+async def test_the_pod_of_a_deleted_job_is_kept_until_its_end_is_written(held):
     world = await held()
     world.remove("hello")
     await world.act(seconds=1)
@@ -58,7 +58,7 @@ async def test_its_pod_is_held_until_its_end_is_written(held):
     assert [pod["metadata"]["finalizers"] for pod in world.pods()] == [[FINALIZER]]
 
 
-async def test_an_answer_that_it_gave_meanwhile_is_a_success(held):
+async def test_an_answer_during_the_deletion_is_a_success(held):
     world = await held()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     world.remove("hello")
@@ -68,7 +68,7 @@ async def test_an_answer_that_it_gave_meanwhile_is_a_success(held):
     assert all(not pod["metadata"]["finalizers"] for pod in world.pods())
 
 
-async def test_its_session_and_slot_are_free_when_its_pod_has_ended(held):
+async def test_session_and_slot_of_a_deleted_job_are_freed_when_its_pod_has_ended(held):
     world = await held(session=SESSION)
     world.apply("next", session=SESSION)
     world.remove("hello")
@@ -83,7 +83,7 @@ async def test_its_session_and_slot_are_free_when_its_pod_has_ended(held):
 
 
 @pytest.mark.parametrize("spec", [{}, {"startAfter": "1h"}, {"suspend": True}, {"agent": {}}, {"queue": "unknown"}])
-async def test_nothing_is_started_for_one_that_waits(world, spec):
+async def test_a_waiting_job_that_is_deleted_does_not_start(world, spec):
     world.history_away = not spec
     world.apply(**spec)
     world.job()["metadata"]["finalizers"] = [HOLD]
@@ -97,7 +97,7 @@ async def test_nothing_is_started_for_one_that_waits(world, spec):
     assert world.status().phase.is_terminal
 
 
-async def test_one_that_waits_for_another_attempt_ends(held):
+async def test_a_deleted_job_that_waits_for_another_attempt_ends(held):
     world = await held(retry={"maxAttempts": 3})
     world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
     await world.act(seconds=1)
@@ -108,7 +108,7 @@ async def test_one_that_waits_for_another_attempt_ends(held):
     assert record(world) == ("Retry", "ToolError")
 
 
-async def test_cancelling_it_as_well_is_told_as_a_cancel(held):
+async def test_a_deleted_job_that_is_also_cancelled_ends_as_cancelled(held):
     world = await held()
     world.remove("hello")
     world.edit(cancel=True)
@@ -119,7 +119,7 @@ async def test_cancelling_it_as_well_is_told_as_a_cancel(held):
     assert end_of(world) == (Phase.CANCELLED, "Requested")
 
 
-async def test_its_end_is_written_while_the_database_is_away(held):
+async def test_the_end_of_a_deleted_job_is_written_without_the_database(held):
     world = await held()
     world.history_away = True
     world.remove("hello")
@@ -130,7 +130,7 @@ async def test_its_end_is_written_while_the_database_is_away(held):
     assert end_of(world) == (Phase.CANCELLED, "Deleted")
 
 
-async def test_a_node_that_is_gone_does_not_keep_it_for_ever(held):
+async def test_a_lost_node_does_not_block_the_deletion_forever(held):
     world = await held()
     world.remove("hello")
     await world.act(seconds=1)
@@ -159,7 +159,7 @@ async def test_a_start_that_we_stopped_is_not_called_lost(world, edit, told):
 
 
 @pytest.mark.parametrize("edit", [{"cancel": True}, {"suspend": True}])
-async def test_a_job_whose_pod_has_its_grace_period_says_so_in_the_write_that_observes_the_edit(world, edit):
+async def test_the_write_that_observes_the_deletion_reports_the_stopping_pod(world, edit):
     world.apply()
     await world.act()
     world.run_pod(world.pods()[0])
@@ -170,7 +170,7 @@ async def test_a_job_whose_pod_has_its_grace_period_says_so_in_the_write_that_ob
     assert world.writes[2:] == [("delete", "Pod"), ("status", "AgentJob")]
 
 
-async def test_a_pod_that_somebody_deletes_and_that_stops_soon_costs_no_write_to_say_so(world):
+async def test_a_deleted_pod_that_stops_soon_causes_no_additional_write(world):
     world.apply()
     await world.act()
     world.run_pod(world.pods()[0])

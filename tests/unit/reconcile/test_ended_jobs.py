@@ -27,14 +27,14 @@ async def ended(world):
     return world
 
 
-async def test_of_a_job_that_has_not_ended_all_is_kept(world):
+async def test_an_unfinished_job_is_kept_completely_in_memory(world):
     world.apply()
     await world.act()
 
     assert isinstance(world.reconciler.state.jobs.get(JOB), Job)
 
 
-async def test_nothing_is_read_or_written_for_it_when_a_new_operator_starts(ended):
+async def test_a_new_operator_reads_and_writes_nothing_for_an_ended_job(ended):
     ended.writes.clear()
     ended.restart()
     await ended.act()
@@ -44,7 +44,7 @@ async def test_nothing_is_read_or_written_for_it_when_a_new_operator_starts(ende
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["told by the watch", "found by the first list"])
-async def test_an_edit_of_it_is_observed(ended, restarted):
+async def test_an_edit_of_an_ended_job_is_observed(ended, restarted):
     ended.edit(priority=0)
     if restarted:
         ended.restart()
@@ -55,7 +55,7 @@ async def test_an_edit_of_it_is_observed(ended, restarted):
 
 
 @pytest.mark.parametrize(("ttl", "gone_after"), [(60, 61), (6000, 6001)], ids=["shorter", "longer"])
-async def test_a_new_time_to_live_counts(ended, ttl, gone_after):
+async def test_a_changed_ttl_of_an_ended_job_applies(ended, ttl, gone_after):
     ended.edit(ttlSecondsAfterFinished=ttl)
     await ended.act()
 
@@ -68,7 +68,7 @@ async def test_a_new_time_to_live_counts(ended, ttl, gone_after):
     assert (before, ended.jobs()) == (["hello"], [])
 
 
-async def test_its_deletion_is_recorded(ended):
+async def test_the_deletion_of_an_ended_job_is_recorded(ended):
     ended.remove("hello")
     await ended.act()
 
@@ -76,7 +76,7 @@ async def test_its_deletion_is_recorded(ended):
     assert ended.reconciler.state.jobs.get(JOB) is None
 
 
-async def test_a_new_job_of_its_name_starts(ended):
+async def test_a_new_job_with_the_name_of_an_ended_one_starts(ended):
     ended.remove("hello")
     ended.apply()
     await ended.act()
@@ -85,7 +85,7 @@ async def test_a_new_job_of_its_name_starts(ended):
     assert isinstance(ended.reconciler.state.jobs.get(JOB), Job)
 
 
-async def test_a_pod_that_a_crash_left_held_is_released(ended):
+async def test_a_pod_whose_finalizer_a_crash_left_is_released(ended):
     pod = ended.pods()[0]
     held = copy.deepcopy(pod)
     held["metadata"]["finalizers"] = [FINALIZER]
@@ -97,7 +97,7 @@ async def test_a_pod_that_a_crash_left_held_is_released(ended):
     assert "finalizers" not in ended.pods()[0]["metadata"] or not ended.pods()[0]["metadata"]["finalizers"]
 
 
-async def test_history_that_was_lost_is_written_again_before_its_object_goes(ended):
+async def test_lost_history_is_written_again_before_the_object_is_deleted(ended):
     ended.records.clear()
     ended.history.jobs_by_uid.clear()
     ended.now += timedelta(seconds=601)
@@ -109,7 +109,7 @@ async def test_history_that_was_lost_is_written_again_before_its_object_goes(end
     assert ended.jobs() == []
 
 
-async def test_a_thousand_of_them_take_less_than_a_kilobyte_each(ended):
+async def test_a_thousand_ended_jobs_take_less_than_a_kilobyte_each(ended):
     state, model = ended.reconciler.state, ended.job()
 
     def copied(number):
@@ -133,7 +133,7 @@ async def test_a_thousand_of_them_take_less_than_a_kilobyte_each(ended):
     assert taken / 1000 < 1024
 
 
-async def test_its_pod_stays_and_is_not_watched_any_more(ended):
+async def test_the_pod_of_an_ended_job_is_kept_and_no_longer_watched(ended):
     (pod,) = ended.pods()
     known = len(ended.reconciler.state.pods)
     ended.restart()
@@ -159,7 +159,7 @@ async def test_a_running_pod_that_is_labelled_as_released_is_watched_again(world
     assert (world.status().phase, world.status().starts) == ("Succeeded", 1)
 
 
-async def test_a_clock_that_is_set_wakes_all_but_it(ended):
+async def test_a_clock_change_wakes_all_jobs_except_ended_ones(ended):
     ended.apply("other")
     ended.tell()
     await ended.settle()
@@ -172,7 +172,7 @@ async def test_a_clock_that_is_set_wakes_all_but_it(ended):
 
 
 @pytest.mark.parametrize("looked_at", ["while history is away", "when the clock is set back already"])
-async def test_one_whose_time_was_over_before_the_clock_was_set_back_expires_later(ended, looked_at):
+async def test_a_job_that_expired_before_the_clock_was_set_back_is_deleted_later(ended, looked_at):
     """What wakes it was taken out of the heap by then."""
     state = ended.reconciler.state
     ended.wall_ahead = timedelta(seconds=601)

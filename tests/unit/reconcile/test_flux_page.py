@@ -45,7 +45,7 @@ def schedule(world):
     [((Verdict.SUCCEED, "", 0), "Current"), ((Verdict.FAIL, "ConfigInvalid", 78), "Failed")],
     ids=["succeeded", "failed"],
 )
-async def test_a_job_is_waited_for_and_its_end_judged(world, end, expected):
+async def test_the_documented_expressions_wait_for_a_job_and_evaluate_its_end(world, end, expected):
     verdict, reason, code = end
     world.apply()
     await world.act()
@@ -67,7 +67,7 @@ async def test_a_job_is_waited_for_and_its_end_judged(world, end, expected):
     ],
     ids=["suspended", "cancelled", "refused", "scheduled", "pending"],
 )
-async def test_a_job_that_does_not_run(world, spec, expected):
+async def test_a_job_that_does_not_run_has_failed_or_is_in_progress(world, spec, expected):
     world.apply(**spec)
     await world.act()
 
@@ -96,7 +96,7 @@ async def test_a_job_that_was_edited_after_its_end_is_in_progress_until_that_is_
     ],
     ids=["active", "suspended", "used-up", "illegal"],
 )
-async def test_a_schedule_that_rests_as_it_was_told_keeps_no_kustomization_waiting(world, spec, expected):
+async def test_an_intentionally_inactive_schedule_does_not_block_a_kustomization(world, spec, expected):
     world.apply_schedule(**spec)
     await world.act(minutes=10)
     world.end_jobs(Verdict.SUCCEED)
@@ -105,7 +105,7 @@ async def test_a_schedule_that_rests_as_it_was_told_keeps_no_kustomization_waiti
     assert judged(schedule(world)) == expected
 
 
-async def test_a_schedule_that_failures_have_halted_fails(world):
+async def test_a_schedule_halted_by_failures_has_failed(world):
     world.apply_schedule(maxConsecutiveFailures=1)
     await world.act(minutes=10)
     world.end_jobs(Verdict.FAIL, "ConfigInvalid", 78)

@@ -49,7 +49,7 @@ def told(world):
     return found and (found.is_true, found.reason)
 
 
-async def test_the_end_of_a_job_makes_its_follow_ups(world):
+async def test_the_end_of_a_job_creates_its_follow_ups(world):
     uid = a_parent(world)
     await end(world)
     name = child_name("hello", uid, "next")
@@ -61,7 +61,7 @@ async def test_the_end_of_a_job_makes_its_follow_ups(world):
     assert told(world) == (True, "Created")
 
 
-async def test_follow_ups_cost_one_write_of_the_status_in_all(world):
+async def test_follow_ups_take_one_write_of_the_status_in_total(world):
     a_parent(world, NEXT, EACH, REVIEW)
     await end(world)
     statuses = world.writes.count(("status", "AgentJob"))
@@ -70,7 +70,7 @@ async def test_follow_ups_cost_one_write_of_the_status_in_all(world):
     assert (statuses - len(children(world)), len(children(world))) == (3, 5)
 
 
-async def test_a_job_without_follow_ups_costs_nothing_more(world):
+async def test_a_job_without_follow_ups_takes_no_additional_write(world):
     world.apply()
     await end(world)
 
@@ -78,14 +78,14 @@ async def test_a_job_without_follow_ups_costs_nothing_more(world):
     assert told(world) is None
 
 
-async def test_an_end_that_asks_for_none_names_none(world):
+async def test_an_end_without_matching_follow_ups_names_none(world):
     a_parent(world, {**NEXT, "when": ["Failed"]})
     await end(world)
 
     assert (told(world), world.status().follow_ups, children(world)) == (None, None, set())
 
 
-async def test_a_failed_job_is_followed_by_what_waits_for_failures(world):
+async def test_a_failed_job_has_the_follow_ups_for_failures(world):
     a_parent(world, NEXT, {**NEXT, "name": "alarm", "when": ["Failed"], "input": {"message": "$(parent.reason)"}})
     await end(world, Verdict.FAIL, reason="AgentError", code=1)
 
@@ -94,7 +94,7 @@ async def test_a_failed_job_is_followed_by_what_waits_for_failures(world):
     assert world.objects["AgentJob", "default", name]["spec"]["input"]["message"] == "AgentError"
 
 
-async def test_a_cancelled_job_is_followed_by_what_waits_for_that_alone(world):
+async def test_a_cancelled_job_has_only_the_follow_ups_for_cancellations(world):
     a_parent(world, NEXT, {**NEXT, "name": "undo", "when": ["Cancelled"], "input": {"message": "Undo it."}})
     await world.act()
     world.edit(cancel=True)
@@ -104,7 +104,7 @@ async def test_a_cancelled_job_is_followed_by_what_waits_for_that_alone(world):
     assert ["-undo-" in name for name in children(world)] == [True]
 
 
-async def test_a_job_that_was_never_accepted_is_followed_by_none(world):
+async def test_a_job_that_was_never_accepted_has_no_follow_ups(world):
     a_parent(world, {**NEXT, "when": ["Failed", "Cancelled"]}, queue="nowhere")
     await world.act()
     world.edit(cancel=True)
@@ -113,7 +113,7 @@ async def test_a_job_that_was_never_accepted_is_followed_by_none(world):
     assert (world.status().phase, told(world)) == (Phase.CANCELLED, None)
 
 
-async def test_a_list_makes_a_job_of_each_item_and_a_join_waits_for_them(world):
+async def test_a_list_creates_a_job_for_each_item_and_a_join_waits_for_them(world):
     uid = a_parent(world, EACH, REVIEW)
     await end(world)
     works = [child_name("hello", uid, "each", number) for number in range(3)]
@@ -124,7 +124,7 @@ async def test_a_list_makes_a_job_of_each_item_and_a_join_waits_for_them(world):
     assert (entries(world)["each"].jobs, entries(world)["each"].job) == (3, None)
 
 
-async def test_what_cannot_be_made_is_said_and_does_not_touch_the_end(world):
+async def test_a_follow_up_that_cannot_be_created_is_reported_and_does_not_change_the_end(world):
     a_parent(world, {**NEXT, "input": {"message": "$(result.gone)"}}, EACH)
     await end(world)
 
@@ -135,7 +135,7 @@ async def test_what_cannot_be_made_is_said_and_does_not_touch_the_end(world):
     assert isinstance(world.reconciler.state.jobs.get(("default", "hello")), EndedJob)
 
 
-async def test_a_join_of_jobs_that_could_not_be_made_is_not_made(world):
+async def test_a_join_of_jobs_that_could_not_be_created_is_not_created(world):
     a_parent(world, {**EACH, "forEach": "$(result.gone)"}, REVIEW)
     await end(world)
 
@@ -152,7 +152,7 @@ async def test_a_join_of_jobs_that_could_not_be_made_is_not_made(world):
         pytest.param({**EACH, "outcomes": ["other"]}, {"review": 1}, id="another outcome"),
     ],
 )
-async def test_a_join_of_nobody_is_made_and_waits_for_nobody(world, before, made):
+async def test_a_join_without_jobs_is_created_and_waits_for_none(world, before, made):
     uid = a_parent(world, before, {**REVIEW, "input": {"message": "Look at $(after.results)"}})
     await end(world, answer={"steps": []})
     review = world.objects["AgentJob", "default", child_name("hello", uid, "review")]
@@ -172,7 +172,7 @@ async def test_a_chain_ends_at_the_depth_of_the_installation(world):
     assert world.status().lineage.depth == 10
 
 
-async def test_an_edit_of_its_annotations_does_not_shorten_a_chain(world):
+async def test_editing_annotations_does_not_reduce_the_depth_of_a_chain(world):
     a_parent(world)
     world.edit(annotations={"agentjobs.dev/parent-uid": "x", "agentjobs.dev/depth": "10"})
     await world.act()
@@ -182,7 +182,7 @@ async def test_an_edit_of_its_annotations_does_not_shorten_a_chain(world):
     assert entries(world)["next"].reason == "DepthExceeded"
 
 
-async def test_follow_ups_wait_while_the_database_is_away(world):
+async def test_follow_ups_wait_while_the_database_is_unavailable(world):
     a_parent(world)
     await world.act()
     world.history_away = True
@@ -212,7 +212,7 @@ async def test_an_operator_that_does_not_know_what_was_accepted_names_the_follow
     assert entries(world)["next"].made
 
 
-async def test_an_end_that_turns_out_to_ask_for_none_is_not_told_of_any(world):
+async def test_an_end_found_to_have_no_follow_ups_reports_none(world):
     world.apply()
     await world.act()
     world.edit(priority=1)
@@ -226,7 +226,7 @@ async def test_an_end_that_turns_out_to_ask_for_none_is_not_told_of_any(world):
     assert told(world) is None
 
 
-async def test_a_quota_is_waited_for(world):
+async def test_follow_ups_wait_for_a_quota(world):
     a_parent(world, EACH, REVIEW)
     world.refuse["create", "AgentJob"] = Denied("exceeded quota: used 5")
     await end(world)
@@ -244,7 +244,7 @@ async def test_a_quota_is_waited_for(world):
     assert len(children(world)) == 4
 
 
-async def test_a_job_that_the_server_calls_invalid_is_not_tried_again(world):
+async def test_a_follow_up_that_the_server_considers_invalid_is_not_retried(world):
     a_parent(world)
     world.refuse["create", "AgentJob"] = Invalid("spec.parameters: Too many")
     await end(world)
@@ -255,7 +255,7 @@ async def test_a_job_that_the_server_calls_invalid_is_not_tried_again(world):
     assert (entries(world)["next"].reason, len(world.writes), children(world)) == ("Invalid", writes, set())
 
 
-async def test_a_name_that_another_has_is_waited_for(world):
+async def test_a_follow_up_waits_for_a_name_in_use(world):
     uid = a_parent(world)
     name = child_name("hello", uid, "next")
     world.apply(name)
@@ -270,7 +270,7 @@ async def test_a_name_that_another_has_is_waited_for(world):
     assert annotations["agentjobs.dev/parent-uid"] == uid
 
 
-async def test_its_time_to_live_waits_for_the_follow_ups(world):
+async def test_the_ttl_of_a_job_waits_for_its_follow_ups(world):
     a_parent(world, ttlSecondsAfterFinished=0)
     world.refuse["create", "AgentJob"] = Denied("exceeded quota")
     await end(world)
@@ -285,7 +285,7 @@ async def test_its_time_to_live_waits_for_the_follow_ups(world):
     assert ("AgentJob", "default", "hello") not in world.objects
 
 
-async def test_a_job_that_a_person_deletes_before_is_followed_by_none(world):
+async def test_a_job_deleted_by_a_user_before_has_no_follow_ups(world):
     a_parent(world)
     world.refuse["create", "AgentJob"] = Denied("exceeded quota")
     await end(world)
@@ -296,7 +296,7 @@ async def test_a_job_that_a_person_deletes_before_is_followed_by_none(world):
     assert children(world) == set()
 
 
-async def test_its_schedules_history_limit_waits_for_the_follow_ups(world):
+async def test_the_history_limit_of_a_schedule_waits_for_follow_ups(world):
     work = {"agent": {"model": "gemini-flash-latest", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
     world.apply_schedule(
         successfulJobsHistoryLimit=0, jobTemplate={"spec": {**work, "followUps": [{**NEXT, "input": {"message": "x"}}]}}
@@ -317,7 +317,7 @@ async def test_its_schedules_history_limit_waits_for_the_follow_ups(world):
     assert stays not in world.jobs()
 
 
-async def test_a_template_brings_its_follow_ups_and_its_parameters_into_them(world):
+async def test_follow_ups_of_a_template_have_values_of_its_parameters(world):
     world.apply_template(
         "triage",
         parameters=[{"name": "issue", "default": "87"}],
@@ -334,7 +334,7 @@ async def test_a_template_brings_its_follow_ups_and_its_parameters_into_them(wor
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(3, 10))
-async def test_whichever_write_the_operator_dies_at_each_follow_up_is_made_once(worlds, died, write, after):
+async def test_each_follow_up_is_created_once_with_a_crash_at_any_write(worlds, died, write, after):
     world = worlds()
     uid = a_parent(world, NEXT, EACH)
     await world.act()
@@ -353,7 +353,7 @@ async def test_whichever_write_the_operator_dies_at_each_follow_up_is_made_once(
     assert told(world) == (True, "Created")
 
 
-async def test_a_job_that_was_there_and_is_gone_is_not_made_again(worlds, died):
+async def test_a_deleted_follow_up_is_not_created_again(worlds, died):
     world = worlds()
     uid = a_parent(world)
     await world.act()
@@ -399,7 +399,7 @@ ACTIONS = (
 @pytest.mark.hypothesis
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 7)), max_size=14))
-async def test_two_operators_and_any_deaths_make_each_follow_up_once(worlds, died, story):
+async def test_two_operators_with_any_crashes_create_each_follow_up_once(worlds, died, story):
     world = worlds()
     uid = a_parent(world, NEXT, EACH, REVIEW)
     world.join(1)

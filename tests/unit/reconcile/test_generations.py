@@ -54,7 +54,7 @@ async def test_an_edit_of_a_running_or_waiting_job_is_observed(world, spec):
     assert generations(world.job()) == {2}
 
 
-async def test_a_write_speaks_of_one_generation_in_all_conditions(world):
+async def test_a_write_has_one_generation_in_all_conditions(world):
     world.apply()
     await world.act()
     world.edit(cancel=True)
@@ -66,7 +66,7 @@ async def test_a_write_speaks_of_one_generation_in_all_conditions(world):
     assert generations(world.job()) == {2}
 
 
-async def test_an_operator_of_old_left_finished_jobs_behind_and_the_next_one_observes_them(world):
+async def test_edits_that_an_older_operator_did_not_observe_are_observed_by_the_next(world):
     await succeeded(world)
     world.edit(priority=3)
     world.restart()

@@ -46,7 +46,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("expected", ENDS)
-async def test_a_job_that_has_ended(world, expected):
+async def test_an_ended_job_has_the_documented_health(world, expected):
     verdict, reason, code = ENDS[expected]
     world.apply()
     await world.act()
@@ -82,7 +82,7 @@ async def test_a_job_that_was_edited_after_its_end_is_progressing_only_until_tha
     ],
     ids=["suspended", "cancelled", "refused", "scheduled", "pending"],
 )
-async def test_a_job_that_does_not_run(world, spec, expected):
+async def test_a_job_that_does_not_run_has_the_documented_health(world, spec, expected):
     world.apply(**spec)
     fresh = judged(world.job())
     await world.act()
@@ -101,7 +101,7 @@ async def test_a_job_that_does_not_run(world, spec, expected):
     ],
     ids=["active", "suspended", "illegal", "used-up"],
 )
-async def test_a_schedule(world, spec, expected):
+async def test_a_schedule_has_the_documented_health(world, spec, expected):
     world.apply_schedule(**spec)
     await world.act(minutes=10)
     world.end_jobs(Verdict.SUCCEED)
@@ -110,7 +110,7 @@ async def test_a_schedule(world, spec, expected):
     assert judged(world.objects["AgentSchedule", "default", "brief"])[0] == expected
 
 
-async def test_a_schedule_whose_last_job_failed(world):
+async def test_a_schedule_whose_last_job_failed_has_the_documented_health(world):
     world.apply_schedule()
     await world.act(minutes=10)
     world.end_jobs(Verdict.FAIL, "ConfigInvalid", 78)

@@ -15,7 +15,7 @@ def foreign(world):
     world._put(POLICY, "ADDED", body)
 
 
-async def test_the_policy_is_there_before_the_pod_and_goes_with_the_job(world):
+async def test_the_networkpolicy_is_created_before_the_pod_and_deleted_with_the_job(world):
     job = world.apply(isolation=RESTRICTED)
     await world.act()
     made = [kind for verb, kind in world.writes if verb == "create"]
@@ -29,14 +29,14 @@ async def test_the_policy_is_there_before_the_pod_and_goes_with_the_job(world):
     assert world.status().phase is Phase.SUCCEEDED
 
 
-async def test_a_job_with_an_open_network_costs_no_write_more(world):
+async def test_a_job_with_an_open_network_takes_no_additional_write(world):
     world.apply(isolation={"egress": {"mode": "Open"}})
     await world.act()
 
     assert [kind for verb, kind in world.writes if verb == "create"] == ["Pod"]
 
 
-async def test_a_policy_that_somebody_widened_is_put_right_before_the_next_start(world):
+async def test_a_changed_networkpolicy_is_restored_before_the_next_start(world):
     world.apply(isolation=RESTRICTED)
     await world.act()
     made = world.objects[POLICY]["spec"]
@@ -49,7 +49,7 @@ async def test_a_policy_that_somebody_widened_is_put_right_before_the_next_start
     assert world.objects[POLICY]["spec"] == made
 
 
-async def test_no_pod_is_made_behind_a_policy_that_is_not_ours(world):
+async def test_no_pod_is_created_if_the_networkpolicy_is_not_ours(world):
     foreign(world)
     world.apply(isolation=RESTRICTED)
     await world.act()
@@ -65,7 +65,7 @@ async def test_no_pod_is_made_behind_a_policy_that_is_not_ours(world):
     assert len(world.pods()) == 1
 
 
-async def test_no_pod_is_made_while_nobody_says_where_the_gateway_is(world):
+async def test_no_pod_is_created_while_the_address_of_the_gateway_is_unknown(world):
     world.gateway_egress = ()
     world.restart()
     world.apply(isolation=RESTRICTED)
@@ -80,7 +80,7 @@ def owners(world):
     return [ref["kind"] for ref in world.objects[POLICY]["metadata"]["ownerReferences"]]
 
 
-async def test_a_policy_lives_as_long_as_its_pod(world):
+async def test_a_networkpolicy_exists_as_long_as_its_pod(world):
     world.apply(isolation=RESTRICTED)
     await world.act()
     pod = world.pods()[0]
@@ -95,7 +95,7 @@ async def test_a_policy_lives_as_long_as_its_pod(world):
     assert (world.pods(), POLICY in world.objects) == ([], False)
 
 
-async def test_a_policy_without_a_pod_goes_with_its_job(world):
+async def test_a_networkpolicy_without_a_pod_is_deleted_with_its_job(world):
     world.refuse["create", "Pod"] = Denied("exceeded quota")
     world.apply(isolation=RESTRICTED)
     await world.act()
@@ -105,7 +105,7 @@ async def test_a_policy_without_a_pod_goes_with_its_job(world):
     assert (there, POLICY in world.objects) == (["AgentJob"], False)
 
 
-async def test_the_next_start_does_not_take_the_policy_from_a_pod_that_still_stops(world):
+async def test_the_next_start_keeps_the_networkpolicy_of_a_stopping_pod(world):
     world.apply(isolation=RESTRICTED)
     await world.act()
     world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
@@ -115,7 +115,7 @@ async def test_the_next_start_does_not_take_the_policy_from_a_pod_that_still_sto
     assert owners(world) == ["AgentJob", "Pod", "Pod"]
 
 
-async def test_a_policy_that_went_before_its_pod_owned_it_is_made_again(world):
+async def test_a_networkpolicy_deleted_before_its_pod_owned_it_is_created_again(world):
     world.apply(isolation=RESTRICTED)
     await world.act()
     del world.objects[POLICY]
@@ -125,7 +125,7 @@ async def test_a_policy_that_went_before_its_pod_owned_it_is_made_again(world):
     assert owners(world) == ["AgentJob", "Pod"]
 
 
-async def test_foreground_deletion_which_takes_the_policy_first_gets_it_back(world):
+async def test_a_networkpolicy_removed_by_foreground_deletion_is_created_again(world):
     world.apply(isolation=RESTRICTED)
     await world.act()
     pod = world.pods()[0]
@@ -140,7 +140,7 @@ async def test_foreground_deletion_which_takes_the_policy_first_gets_it_back(wor
     assert owners(world) == ["Pod"]
 
 
-async def test_a_server_that_forbids_a_second_owner_does_not_hold_up_the_job(world):
+async def test_a_server_that_refuses_a_second_owner_does_not_delay_the_job(world):
     world.refuse["replace", "NetworkPolicy"] = Denied("cannot set an ownerRef")
     world.apply(isolation=RESTRICTED)
     await world.act()
@@ -152,7 +152,7 @@ async def test_a_server_that_forbids_a_second_owner_does_not_hold_up_the_job(wor
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(1, 6))
-async def test_wherever_the_operator_dies_there_is_one_policy_and_one_pod(world, died, at, after):
+async def test_a_crash_at_any_write_leaves_one_networkpolicy_and_one_pod(world, died, at, after):
     world.apply(isolation=RESTRICTED)
     world.die_at, world.die_after = at, after
     for _ in range(2):

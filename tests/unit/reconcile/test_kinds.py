@@ -101,7 +101,7 @@ def informers(world):
     return world.reconciler.state.informers
 
 
-async def test_its_objects_are_listed_by_its_label_and_found_by_its_index(world, informers):
+async def test_objects_of_an_added_kind_are_listed_by_label_and_found_by_index(world, informers):
     ports = world.ports(cluster=Server([a_note(), a_note("other", labels="foreign")]), history=EmptyHistory())
     await Lists(ports, world.reconciler.state, ()).start()
 
@@ -109,7 +109,7 @@ async def test_its_objects_are_listed_by_its_label_and_found_by_its_index(world,
     assert len(informers.cache(NOTES)) == 1
 
 
-async def test_it_is_watched_by_its_label_and_counted_by_its_name(world, informers):
+async def test_an_added_kind_is_watched_by_label_and_counted_by_name(world, informers):
     metrics = Metrics()
     *_, watch = found = watches(informers, Lists(world.ports(), world.reconciler.state, ()), metrics)
     watch.observe("ADDED", a_note())
@@ -120,7 +120,7 @@ async def test_it_is_watched_by_its_label_and_counted_by_its_name(world, informe
     assert metrics.watch_age("Note") < 60
 
 
-async def test_a_change_wakes_itself_and_what_it_concerns(informers):
+async def test_a_change_of_an_added_kind_wakes_the_object_and_related_ones(informers):
     informers.observe(NOTES, "ADDED", a_note())
 
     keys = {await informers.queue.get() for _ in range(2)}
@@ -128,7 +128,7 @@ async def test_a_change_wakes_itself_and_what_it_concerns(informers):
     assert keys == {("Note", "default", "hint"), ("AgentJob", "default", "hello")}
 
 
-async def test_it_is_reconciled_beside_the_jobs(world, informers):
+async def test_an_added_kind_is_reconciled_concurrently_with_jobs(world, informers):
     world.apply()
     write(world, a_note())
     await world.act()
@@ -137,7 +137,7 @@ async def test_it_is_reconciled_beside_the_jobs(world, informers):
     assert world.status().starts == 1
 
 
-async def test_an_idle_one_waits_behind_all_others(world, informers):
+async def test_an_idle_object_waits_behind_all_others(world, informers):
     write(world, a_note("read") | {"status": {"read": True}}, a_note("unread"))
     world.restart()
     queue = world.reconciler.state.queue
@@ -146,12 +146,12 @@ async def test_an_idle_one_waits_behind_all_others(world, informers):
     assert waits == {"read": True, "unread": False}
 
 
-async def test_the_operator_does_not_begin_where_it_is_not_served():
+async def test_the_operator_does_not_start_if_the_kind_is_not_served():
     with pytest.raises(Invalid, match=r"no customresourcedefinitions notes\.example\.org; apply crds/notes.yaml"):
         await check_served(Server(), (*KINDS, ROW), ())
 
 
-def test_the_operators_role_has_the_rights_it_asks_for():
+def test_the_operators_role_has_the_permissions_of_the_kind():
     before, after = ([rule for role in made for rule in role["rules"]] for made in (roles("operator"), with_row()))
 
     assert [rule for rule in after if rule not in before] == [

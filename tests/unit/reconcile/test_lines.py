@@ -28,7 +28,7 @@ async def idle(world, **spec):
     await world.act()
 
 
-async def test_a_job_that_waits_is_looked_at_before_the_finished_ones(world):
+async def test_a_waiting_job_is_reconciled_before_finished_ones(world):
     await ended(world)
     world.apply("next")
     world.restart()
@@ -38,7 +38,7 @@ async def test_a_job_that_waits_is_looked_at_before_the_finished_ones(world):
 
 
 @pytest.mark.parametrize("spec", [{}, {"ttlSecondsAfterFinished": 60}], ids=["to stay", "to be deleted later"])
-async def test_a_new_operator_does_not_look_at_a_finished_job(world, spec):
+async def test_a_new_operator_does_not_reconcile_a_finished_job(world, spec):
     await ended(world, **spec)
     world.restart()
 
@@ -46,7 +46,7 @@ async def test_a_new_operator_does_not_look_at_a_finished_job(world, spec):
     assert isinstance(world.reconciler.state.jobs.get(("default", "hello")), EndedJob)
 
 
-async def test_an_old_job_goes_though_it_was_idle_when_the_operator_started(world):
+async def test_an_expired_job_is_deleted_even_if_it_was_idle_when_the_operator_started(world):
     await ended(world, ttlSecondsAfterFinished=60)
     world.now += timedelta(minutes=2)
     world.restart()
@@ -55,14 +55,14 @@ async def test_an_old_job_goes_though_it_was_idle_when_the_operator_started(worl
     assert ("AgentJob", "default", "hello") not in world.objects
 
 
-async def test_a_job_that_runs_is_not_idle(world):
+async def test_a_running_job_is_not_idle(world):
     world.apply()
     await world.act()
 
     assert not is_idle(world, JOB)
 
 
-async def test_a_finished_job_is_not_idle_before_its_pod_is_let_go(world):
+async def test_a_finished_job_is_not_idle_before_its_pods_finalizer_is_removed(world):
     world.apply()
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
@@ -102,7 +102,7 @@ async def test_an_idle_schedule_is_idle_until_its_next_time(world):
     ],
     ids=["triggered", "resumed", "another time", "suspended"],
 )
-async def test_a_schedule_of_which_something_is_wanted_is_not_idle(world, edit):
+async def test_a_schedule_with_something_to_do_is_not_idle(world, edit):
     await idle(world)
     world.edit("brief", kind="AgentSchedule", **edit)
     wanted = is_idle(world, SCHEDULE)
@@ -119,7 +119,7 @@ async def test_a_schedule_is_not_idle_while_its_job_runs(world):
     assert not is_idle(world, SCHEDULE)
 
 
-async def test_a_trigger_that_comes_while_a_schedule_waits_behind_others_is_seen_before_them(world):
+async def test_a_trigger_moves_an_idle_schedule_ahead_of_other_idle_objects(world):
     await idle(world)
     world.restart()
     world.edit("brief", kind="AgentSchedule", annotations={"agentjobs.dev/trigger": "now"})

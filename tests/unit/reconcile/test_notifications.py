@@ -5,7 +5,7 @@ from agentjobs.api.conditions import Phase
 CHAT = [{"sink": "chat", "events": ["Failed"]}]
 
 
-async def test_a_job_waits_for_its_sink_and_goes_on_when_the_installation_has_it(world):
+async def test_a_job_waits_for_its_sink_and_continues_when_the_installation_has_it(world):
     world.apply(notifications=CHAT)
     await world.act()
     (said,) = [one for one in world.job()["status"]["conditions"] if one["type"] == "Accepted"]
@@ -19,7 +19,7 @@ async def test_a_job_waits_for_its_sink_and_goes_on_when_the_installation_has_it
     assert world.status().phase is Phase.RUNNING
 
 
-async def test_an_accepted_job_goes_on_when_its_sink_goes(world):
+async def test_an_accepted_job_continues_when_its_sink_is_removed(world):
     world.sinks = ("chat",)
     world.restart()
     world.apply(notifications=CHAT)

@@ -13,7 +13,7 @@ from agentjobs.core.job.ended import EndedJob
 from agentjobs.kube.resources import AGENTJOBS
 
 
-async def test_a_job_of_one_start_costs_four_writes(world):
+async def test_a_job_with_one_start_takes_four_writes(world):
     world.apply()
     await world.act()
     world.run_pod(world.pods()[0])
@@ -26,7 +26,7 @@ async def test_a_job_of_one_start_costs_four_writes(world):
     assert world.status().result.summary == "Hello."
 
 
-async def test_what_is_accepted_has_the_values_of_the_names_in_it(world):
+async def test_accepted_work_has_values_instead_of_placeholders(world):
     job = world.apply(input={"message": "$(job.name) $(job.uid), $$(job.name)."})
     uid = job["metadata"]["uid"]
     await world.act()
@@ -40,7 +40,7 @@ OUTCOMES = {
 }
 
 
-async def test_an_answer_is_final_once_its_rule_may_fire_no_more(world):
+async def test_an_answer_is_final_when_its_rule_has_reached_its_limit(world):
     uid = world.apply(**OUTCOMES)["metadata"]["uid"]
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED, outcome="unsure")
@@ -57,7 +57,7 @@ async def test_an_answer_is_final_once_its_rule_may_fire_no_more(world):
     assert status.rule_counts == {"again": 1}
 
 
-async def test_a_job_that_ends_while_the_database_is_away_has_its_outcome_and_later_its_answer(world):
+async def test_a_job_that_ends_without_the_database_has_its_outcome_and_later_its_answer(world):
     rules = [{"name": "no", "onOutcomes": ["refused"], "action": "Fail"}]
     world.apply(**{**OUTCOMES, "resultPolicy": {"rules": rules}})
     await world.act()
@@ -72,7 +72,7 @@ async def test_a_job_that_ends_while_the_database_is_away_has_its_outcome_and_la
     assert world.status().result.structured == {"start": 1}
 
 
-async def test_a_job_that_waited_costs_one_write_more(world):
+async def test_a_job_that_waited_takes_one_more_write(world):
     for number in range(11):
         world.apply(f"job-{number:02}")
     await world.act()
@@ -82,7 +82,7 @@ async def test_a_job_that_waited_costs_one_write_more(world):
     assert len(world.writes) == 21
 
 
-async def test_a_freed_slot_goes_to_the_job_that_waits(world):
+async def test_a_freed_slot_is_given_to_the_waiting_job(world):
     for number in range(11):
         world.apply(f"job-{number:02}")
     await world.act()
@@ -92,7 +92,7 @@ async def test_a_freed_slot_goes_to_the_job_that_waits(world):
     assert world.status("job-10").phase is Phase.RUNNING
 
 
-async def test_priority_goes_before_age(world):
+async def test_priority_has_precedence_over_age(world):
     for number in range(10):
         world.apply(f"job-{number}")
     await world.act()
@@ -151,7 +151,7 @@ async def test_two_jobs_of_one_session_never_run_together(world):
     assert {world.status(name).phase for name in ("one", "two")} == {Phase.SUCCEEDED, Phase.RUNNING}
 
 
-async def test_no_start_is_made_while_the_database_is_away(world):
+async def test_no_start_is_made_while_the_database_is_unavailable(world):
     world.history_away = True
     world.apply()
     await world.act()
@@ -177,7 +177,7 @@ async def test_an_end_is_written_without_the_database_and_its_result_follows(wor
     assert world.status().result.summary == "Hello."
 
 
-async def test_an_outcome_reaches_the_status(world):
+async def test_an_outcome_is_in_the_status(world):
     world.apply()
     await world.act()
     pod = world.pods()[0]
@@ -189,7 +189,7 @@ async def test_an_outcome_reaches_the_status(world):
     assert world.status().result.outcome == "fix"
 
 
-async def test_a_foreign_pod_of_our_name_keeps_the_start_waiting_and_is_not_touched(world):
+async def test_a_start_waits_for_a_foreign_pod_of_its_name_and_does_not_touch_it(world):
     foreign = {"metadata": {"namespace": "default", "name": "hello-1", "labels": {}}, "spec": {}, "status": {}}
     world._put(("Pod", "default", "hello-1"), "ADDED", foreign)
     world.apply()
@@ -233,7 +233,7 @@ async def test_a_deleted_jobs_pods_lose_our_finalizer(world):
     assert any(kind == "Deletion" for kind, _, _ in world.records)
 
 
-async def test_history_hears_that_a_finished_job_was_deleted(world):
+async def test_the_deletion_of_a_finished_job_is_recorded_in_history(world):
     world.apply()
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
@@ -246,7 +246,7 @@ async def test_history_hears_that_a_finished_job_was_deleted(world):
     assert [kind for kind, _, _ in world.records].count("Deletion") == 1
 
 
-async def test_a_vanished_pod_is_made_again_under_the_same_name(world):
+async def test_a_vanished_pod_is_created_again_with_the_same_name(world):
     world.apply()
     await world.act()
     world._drop(("Pod", "default", "hello-1"))
@@ -271,7 +271,7 @@ async def test_a_cancelled_job_keeps_its_pod_until_it_ends(world):
     assert FINALIZER not in str(world.pods())
 
 
-async def test_an_edit_of_the_work_after_acceptance_changes_nothing(world):
+async def test_an_edit_of_the_work_after_acceptance_has_no_effect(world):
     world.apply(retry={"maxAttempts": 3}, runtime={"image": "first"})
     await world.act()
     world.edit(runtime={"image": "second"})
@@ -284,7 +284,7 @@ async def test_an_edit_of_the_work_after_acceptance_changes_nothing(world):
     assert world.pods()[-1]["spec"]["containers"][0]["image"] == "first"
 
 
-async def test_an_edit_without_effect_is_told_once(world):
+async def test_an_edit_without_effect_is_reported_once(world):
     world.apply(runtime={"image": "first"})
     await world.act()
     world.edit(runtime={"image": "second"}, input={"message": "other", "state": {"city": "Oslo"}})
@@ -294,7 +294,7 @@ async def test_an_edit_without_effect_is_told_once(world):
     assert "spec.input.message, spec.input.state.city, spec.runtime.image" in message
 
 
-async def test_steering_an_accepted_job_is_no_edit_of_its_work(world):
+async def test_steering_an_accepted_job_is_not_an_edit_of_its_work(world):
     world.apply(session={"appName": "shop", "sessionId": "s"})
     world.apply("waits", session={"appName": "shop", "sessionId": "s"})
     await world.act()
@@ -304,7 +304,7 @@ async def test_steering_an_accepted_job_is_no_edit_of_its_work(world):
     assert "SpecChanged" not in dict(world.events)
 
 
-async def test_an_edit_that_breaks_the_spec_is_told_with_its_problem(world):
+async def test_an_edit_that_makes_the_spec_invalid_is_reported_with_the_problem(world):
     world.apply()
     await world.act()
     world.edit(timeouts={"attempt": "soon"})
@@ -313,7 +313,7 @@ async def test_an_edit_that_breaks_the_spec_is_told_with_its_problem(world):
     assert "spec.timeouts.attempt" in dict(world.events)["SpecChanged"]
 
 
-async def test_a_job_tries_again_in_the_queue_it_was_moved_to(world):
+async def test_a_job_retries_in_the_queue_it_was_moved_to(world):
     session = {"appName": "shop", "sessionId": "s"}
     world.apply("first", session=session)
     world.apply("moved", session=session)
@@ -329,7 +329,7 @@ async def test_a_job_tries_again_in_the_queue_it_was_moved_to(world):
     assert world.status("moved").queue.name == "scheduled"
 
 
-async def test_a_finished_job_goes_after_its_time_and_only_once_recorded(world):
+async def test_a_finished_job_is_deleted_after_its_ttl_and_only_once_recorded(world):
     world.apply(ttlSecondsAfterFinished=60)
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
@@ -345,7 +345,7 @@ async def test_a_finished_job_goes_after_its_time_and_only_once_recorded(world):
 
 
 @pytest.mark.parametrize("broken", [{"agent": {}}, {"input": {"message": "$(job.nmae)"}}, {"retry": "often"}])
-async def test_a_refused_job_goes_after_its_time(world, broken):
+async def test_a_refused_job_is_deleted_after_its_ttl(world, broken):
     world.apply(ttlSecondsAfterFinished=60, **broken)
     await world.act()
     reason, phase = world.status().reason, world.status().phase
@@ -359,7 +359,7 @@ async def test_a_refused_job_goes_after_its_time(world, broken):
 
 
 @pytest.mark.parametrize("ttl", [-1, "60", 1.5, True, 2**40, None])
-async def test_a_time_to_live_that_is_none_keeps_a_job(world, ttl):
+async def test_an_invalid_ttl_keeps_a_job(world, ttl):
     world.apply(agent={}, ttlSecondsAfterFinished=ttl)
     await world.act()
     await world.act(days=1)
@@ -367,7 +367,7 @@ async def test_a_time_to_live_that_is_none_keeps_a_job(world, ttl):
     assert world.jobs() == ["hello"]
 
 
-async def test_what_still_counts_of_a_finished_jobs_spec_is_followed(world):
+async def test_effective_fields_of_a_finished_jobs_spec_are_applied(world):
     world.apply(ttlSecondsAfterFinished=600, runtime={"podRetention": "Delete", "image": "mine"})
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
@@ -381,7 +381,7 @@ async def test_what_still_counts_of_a_finished_jobs_spec_is_followed(world):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "after-the-write"])
 @pytest.mark.parametrize("write", range(1, 9))
-async def test_an_operator_that_dies_at_any_write_is_continued_by_the_next(world, died, write, after):
+async def test_the_next_operator_continues_after_a_crash_at_any_write(world, died, write, after):
     world.apply(retry={"backoff": {"initial": "1s"}})
     world.die_at, world.die_after = write, after
     for moment in range(12):
@@ -427,7 +427,7 @@ async def test_a_write_whose_answer_is_lost_loses_no_row_of_history(world, died,
     assert rows(world, "TransitionRecord") == list(range(1, world.status().transitions + 1))
 
 
-async def test_an_end_that_is_heard_of_only_by_its_deletion_is_told_to_history(world):
+async def test_an_end_seen_only_at_the_deletion_is_recorded_in_history(world):
     world.apply()
     await world.act()
     ended = copy.deepcopy(world.job())
@@ -440,7 +440,7 @@ async def test_an_end_that_is_heard_of_only_by_its_deletion_is_told_to_history(w
     assert rows(world, "StartEnd") == [1]
 
 
-async def test_an_operator_that_missed_the_news_cannot_turn_a_job_back(world):
+async def test_an_operator_with_an_outdated_cache_cannot_revert_a_job(world):
     world.join(1)
     world.apply(retry={"backoff": {"initial": "1s"}})
     await world.act()
@@ -457,7 +457,7 @@ async def test_an_operator_that_missed_the_news_cannot_turn_a_job_back(world):
     assert (world.status().starts, world.status().phase) == (2, Phase.RUNNING)
 
 
-async def test_an_ended_pod_is_not_deleted_by_an_operator_that_has_not_heard_of_its_end(world):
+async def test_an_operator_that_has_not_seen_a_pods_end_does_not_delete_it(world):
     world.join(1)
     world.apply()
     await world.act()
@@ -472,7 +472,7 @@ async def test_an_ended_pod_is_not_deleted_by_an_operator_that_has_not_heard_of_
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-1"]
 
 
-async def test_a_pod_heard_of_before_its_claim_is_left_alone(world):
+async def test_a_pod_seen_before_its_claim_is_not_touched(world):
     world.join(1)
     world.apply()
     await world.act(1)
@@ -490,7 +490,7 @@ async def test_a_pod_heard_of_before_its_claim_is_left_alone(world):
     assert ("delete", "Pod") not in world.writes
 
 
-async def test_a_session_stays_locked_until_the_last_pod_of_a_deleted_job_is_gone(world):
+async def test_a_session_is_locked_until_the_last_pod_of_a_deleted_job_is_gone(world):
     session = {"appName": "shop", "sessionId": "s-1"}
     world.apply("one", session=session)
     await world.act()
@@ -522,7 +522,7 @@ async def test_a_session_is_free_when_its_last_pod_turns_out_to_be_gone(world):
     assert world.status("two").phase is Phase.RUNNING
 
 
-async def test_a_start_is_not_given_up_for_a_clock_that_jumped(world):
+async def test_a_start_does_not_time_out_because_of_a_clock_jump(world):
     world.apply()
     await world.act()
     world.wall_ahead = timedelta(hours=1)
@@ -536,7 +536,7 @@ async def test_a_start_is_not_given_up_for_a_clock_that_jumped(world):
     assert (world.status().phase, world.status().starts) == (Phase.SUCCEEDED, 1)
 
 
-async def test_every_job_is_looked_at_when_the_clock_was_set(world):
+async def test_every_job_is_reconciled_after_a_clock_change(world):
     world.apply(startAfter="1h")
     await world.act()
     world.now += timedelta(hours=1)
@@ -556,7 +556,7 @@ async def test_a_deleted_jobs_open_start_is_closed_in_history(world):
 
 
 @pytest.mark.parametrize("verdict", [Verdict.SUCCEED, Verdict.FAIL, Verdict.CANCEL])
-async def test_the_status_says_at_every_end_what_all_starts_used(world, verdict):
+async def test_the_status_has_the_usage_of_all_starts_at_every_ending(world, verdict):
     world.apply()
     await world.act()
     world.used[world.job()["metadata"]["uid"]] = {"llmCalls": 2, "inputTokens": 30}
@@ -566,7 +566,7 @@ async def test_the_status_says_at_every_end_what_all_starts_used(world, verdict)
     assert (world.status().usage.llm_calls, world.status().usage.input_tokens) == (2, 30)
 
 
-async def test_a_job_that_never_started_has_used_nothing(world):
+async def test_a_job_that_never_started_has_no_usage(world):
     world.apply(suspend=True)
     await world.act()
     world.edit(cancel=True)
@@ -575,7 +575,7 @@ async def test_a_job_that_never_started_has_used_nothing(world):
     assert (world.status().phase, world.status().usage) == (Phase.CANCELLED, None)
 
 
-async def test_what_was_used_is_added_when_the_database_is_back(world):
+async def test_usage_is_added_when_the_database_is_available_again(world):
     world.apply()
     await world.act()
     world.used[world.job()["metadata"]["uid"]] = {"llmCalls": 2}
@@ -603,7 +603,7 @@ async def test_a_status_stays_small_after_a_hundred_starts(world):
     assert len(json.dumps(status, ensure_ascii=False).encode()) < 16 * 1024
 
 
-async def test_a_job_whose_phase_somebody_wrote_anew_goes_all_the_same(world):
+async def test_a_job_whose_phase_was_overwritten_is_still_deleted(world):
     world.apply(ttlSecondsAfterFinished=60)
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)

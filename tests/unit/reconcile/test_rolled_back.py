@@ -78,7 +78,7 @@ async def retrying(world, **spec):
 
 @EDITED
 @NEWER
-async def test_a_waiting_job_says_which_field_cannot_be_read_and_goes_on_with_the_newer_version(
+async def test_a_waiting_job_names_the_unreadable_field_and_continues_with_the_newer_version(
     world, newer, edited, field, value, named
 ):
     await retrying(world)
@@ -144,7 +144,7 @@ async def test_an_answer_without_an_outcome_ends_a_running_job(world, newer, edi
 @pytest.mark.parametrize(
     ("verdict", "error", "code"), [(Verdict.RETRY, "ToolError", 70), (Verdict.FAIL, "ConfigInvalid", 78)]
 )
-async def test_a_failure_is_taken_down_and_judged_by_the_version_that_knows_the_rules(
+async def test_a_failure_is_recorded_and_decided_by_the_version_that_knows_the_rules(
     world, newer, verdict, error, code
 ):
     await running(world, retry={"maxAttempts": 2, "backoff": {"initial": "1s"}})
@@ -163,7 +163,7 @@ async def test_a_failure_is_taken_down_and_judged_by_the_version_that_knows_the_
     assert (world.status().starts, world.status().attempts) == (2, 2)
 
 
-async def test_attempts_that_were_used_up_meanwhile_are_not_exceeded(world, newer):
+async def test_attempts_used_up_meanwhile_are_not_exceeded(world, newer):
     await running(world, retry={"maxAttempts": 1})
     newer.wrote()
     world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
@@ -175,7 +175,7 @@ async def test_attempts_that_were_used_up_meanwhile_are_not_exceeded(world, newe
     assert world.status().starts == 1
 
 
-async def test_an_answer_whose_outcome_rules_may_judge_waits_for_them(world, newer):
+async def test_an_answer_waits_for_rules_that_can_apply_to_its_outcome(world, newer):
     schema = {"schema": {"type": "object"}}
     await running(world, output=schema)
     newer.wrote()
@@ -185,7 +185,7 @@ async def test_an_answer_whose_outcome_rules_may_judge_waits_for_them(world, new
     assert reason(world)[1] == UNREADABLE
 
 
-async def test_a_suspended_job_stays_suspended(world, newer):
+async def test_a_suspended_job_remains_suspended(world, newer):
     await running(world)
     newer.wrote()
     world.edit(suspend=True)
@@ -200,7 +200,7 @@ async def test_a_suspended_job_stays_suspended(world, newer):
     assert reason(world)[1] == UNREADABLE
 
 
-async def test_a_claimed_start_without_a_pod_gives_its_slot_back(world, newer):
+async def test_a_claimed_start_without_a_pod_releases_its_slot(world, newer):
     world.apply()
     await world.act()
     world._drop(("Pod", "default", "hello-1"))
@@ -213,7 +213,7 @@ async def test_a_claimed_start_without_a_pod_gives_its_slot_back(world, newer):
     assert world.pods() == []
 
 
-async def test_what_a_newer_version_stored_without_claiming_is_held_as_well(world, newer):
+async def test_work_stored_by_a_newer_version_without_a_claim_is_held_too(world, newer):
     work = await accepted_elsewhere(world)
     world.history_away = True
     world.apply()
@@ -237,7 +237,7 @@ async def accepted_elsewhere(world):
 
 
 @EDITED
-async def test_a_finished_job_goes_after_its_time(world, newer, edited):
+async def test_a_finished_job_is_deleted_after_its_ttl(world, newer, edited):
     await running(world, ttlSecondsAfterFinished=60)
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     await world.act(seconds=1)
@@ -248,7 +248,7 @@ async def test_a_finished_job_goes_after_its_time(world, newer, edited):
     assert world.jobs() == []
 
 
-async def test_its_session_stays_its_own(world, newer):
+async def test_a_job_of_a_newer_version_keeps_its_session(world, newer):
     await running(world, session=SESSION)
     newer.wrote()
     world.apply("two", session=SESSION)

@@ -28,7 +28,7 @@ def previewed(structured):
         pytest.param({"long": "x" * 5000}, None, id="longer-than-a-status"),
     ],
 )
-def test_what_a_status_cannot_hold_is_left_out_and_that_is_said(structured, shown):
+def test_content_too_large_for_a_status_is_left_out_and_reported(structured, shown):
     found = previewed(structured)
 
     assert (found.structured, found.truncated) == (shown, True)
@@ -36,7 +36,7 @@ def test_what_a_status_cannot_hold_is_left_out_and_that_is_said(structured, show
 
 
 @pytest.mark.parametrize("structured", [None, {}, {"n": 2**63 - 1, "f": 1e300, "l": [None, True], "o": {"a": "ü"}}])
-def test_a_small_answer_is_shown_whole(structured):
+def test_a_small_answer_is_in_the_status_completely(structured):
     found = previewed(structured)
 
     assert (found.structured, found.truncated) == (structured, False)
@@ -52,7 +52,7 @@ def test_a_small_answer_is_shown_whole(structured):
         pytest.param(Decimal("12345678.9"), "12345678.9", id="no-exponent"),
     ],
 )
-def test_the_cost_of_a_job_is_told_in_dollars(cost, shown):
+def test_the_cost_of_a_job_is_in_dollars(cost, shown):
     status = with_result(JOB, JOB.status, FinalResult(usage={"llmCalls": 2}, cost=cost))
 
     assert status.to_dict()["usage"].get("costUSD") == shown
@@ -66,7 +66,7 @@ def told(world):
     return [(record.phase, (record.time - START).total_seconds()) for record in records]
 
 
-async def test_history_knows_when_a_job_began_to_wait(world):
+async def test_history_has_the_time_when_a_job_began_to_wait(world):
     world.apply(retry={"backoff": {"initial": "60s", "jitterPercent": 0}})
     await world.act()
     world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
@@ -79,7 +79,7 @@ async def test_history_knows_when_a_job_began_to_wait(world):
     assert told(world) == [("Running", 0), ("Retrying", 10), ("Queued", 100)]
 
 
-async def test_history_knows_when_a_job_was_resumed(world):
+async def test_history_has_the_time_when_a_job_was_resumed(world):
     world.apply(retry={"backoff": {"initial": "60s", "jitterPercent": 0}})
     await world.act()
     world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
@@ -91,14 +91,14 @@ async def test_history_knows_when_a_job_was_resumed(world):
     assert told(world) == [("Running", 0), ("Retrying", 10), ("Suspended", 20), ("Retrying", 30)]
 
 
-def test_a_transition_tells_sinks_what_the_status_holds():
+def test_a_notification_of_a_transition_has_the_fields_of_the_status():
     status = {"attempts": 2, "usage": {"costUSD": "0.5"}, "result": {"summary": "done", "outcome": "fixed"}}
 
     assert transition(JOB, AgentJobStatus.parse(status)).details == EventDetails(2, "done", "fixed", "0.5")
     assert transition(JOB, AgentJobStatus.parse(None)).details == EventDetails(0)
 
 
-def test_a_record_has_the_labels_that_people_gave_the_object():
+def test_a_record_has_the_users_labels_of_the_object():
     labels = {"team": "docs", "agentjobs.dev/schedule": "brief"}
     metadata = {"namespace": "default", "name": "hello", "uid": "u", "resourceVersion": "1", "labels": labels}
 

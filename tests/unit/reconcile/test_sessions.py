@@ -18,7 +18,7 @@ async def given_up(world, **spec):
     assert world.status("one").phase is Phase.RETRYING
 
 
-async def test_a_pod_of_a_start_that_was_given_up_keeps_the_session(world):
+async def test_a_pod_of_an_abandoned_start_keeps_the_session(world):
     await given_up(world)
     world.apply("two", session=SESSION)
     await world.act(seconds=1)
@@ -28,7 +28,7 @@ async def test_a_pod_of_a_start_that_was_given_up_keeps_the_session(world):
     assert "pod one-1" in said.message
 
 
-async def test_its_own_job_does_not_wait_for_it(world):
+async def test_a_job_does_not_wait_for_its_own_pod(world):
     await given_up(world)
     await world.act(seconds=10)
     await world.act(seconds=1)
@@ -48,7 +48,7 @@ async def test_the_session_is_free_when_the_lost_pod_turns_out_to_have_ended(wor
     assert world.status("two").phase is Phase.RUNNING
 
 
-async def test_a_finished_job_whose_pod_is_not_gone_keeps_the_session(world):
+async def test_a_finished_job_whose_pod_still_exists_keeps_the_session(world):
     await given_up(world)
     world.edit("one", cancel=True)
     world.apply("two", session=SESSION)
@@ -59,7 +59,7 @@ async def test_a_finished_job_whose_pod_is_not_gone_keeps_the_session(world):
     assert world.status("two").phase is Phase.QUEUED
 
 
-async def test_a_lost_pod_holds_no_slot_of_its_queue(world):
+async def test_a_lost_pod_does_not_hold_a_slot(world):
     await given_up(world)
     for number in range(10):
         world.apply(f"job-{number}")

@@ -47,7 +47,7 @@ async def free_one(world):
     [{"startAfter": "10h"}, {"queue": "unknown"}, {"suspend": True}],
     ids=["put-off", "moved-to-no-queue", "suspended"],
 )
-async def test_a_job_that_waits_and_is_steered_away_gets_no_slot(world, edit):
+async def test_a_waiting_job_that_is_moved_or_held_gets_no_slot(world, edit):
     await full(world)
     world.apply("first")
     world.apply("second")
@@ -64,7 +64,7 @@ async def test_a_job_that_waits_and_is_steered_away_gets_no_slot(world, edit):
     [{"startAfter": "10h"}, {"queue": "unknown"}, {"queue": "scheduled"}, {"suspend": True}, {"cancel": True}],
     ids=["put-off", "moved-to-no-queue", "moved", "suspended", "cancelled"],
 )
-async def test_a_promised_slot_is_free_when_its_job_is_steered_away(world, edit):
+async def test_a_promised_slot_is_freed_when_its_job_is_moved_or_held(world, edit):
     await promised(world)
     world.edit("last", **edit)
     await world.act(seconds=1)
@@ -74,7 +74,7 @@ async def test_a_promised_slot_is_free_when_its_job_is_steered_away(world, edit)
 
 
 @pytest.mark.parametrize("edit", [{"suspend": True}, {"cancel": True}], ids=["suspended", "cancelled"])
-async def test_a_promised_slot_is_free_when_the_answer_to_the_end_of_the_wait_is_lost(world, died, edit):
+async def test_a_promised_slot_is_freed_when_the_answer_to_the_write_is_lost(world, died, edit):
     await promised(world)
     world.edit("last", **edit)
     world.tell()
@@ -98,7 +98,7 @@ async def test_a_job_claims_in_the_queue_whose_slot_it_was_promised(world):
     assert world.status("last").phase is Phase.QUEUED
 
 
-async def test_a_job_that_somebody_keeps_from_going_takes_no_slot(world):
+async def test_a_job_that_is_being_deleted_takes_no_slot(world):
     await full(world)
     world.apply("first")
     world.apply("second")
@@ -111,7 +111,7 @@ async def test_a_job_that_somebody_keeps_from_going_takes_no_slot(world):
     assert world.status("second").phase is Phase.RUNNING
 
 
-async def test_a_job_made_anew_in_another_queue_leaves_its_slot_to_the_next(world):
+async def test_a_job_recreated_in_another_queue_frees_its_slot(world):
     await promised(world)
     world._drop(("AgentJob", "default", "last"))
     world.apply("last", queue="scheduled")
@@ -123,7 +123,7 @@ async def test_a_job_made_anew_in_another_queue_leaves_its_slot_to_the_next(worl
     assert world.status("waits").phase is Phase.RUNNING
 
 
-async def test_an_outage_of_the_database_is_told_once_by_those_who_would_start(world):
+async def test_an_outage_of_the_database_is_reported_once_by_jobs_that_could_start(world):
     for number in range(60):
         world.apply(f"job-{number:02}")
     await world.act()
@@ -151,7 +151,7 @@ def listed(name, namespace, version):
     return {"metadata": meta | {"creationTimestamp": "2026-01-31T12:00:00Z"}, "spec": {}}
 
 
-async def test_no_namespace_admits_before_all_jobs_of_its_first_list_were_looked_at(world):
+async def test_a_namespace_admits_no_job_before_all_jobs_of_its_first_list_were_reconciled(world):
     state = State(KINDS, limits={"agents": 1}, now=lambda: world.now)
     for number, place in enumerate(("one", "two")):
         jobs = [listed(f"{place}-{job}", place, str(10 * number + job)) for job in (1, 2)]
@@ -201,7 +201,7 @@ def waiting_behind(world, jobs):
 
 
 @pytest.mark.parametrize("slots", [0, 1], ids=["full", "a slot is free"])
-async def test_an_end_costs_the_same_however_many_wait(world, counted, slots):
+async def test_an_end_takes_constant_work_for_any_number_of_waiting_jobs(world, counted, slots):
     lines = []
     for jobs in (100, 10_000):
         state = waiting_behind(world, jobs)

@@ -213,7 +213,7 @@ async def test_two_operators_never_start_more_than_the_queues_allow(script):
     await play(SlotWorld(), script)
 
 
-async def test_the_checks_see_a_start_too_many():
+async def test_the_checks_find_an_exceeded_limit():
     world = SlotWorld()
     for name in "abc":
         world.apply(name)

@@ -21,7 +21,7 @@ def time_out(world):
     world.end_pod(world.living_pods()[0], Verdict.RETRY, reason="AttemptTimeout", code=70)
 
 
-async def test_a_job_with_steps_costs_four_writes_and_no_question_of_its_own(world):
+async def test_a_job_with_steps_takes_four_writes_and_no_separate_query(world):
     await started(world)
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     await world.act(seconds=1)
@@ -33,7 +33,7 @@ async def test_a_job_with_steps_costs_four_writes_and_no_question_of_its_own(wor
     assert world.asked == []
 
 
-async def test_a_job_that_is_timed_out_after_new_steps_goes_on_in_the_same_attempt(world):
+async def test_a_job_that_timed_out_after_new_steps_continues_in_the_same_attempt(world):
     uid = await started(world, retry={"maxAttempts": 1})
     time_out(world)
     await world.act(seconds=1)
@@ -50,7 +50,7 @@ async def test_a_job_that_is_timed_out_after_new_steps_goes_on_in_the_same_attem
     assert [(one.from_step, one.to_step) for one in status.attempt_history] == [(0, 2), (2, 5)]
 
 
-async def test_a_start_that_is_followed_by_another_costs_no_write_more_than_before_there_were_steps(world):
+async def test_a_start_followed_by_another_takes_no_additional_write_for_steps(world):
     await started(world, retry=FAST)
     time_out(world)
     await world.act(seconds=1)
@@ -62,7 +62,7 @@ async def test_a_start_that_is_followed_by_another_costs_no_write_more_than_befo
     assert world.writes == [*start, *start]
 
 
-async def test_a_time_out_waits_while_the_database_is_away_and_is_judged_when_it_is_back(world):
+async def test_the_decision_about_a_timeout_waits_for_an_unavailable_database(world):
     await started(world, retry={"maxAttempts": 1})
     time_out(world)
     world.history_away = True
@@ -76,7 +76,7 @@ async def test_a_time_out_waits_while_the_database_is_away_and_is_judged_when_it
     assert (world.status().phase, world.status().attempt_history[0].verdict) == (Phase.RETRYING, "Snooze")
 
 
-async def test_a_job_that_is_cancelled_does_not_wait_for_the_database(world):
+async def test_a_cancelled_job_does_not_wait_for_the_database(world):
     await started(world)
     time_out(world)
     world.history_away = True
@@ -87,7 +87,7 @@ async def test_a_job_that_is_cancelled_does_not_wait_for_the_database(world):
     assert world.status().checkpoint is None
 
 
-async def test_an_end_that_was_written_while_the_database_was_away_gets_its_steps_with_the_answer(world):
+async def test_an_end_written_without_the_database_gets_its_steps_with_the_answer(world):
     await started(world)
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
     world.history_away = True
@@ -101,7 +101,7 @@ async def test_an_end_that_was_written_while_the_database_was_away_gets_its_step
     assert (status.checkpoint.step, status.attempt_history[0].to_step) == (2, 2)
 
 
-async def test_a_lost_pod_counts_against_nothing_after_new_steps(world):
+async def test_a_pod_lost_after_new_steps_counts_against_no_limit(world):
     await started(world, retry={"maxInfraRestarts": 0, "maxAttempts": 1})
     world._delete(("Pod", "default", "hello-1"))
     world.end_pod(world.pods()[0], code=137)
@@ -112,7 +112,7 @@ async def test_a_lost_pod_counts_against_nothing_after_new_steps(world):
     assert status.next_attempt_time - world.now <= timedelta(seconds=6)
 
 
-async def test_a_start_after_an_answer_that_was_not_taken_begins_a_run_of_its_own(world):
+async def test_a_start_after_a_rejected_answer_begins_a_new_run(world):
     rules = [{"name": "again", "onOutcomes": ["unsure"], "action": "Retry", "limit": 1}]
     output = {"schema": {"type": "object"}}
     uid = await started(world, output=output, resultPolicy={"rules": rules}, retry=FAST)
@@ -123,7 +123,7 @@ async def test_a_start_after_an_answer_that_was_not_taken_begins_a_run_of_its_ow
     assert [start.run for start in world.history.jobs_by_uid[uid].starts.values()] == [1, 2]
 
 
-async def test_a_suspended_job_shows_its_checkpoint_and_goes_on_in_the_same_attempt(world):
+async def test_a_suspended_job_shows_its_checkpoint_and_continues_in_the_same_attempt(world):
     await started(world)
     world.edit(suspend=True)
     await world.act(seconds=1)

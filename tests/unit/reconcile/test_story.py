@@ -26,7 +26,7 @@ def words(told):
     return [line["event"] for line in told]
 
 
-async def test_a_jobs_lines_tell_its_whole_story_in_order(world, lines):
+async def test_the_log_lines_of_a_job_have_all_its_events_in_order(world, lines):
     world.apply(ttlSecondsAfterFinished=60)
     await world.act()
     world.end_pod(world.pods()[0], Verdict.SUCCEED)
@@ -45,7 +45,7 @@ async def test_a_jobs_lines_tell_its_whole_story_in_order(world, lines):
     ]
 
 
-async def test_each_line_names_job_decision_and_what_was_seen(world, lines):
+async def test_each_line_has_job_decision_and_observation(world, lines):
     uid = world.apply()["metadata"]["uid"]
     await world.act()
     (claimed,) = [line for line in lines() if line["event"] == "job.claimed"]
@@ -55,7 +55,7 @@ async def test_each_line_names_job_decision_and_what_was_seen(world, lines):
     assert claimed["saw"] == "phase Pending; slot granted"
 
 
-async def test_a_failed_start_says_why_whether_it_costs_and_when_the_next_comes(world, lines):
+async def test_the_line_of_a_failed_start_has_reason_charge_and_next_start(world, lines):
     world.apply()
     await world.act()
     world.run_pod(world.pods()[0])
@@ -68,7 +68,7 @@ async def test_a_failed_start_says_why_whether_it_costs_and_when_the_next_comes(
     assert "hello-1 ended with exit code 70" in ended["saw"]
 
 
-async def test_a_wait_is_told_once(world, lines):
+async def test_a_wait_is_logged_once(world, lines):
     world.apply(startAfter="1h")
     for _ in range(3):
         await world.act(seconds=10)
@@ -77,7 +77,7 @@ async def test_a_wait_is_told_once(world, lines):
     assert lines()[-1]["reason"] == "WaitingForStartTime"
 
 
-async def test_a_refused_pod_is_told_once(world, lines):
+async def test_a_refused_pod_is_logged_once(world, lines):
     world.refuse["create", "Pod"] = Denied("exceeded quota: q")
     world.apply()
     for _ in range(3):
@@ -88,7 +88,7 @@ async def test_a_refused_pod_is_told_once(world, lines):
     assert "exceeded quota: q" in refused[0]["detail"]
 
 
-async def test_no_line_repeats_what_a_job_was_given_or_said(world, lines):
+async def test_no_line_contains_input_or_output_of_a_job(world, lines):
     world.apply(input={"message": "My PIN is 1234."}, agent={"model": "m/x", "inline": {"instruction": "{pin1234}"}})
     world.apply("other", input={"message": "My PIN is 1234."})
     await world.act()
@@ -99,7 +99,7 @@ async def test_no_line_repeats_what_a_job_was_given_or_said(world, lines):
     assert "1234" not in json.dumps([lines(), lines("other")])
 
 
-async def test_a_schedules_lines_tell_what_it_made(world, lines):
+async def test_the_lines_of_a_schedule_name_the_created_jobs(world, lines):
     world.apply_schedule(schedule="* * * * *")
     await world.act()
     await world.act(minutes=1)
@@ -108,7 +108,7 @@ async def test_a_schedules_lines_tell_what_it_made(world, lines):
     assert [(line["job"], line["kind"]) for line in made] == [(world.jobs()[0], "scheduled")]
 
 
-async def test_a_schedules_lines_say_what_was_seen(world, lines):
+async def test_the_lines_of_a_schedule_have_the_observation(world, lines):
     world.apply_schedule(schedule="* * * * *", concurrencyPolicy="Replace")
     await world.act()
     await world.act(minutes=1)
@@ -125,7 +125,7 @@ async def test_a_schedules_lines_say_what_was_seen(world, lines):
     [(Denied("exceeded quota: q " + 400 * "x"), "exceeded quota"), (Invalid('Invalid value: "1234"'), "")],
     ids=["quota", "invalid"],
 )
-async def test_a_line_tells_why_a_job_was_refused_but_does_not_quote_it(world, lines, error, detail):
+async def test_a_line_has_the_reason_of_a_refusal_without_quoting_the_job(world, lines, error, detail):
     world.apply_schedule(schedule="* * * * *")
     await world.act()
     world.refuse["create", "AgentJob"] = error
@@ -137,7 +137,7 @@ async def test_a_line_tells_why_a_job_was_refused_but_does_not_quote_it(world, l
     assert "1234" not in json.dumps(lines("brief"))
 
 
-async def test_a_life_costs_few_lines(world, lines):
+async def test_the_life_of_a_job_takes_few_log_lines(world, lines):
     """About a kilobyte and a half in all; a decision that only looks costs none."""
     world.apply()
     await world.act()

@@ -28,7 +28,7 @@ def work(world, name="hello"):
     return world.accepted[world.job(name)["metadata"]["uid"]]["spec"]
 
 
-async def test_a_job_runs_what_its_template_says(world):
+async def test_a_job_runs_the_work_of_its_template(world):
     world.apply_template(**REVIEW, priority=7)
     world.apply_from(**REPO, retry={"maxAttempts": 1})
     await world.act()
@@ -39,7 +39,7 @@ async def test_a_job_runs_what_its_template_says(world):
     assert (world.status().resolved.template, world.status().resolved.template_generation) == ("review", 1)
 
 
-async def test_a_job_of_a_template_needs_no_more_writes_than_another(world):
+async def test_a_job_of_a_template_takes_no_additional_write(world):
     world.apply_template(**REVIEW)
     await world.act()
     writes = len(world.writes)
@@ -52,7 +52,7 @@ async def test_a_job_of_a_template_needs_no_more_writes_than_another(world):
     assert len(world.writes) - writes == 4
 
 
-async def test_a_missing_template_is_waited_for(world):
+async def test_a_job_waits_for_a_missing_template(world):
     world.apply_from(**REPO)
     await world.act()
     assert reason(world) == (Phase.PENDING, "TemplateNotFound")
@@ -62,7 +62,7 @@ async def test_a_missing_template_is_waited_for(world):
     assert reason(world)[0] is Phase.RUNNING
 
 
-async def test_an_illegal_template_is_waited_for_until_it_is_mended(world):
+async def test_a_job_waits_for_an_invalid_template_until_it_is_corrected(world):
     world.apply_template(**REVIEW, priority=99)
     world.apply_from(**REPO)
     await world.act()
@@ -75,7 +75,7 @@ async def test_an_illegal_template_is_waited_for_until_it_is_mended(world):
     assert valid(world) == [("True", "Valid")]
 
 
-async def test_what_is_wrong_with_the_job_alone_is_told_though_its_template_is_missing(world):
+async def test_problems_of_the_job_are_reported_even_if_its_template_is_missing(world):
     world.apply_from(**REPO, priority=99)
     await world.act()
     assert reason(world) == (Phase.FAILED, "InvalidSpec")
@@ -90,7 +90,7 @@ async def test_what_is_wrong_with_the_job_alone_is_told_though_its_template_is_m
         ({**REPO, "partitionKey": "$(params.rep)"}, "UnresolvedReference"),
     ],
 )
-async def test_what_is_wrong_with_job_and_template_together_ends_the_job(world, spec, why):
+async def test_a_problem_of_the_merged_spec_ends_the_job(world, spec, why):
     world.apply_template(**REVIEW, locked=["budget"])
     world.apply_from(**spec)
     await world.act()
@@ -103,7 +103,7 @@ EDITS = [{"input": {"message": "Else."}}, {"priority": 0}, {"retry": {"maxAttemp
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it holds nothing
 @given(st.lists(st.sampled_from([*EDITS, "delete", "restart", "act"]), max_size=5))
-async def test_no_edit_of_a_template_reaches_a_job_that_was_accepted(worlds, steps):
+async def test_edits_of_a_template_do_not_affect_accepted_jobs(worlds, steps):
     world = worlds()
     world.apply_template(**REVIEW, priority=7, queue="scheduled")
     world.apply_from(**REPO, startAfter="1h")
@@ -126,7 +126,7 @@ async def test_no_edit_of_a_template_reaches_a_job_that_was_accepted(worlds, ste
     assert world.pods()[0]["metadata"]["labels"]["agentjobs.dev/queue"] == "scheduled"
 
 
-async def test_an_edit_of_a_template_counts_for_a_job_that_still_waits(world):
+async def test_an_edit_of_a_template_applies_to_a_job_that_still_waits(world):
     world.apply_template(**REVIEW, queue="later")
     world.apply_from(**REPO)
     await world.act()
@@ -137,7 +137,7 @@ async def test_an_edit_of_a_template_counts_for_a_job_that_still_waits(world):
     assert work(world)["input"]["message"] == "Now shop."
 
 
-async def test_a_steering_field_that_is_taken_back_is_the_templates_again(world):
+async def test_a_removed_steering_field_has_the_templates_value_again(world):
     world.apply_template(**REVIEW, priority=7, budget={"maxLLMCalls": 5, "maxTokens": 9})
     world.apply_from(**REPO, startAfter="1h", priority=1, budget={"maxTokens": 3})
     await world.act()
@@ -153,7 +153,7 @@ async def test_a_steering_field_that_is_taken_back_is_the_templates_again(world)
     assert (spec.priority, spec.budget.max_llm_calls, spec.budget.max_tokens) == (7, 5, 9)
 
 
-async def test_a_lock_holds_for_edits_after_acceptance_too(world):
+async def test_a_lock_applies_to_edits_after_acceptance_too(world):
     world.apply_template(**REVIEW, priority=7, locked=["priority", "budget"], budget={"maxTokens": 9})
     world.apply_from(**REPO, startAfter="1h")
     await world.act()
@@ -167,7 +167,7 @@ async def test_a_lock_holds_for_edits_after_acceptance_too(world):
     assert "spec.budget, spec.priority" in told or "spec.priority, spec.budget" in told
 
 
-async def test_the_templates_time_to_live_counts_after_a_restart_though_the_template_is_gone(world):
+async def test_the_ttl_of_a_deleted_template_applies_after_a_restart(world):
     world.apply_template(**REVIEW, ttlSecondsAfterFinished=60, runtime={"podRetention": "Delete"})
     world.apply_from(**REPO)
     await world.act()
@@ -183,7 +183,7 @@ async def test_the_templates_time_to_live_counts_after_a_restart_though_the_temp
     assert world.jobs() == []
 
 
-async def test_after_a_restart_the_stored_work_counts_and_not_the_template_of_today(world):
+async def test_after_a_restart_the_stored_work_applies_and_not_the_current_template(world):
     world.apply_template(**REVIEW, runtime={"image": "old"})
     world.apply_from(**REPO)
     await world.act()
@@ -209,7 +209,7 @@ async def test_after_a_restart_the_stored_work_counts_and_not_the_template_of_to
         ({"input": {"message": "Look at $(params.repo)."}}, None),
     ],
 )
-async def test_edits_of_accepted_work_are_told_by_their_fields(world, spec, named):
+async def test_edits_of_accepted_work_are_reported_with_their_fields(world, spec, named):
     world.apply_template(**REVIEW)
     world.apply_from(**REPO, startAfter="1h")
     await world.act()
@@ -224,7 +224,7 @@ async def test_edits_of_accepted_work_are_told_by_their_fields(world, spec, name
     )
 
 
-async def test_a_template_is_judged_in_one_write_for_each_edit(world):
+async def test_a_template_is_validated_with_one_write_per_edit(world):
     world.apply_template(**REVIEW)
     await world.act()
     world.edit("review", kind="AgentTemplate", priority=99)
@@ -235,7 +235,7 @@ async def test_a_template_is_judged_in_one_write_for_each_edit(world):
     assert valid(world) == [("False", "InvalidSpec")]
 
 
-async def test_a_queue_says_what_job_and_template_do_not(world):
+async def test_defaults_of_a_queue_apply_if_job_and_template_set_nothing(world):
     world.apply_queue("fast", defaults={"priority": 8, "timeouts": {"queue": "1h"}})
     world.apply_template(**REVIEW, queue="fast")
     world.apply_from(**REPO)
@@ -243,7 +243,7 @@ async def test_a_queue_says_what_job_and_template_do_not(world):
     assert (work(world)["priority"], work(world)["timeouts"]["queue"]) == (8, "1h")
 
 
-async def test_a_queues_defaults_of_acceptance_stay(world):
+async def test_the_queues_defaults_at_acceptance_are_kept(world):
     world.apply_queue("fast", defaults={"priority": 8})
     world.apply(queue="fast", startAfter="1h")
     await world.act()
@@ -263,7 +263,7 @@ def schedule_of(template, **spec):
     ("low", "own", "queue"),
     [({}, {}, "scheduled"), ({"queue": "agents"}, {}, "agents"), ({}, {"queue": "agents"}, "agents")],
 )
-async def test_jobs_of_a_schedule_may_have_a_template_whose_queue_goes_before_the_schedules(world, low, own, queue):
+async def test_the_queue_of_a_template_has_precedence_over_the_default_queue_of_schedules(world, low, own, queue):
     world.apply_template(**REVIEW, **low)
     world.apply_schedule(schedule="* * * * *", **schedule_of("review", **own))
     await world.act()
@@ -275,7 +275,7 @@ async def test_jobs_of_a_schedule_may_have_a_template_whose_queue_goes_before_th
     assert (work(world, name)["queue"], work(world, name)["input"]["message"]) == (queue, "Look at shop.")
 
 
-async def test_a_queue_that_the_template_locks_does_not_lock_its_schedules_out(world):
+async def test_a_queue_locked_by_the_template_does_not_prevent_its_schedules(world):
     world.apply_template(**REVIEW, queue="agents", locked=["queue"])
     world.apply_schedule(schedule="* * * * *", **schedule_of("review"))
     await world.act()
@@ -284,13 +284,13 @@ async def test_a_queue_that_the_template_locks_does_not_lock_its_schedules_out(w
     assert world.status(world.jobs()[0]).phase is Phase.RUNNING
 
 
-async def test_a_schedule_says_what_is_wrong_with_its_jobs_whatever_their_template_says(world):
+async def test_a_schedule_reports_problems_of_its_jobs_regardless_of_their_template(world):
     world.apply_schedule(**schedule_of("review", priority=99))
     await world.act()
     assert world.said("Active") == ("False", "InvalidSpec")
 
 
-async def test_a_job_asks_for_the_partition_that_its_parameters_say_before_it_is_accepted(world):
+async def test_a_job_waits_in_the_partition_of_its_parameters_before_acceptance(world):
     world.apply_template(**REVIEW, partitionKey="$(params.repo)", queue="missing")
     world.apply_from(**REPO)
     await world.act()
@@ -303,7 +303,7 @@ async def test_a_job_asks_for_the_partition_that_its_parameters_say_before_it_is
     assert known.specs.partition(known.jobs.get(("default", "hello"))) == "of shop"
 
 
-async def test_an_operator_that_dies_after_storing_the_work_runs_that_and_no_later_template(world, died):
+async def test_after_a_crash_the_stored_work_runs_and_not_a_later_template(world, died):
     world.apply_template(**REVIEW)
     await world.act()
     world.apply_from(**REPO)
@@ -321,7 +321,7 @@ async def test_an_operator_that_dies_after_storing_the_work_runs_that_and_no_lat
 
 
 @pytest.mark.parametrize("verdict", [Verdict.RETRY, Verdict.FAIL])
-async def test_no_template_of_today_decides_about_an_end_while_the_database_is_away(world, verdict):
+async def test_the_current_template_does_not_decide_about_an_end_without_the_database(world, verdict):
     rule = {"name": "again", "onErrors": ["ToolError"], "action": "Retry"}
     world.apply_template(**REVIEW, resultPolicy={"rules": [rule]})
     world.apply_from(**REPO)
@@ -353,7 +353,7 @@ def variables(pod):
 
 
 @pytest.mark.parametrize("asked", range(1, 5))
-async def test_a_job_runs_one_version_of_a_template_that_is_edited_while_it_is_read(world, monkeypatch, asked):
+async def test_a_job_runs_one_version_of_a_template_edited_while_it_is_read(world, monkeypatch, asked):
     """What its runner reads and its pod are of one generation, whichever question the edit comes in between."""
     texts = {"metadata": {"namespace": "default", "name": "texts"}, "data": {"a": "Be brief."}}
     world._put(("ConfigMap", "default", "texts"), "ADDED", texts)
@@ -385,7 +385,7 @@ async def test_a_job_runs_one_version_of_a_template_that_is_edited_while_it_is_r
     assert variables(pod)["V"] == work(world)["input"]["message"] == str(world.status().resolved.template_generation)
 
 
-async def test_none_of_200_jobs_is_mixed_of_versions_of_templates_that_are_edited_all_the_time(worlds, monkeypatch):
+async def test_none_of_200_jobs_mixes_versions_of_constantly_edited_templates(worlds, monkeypatch):
     world, names, edits = worlds(slots=200), ("odd", "even"), itertools.count(1)
     texts = {"metadata": {"namespace": "default", "name": "texts"}, "data": {"a": "Be brief."}}
     world._put(("ConfigMap", "default", "texts"), "ADDED", texts)
@@ -413,7 +413,7 @@ async def test_none_of_200_jobs_is_mixed_of_versions_of_templates_that_are_edite
 
 
 @pytest.mark.parametrize("edited", [False, True], ids=["first", "edited"])
-async def test_a_job_goes_on_when_the_queue_is_made_that_its_template_names(world, edited):
+async def test_a_job_continues_when_the_queue_of_its_template_is_created(world, edited):
     world.apply_template(**REVIEW, queue="first")
     world.apply_from(**REPO)
     await world.act()

@@ -15,7 +15,7 @@ def accepted(world):
     return find_condition(world.status().conditions, ConditionType.ACCEPTED)
 
 
-async def test_a_pod_that_no_server_takes_ends_the_job_before_it_starts(world):
+async def test_a_pod_that_the_server_refuses_ends_the_job_before_it_starts(world):
     world.refuse["dry-run", "Pod"] = Invalid(TYPO + '"spec.affinity.nodeAffinty"')
     world.apply(runtime=AFFINITY)
     await world.act()
@@ -26,7 +26,7 @@ async def test_a_pod_that_no_server_takes_ends_the_job_before_it_starts(world):
     assert said.message.startswith("spec.runtime.affinity.nodeAffinty: the API server rejects it")
 
 
-async def test_a_pod_that_was_good_once_is_not_tried_again(world):
+async def test_an_accepted_pod_is_not_tried_again(world):
     for name in ("one", "two"):
         world.apply(name, runtime={"env": [{"name": "WHO", "value": name}]})
     await world.act()
@@ -36,7 +36,7 @@ async def test_a_pod_that_was_good_once_is_not_tried_again(world):
     assert [key[2] for key, strict in world.tried if strict] == ["one-1", "other-1"]
 
 
-async def test_a_job_that_says_nothing_about_its_pod_costs_no_request(world):
+async def test_a_job_without_pod_settings_causes_no_trial(world):
     world.apply(runtime={"image": "mine:1"})
     await world.act()
 
@@ -54,7 +54,7 @@ async def test_a_job_that_says_nothing_about_its_pod_costs_no_request(world):
     ],
     ids=str,
 )
-async def test_what_may_heal_is_no_fault_of_the_job(world, refusal):
+async def test_a_temporary_refusal_does_not_end_the_job(world, refusal):
     world.refuse["dry-run", "Pod"] = refusal
     world.apply(runtime=AFFINITY)
     await world.act()
@@ -62,7 +62,7 @@ async def test_what_may_heal_is_no_fault_of_the_job(world, refusal):
     assert (accepted(world).status, len(world.pods())) == ("True", 1)
 
 
-async def test_a_network_policy_that_no_server_takes_ends_the_job_too(world):
+async def test_a_networkpolicy_that_the_server_refuses_ends_the_job_too(world):
     world.refuse["dry-run", "NetworkPolicy"] = Invalid("POST networkpolicies default: HTTP 422: bad peer")
     world.apply(isolation={"egress": {"mode": "Restricted"}})
     await world.act()
@@ -70,7 +70,7 @@ async def test_a_network_policy_that_no_server_takes_ends_the_job_too(world):
     assert accepted(world).message.startswith("spec.isolation.egress: the API server rejects its NetworkPolicy")
 
 
-async def test_what_is_accepted_is_not_tried_again(world):
+async def test_accepted_work_is_not_tried_again(world):
     world.apply(runtime=AFFINITY)
     await world.act()
     world.refuse["dry-run", "Pod"] = Invalid("later servers know better")
@@ -93,7 +93,7 @@ def active(world):
     return said
 
 
-async def test_a_schedule_tells_of_a_pod_that_no_server_takes_before_its_first_start(world):
+async def test_a_schedule_reports_a_refused_pod_before_its_first_start(world):
     world.refuse["dry-run", "Pod"] = Invalid(TYPO + '"spec.affinity.nodeAffinty"')
     scheduled(world, AFFINITY)
     await world.act()
@@ -104,7 +104,7 @@ async def test_a_schedule_tells_of_a_pod_that_no_server_takes_before_its_first_s
     assert said["message"].startswith("spec.jobTemplate.spec.runtime.affinity.nodeAffinty: the API server rejects it")
 
 
-async def test_a_schedules_pod_is_tried_once_an_edit_and_a_correction_counts(world):
+async def test_a_schedules_pod_is_tried_once_per_edit(world):
     world.refuse["dry-run", "Pod"] = Invalid(TYPO + '"spec.affinity.nodeAffinty"')
     scheduled(world, AFFINITY)
     for _ in range(3):
@@ -116,7 +116,7 @@ async def test_a_schedules_pod_is_tried_once_an_edit_and_a_correction_counts(wor
     assert (tried, active(world)["status"]) == (1, "True")
 
 
-async def test_what_may_heal_is_not_the_fault_of_a_schedule(world):
+async def test_a_temporary_refusal_does_not_invalidate_a_schedule(world):
     world.refuse["dry-run", "Pod"] = Denied("exceeded quota")
     scheduled(world, AFFINITY)
     await world.act()

@@ -15,7 +15,7 @@ def end(world, name):
     return status.phase, status.reason, status.duplicate_of.name if status.duplicate_of else None
 
 
-async def test_of_equal_jobs_one_runs_and_the_others_name_it(world):
+async def test_one_of_equal_jobs_runs_and_the_others_name_it(world):
     for name in ("one", "two", "three"):
         world.apply(name, unique={})
     await world.act()
@@ -39,7 +39,7 @@ async def test_jobs_of_other_work_or_with_another_key_run(world):
     assert len(world.pods()) == 4
 
 
-async def test_names_steering_and_a_session_of_its_own_make_no_other_work(world):
+async def test_name_steering_and_own_session_are_not_part_of_the_compared_work(world):
     world.apply("one", unique={})
     await world.act()
     world.apply("two", unique={"period": "1h"}, priority=1, startAfter="1h", ttlSecondsAfterFinished=5)
@@ -59,7 +59,7 @@ async def test_after_the_end_of_the_first_an_equal_job_runs(world):
     assert world.status("two").phase == "Running"
 
 
-async def test_a_skipped_job_is_in_history_and_goes_when_its_time_to_live_is_over(world):
+async def test_a_skipped_job_is_in_history_and_deleted_after_its_ttl(world):
     world.apply("one", unique={})
     world.apply("two", unique={}, ttlSecondsAfterFinished=60)
     await world.act()
@@ -81,7 +81,7 @@ async def test_a_burst_of_debounced_jobs_runs_its_last_once(world):
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["three-1"]
 
 
-async def test_a_replaced_job_ends_at_its_start_time_when_the_operator_died_before_it_could_say_so(world):
+async def test_a_replaced_job_ends_at_its_start_time_after_a_crash_of_the_operator(world):
     world.apply("one", unique=REPLACE, startAfter="60s")
     await world.act(seconds=1)
     world.apply("two", unique=REPLACE, startAfter="60s")
@@ -98,7 +98,7 @@ async def test_a_replaced_job_ends_at_its_start_time_when_the_operator_died_befo
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["two-1"]
 
 
-async def test_a_job_that_was_skipped_stays_skipped_though_the_operator_died_and_its_twin_has_ended(world):
+async def test_a_skipped_job_remains_skipped_after_a_crash_and_the_end_of_its_twin(world):
     world.apply("one", unique={})
     await world.act()
     world.apply("two", unique={})
@@ -115,7 +115,7 @@ async def test_a_job_that_was_skipped_stays_skipped_though_the_operator_died_and
     assert end(world, "two") == ("Skipped", "Duplicate", "one")
 
 
-async def test_replace_without_a_start_time_takes_the_place_of_one_that_waits_for_a_slot(worlds):
+async def test_replace_without_a_start_time_replaces_a_job_that_waits_for_a_slot(worlds):
     world = worlds(slots=1)
     world.apply("busy")
     await world.act()
@@ -128,7 +128,7 @@ async def test_replace_without_a_start_time_takes_the_place_of_one_that_waits_fo
     assert world.status("new").phase == "Queued"
 
 
-async def test_a_job_that_is_tried_again_is_not_judged_again(world):
+async def test_a_retried_job_is_not_checked_for_duplicates_again(world):
     world.apply("one", unique={}, retry={"maxAttempts": 2})
     await world.act()
     world.end_jobs(Verdict.RETRY, reason="ToolError", code=70)
@@ -151,7 +151,7 @@ async def test_a_job_that_is_tried_again_is_not_judged_again(world):
     ],
     ids=["no period", "long key", "unknown name", "empty once resolved"],
 )
-async def test_wrong_ones_fail_and_say_why(world, unique, reason):
+async def test_invalid_unique_settings_fail_with_the_reason(world, unique, reason):
     times = {"agentjobs.dev/scheduled-time": "2026-11-21T09:00:00Z"}
     world.apply("one", unique=unique)
     if "schedule" in str(unique):
@@ -161,7 +161,7 @@ async def test_wrong_ones_fail_and_say_why(world, unique, reason):
     assert end(world, "one")[:2] == ("Failed", reason)
 
 
-async def test_a_skipped_job_of_a_schedule_is_no_success_and_no_failure(world):
+async def test_a_skipped_job_of_a_schedule_is_neither_a_success_nor_a_failure(world):
     world.apply("one", unique={"key": "k"})
     await world.act()
     world.apply_schedule(jobTemplate={"spec": {**world.job("one")["spec"]}})
@@ -175,7 +175,7 @@ async def test_a_skipped_job_of_a_schedule_is_no_success_and_no_failure(world):
     assert world.schedule().get("consecutiveFailures", 0) == 0
 
 
-async def test_what_history_says_ends_a_job_also_when_a_restored_database_has_forgotten_its_start(world):
+async def test_historys_decision_ends_a_job_even_if_a_restored_database_lacks_its_start(world):
     world.apply("one", unique={"key": "k", "onConflict": "Replace"}, retry={"maxAttempts": 3})
     await world.act()
     world.end_jobs(Verdict.RETRY, reason="ToolError", code=70)
@@ -190,7 +190,7 @@ async def test_what_history_says_ends_a_job_also_when_a_restored_database_has_fo
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_two_operators_that_die_at_any_write_never_run_twins_together(worlds, died, seed):
+async def test_two_operators_that_crash_at_any_write_never_run_twins_together(worlds, died, seed):
     world = worlds(seed)
     world.join(1)
     draw, unique = world.random, [{"key": "k"}, {"key": "k", "onConflict": "Replace"}][seed % 2]
@@ -216,7 +216,7 @@ async def test_two_operators_that_die_at_any_write_never_run_twins_together(worl
     assert "Succeeded" in ends
 
 
-async def test_a_job_that_is_seen_to_have_ended_keeps_no_equal_job_away_though_history_does_not_know(world):
+async def test_an_ended_job_unknown_to_history_does_not_prevent_an_equal_job(world):
     world.apply("one", unique={})
     await world.act()
     world.put = lambda record: None  # the writer's next batch is not written yet
@@ -228,7 +228,7 @@ async def test_a_job_that_is_seen_to_have_ended_keeps_no_equal_job_away_though_h
     assert (world.status("one").phase, world.status("two").phase) == ("Succeeded", "Running")
 
 
-async def test_a_job_that_is_made_again_under_its_name_is_no_duplicate_of_the_one_that_is_gone(world):
+async def test_a_recreated_job_is_not_a_duplicate_of_the_deleted_one(world):
     world.apply("one", unique={}, startAfter="1h")
     await world.act()
     world.put = lambda record: None

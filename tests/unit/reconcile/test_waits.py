@@ -26,11 +26,11 @@ def waits():
         (("elsewhere", "a"), {"set": "x", "more": "y"}, []),
     ],
 )
-def test_an_end_wakes_those_that_it_concerns(waits, job, labels, woken):
+def test_an_end_wakes_the_jobs_that_wait_for_it(waits, job, labels, woken):
     assert [name for _, name in waits.woken_by(job, labels)] == woken
 
 
-def test_nothing_is_kept_of_jobs_that_wait_no_more(waits):
+def test_nothing_is_kept_of_jobs_that_no_longer_wait(waits):
     waits.note(("ns", "by-name"), Wants(frozenset({"c"})), {"set": "z"})
     assert list(waits.woken_by(("ns", "a"), {})) == []
     for name in ("by-name", "by-label", "by-parent", "unknown"):

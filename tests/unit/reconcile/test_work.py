@@ -56,7 +56,7 @@ async def run(world, name="hello"):
     await hear(world)
 
 
-async def test_a_job_of_one_start_is_decided_on_eight_times(world, answers):
+async def test_a_job_with_one_start_takes_eight_decisions(world, answers):
     await run(world, "first")
     answers.clear()
 
@@ -66,14 +66,14 @@ async def test_a_job_of_one_start_is_decided_on_eight_times(world, answers):
     assert answers == [*start, "FinalResult", "EndStart", "RemoveFinalizer", "Keep"]
 
 
-async def test_limits_of_models_are_asked_once_for_all_jobs_of_a_moment(world, answers):
+async def test_exhausted_models_are_read_once_for_simultaneous_jobs(world, answers):
     for name in ("one", "two", "three"):
         await run(world, name)
 
     assert (world.asked_for_limits, answers.count("ExhaustedModels")) == (1, 1)
 
 
-async def test_news_of_our_own_writes_wake_no_job(world, answers):
+async def test_events_of_our_own_writes_wake_no_job(world, answers):
     world.apply()
     await hear(world)
     assert len(world.pods()) == 1
@@ -84,7 +84,7 @@ async def test_news_of_our_own_writes_wake_no_job(world, answers):
     assert answers == []
 
 
-async def test_news_that_change_nothing_we_read_of_a_pod_wake_no_job(world, answers):
+async def test_pod_events_without_a_relevant_change_wake_no_job(world, answers):
     world.apply()
     await hear(world)
     (pod,) = world.pods()
@@ -100,7 +100,7 @@ async def test_news_that_change_nothing_we_read_of_a_pod_wake_no_job(world, answ
     assert answers == []
 
 
-async def test_an_end_of_the_pod_that_comes_during_a_look_is_not_missed(world, answers, monkeypatch):
+async def test_an_end_of_the_pod_during_a_reconcile_is_not_missed(world, answers, monkeypatch):
     make = world.create
 
     async def made_and_ended(resource, namespace, body, **options):
@@ -129,7 +129,7 @@ async def test_each_object_is_read_once_and_the_spec_once(world, count):
     assert len(pods_read) == 3, "as it was made, ended and released"
 
 
-async def test_history_is_asked_twice_and_gets_three_records(world, count):
+async def test_a_job_takes_two_queries_and_three_records_of_history(world, count):
     asked = ["accept", "final_result", "resolved", "progress", "spent", "silence", "parent", "recorded", "newest"]
     calls = {name: count(world, name) for name in asked}
     put = count(world, "put")
@@ -140,7 +140,7 @@ async def test_history_is_asked_twice_and_gets_three_records(world, count):
     assert sorted(type(record).__name__ for (record,) in put) == ["StartEnd", "TransitionRecord", "TransitionRecord"]
 
 
-async def test_a_job_of_one_start_is_six_log_lines(world, caplog):
+async def test_a_job_with_one_start_takes_six_log_lines(world, caplog):
     caplog.set_level("INFO")
 
     await run(world)

@@ -56,7 +56,7 @@ async def unusable(world, change):
     await world.act(seconds=15)
 
 
-async def test_a_named_worktree_has_a_claim_before_its_pod_that_no_job_owns(world):
+async def test_the_claim_of_a_named_worktree_is_created_before_the_pod_and_owned_by_no_job(world):
     await made(world)
     (claim,) = claims(world)
     (pod,) = world.pods()
@@ -67,21 +67,21 @@ async def test_a_named_worktree_has_a_claim_before_its_pod_that_no_job_owns(worl
     assert pod["metadata"]["annotations"][ANNOTATION_WORKTREE] == claim["metadata"]["name"]
 
 
-async def test_the_next_job_with_the_worktree_takes_the_claim_that_is_there(world):
+async def test_the_next_job_with_the_worktree_uses_the_existing_claim(world):
     await unusable(world, lambda _claim: None)
 
     assert len(claims(world)) == 1
     assert world.pods("second")
 
 
-async def test_an_ephemeral_workspace_makes_no_claim(world):
+async def test_an_ephemeral_workspace_has_no_claim(world):
     await made(world, {"git": GIT})
 
     assert claims(world) == []
     assert world.pods()
 
 
-async def test_a_claim_of_ones_own_is_never_made(world):
+async def test_a_claim_provided_by_the_user_is_never_created(world):
     await made(world, {**NAMED, "claimName": "mine"})
     (pod,) = world.pods()
 
@@ -101,7 +101,7 @@ async def test_each_namespace_has_one_cache(world):
     assert world.pods("second")
 
 
-async def test_a_job_without_a_workspace_makes_no_cache(world):
+async def test_a_job_without_a_workspace_creates_no_cache(world):
     world.git_cache = Storage("20Gi")
     world.restart()
     world.apply()
@@ -120,7 +120,7 @@ async def test_a_job_without_a_workspace_makes_no_cache(world):
     ],
     ids=["foreign", "too-small", "deleted", "read-only"],
 )
-async def test_a_claim_that_cannot_be_used_is_said(world, change, words):
+async def test_an_unusable_claim_is_reported(world, change, words):
     await unusable(world, change)
 
     assert world.pods("second") == []
@@ -128,7 +128,7 @@ async def test_a_claim_that_cannot_be_used_is_said(world, change, words):
     assert words in message
 
 
-async def test_a_job_whose_claim_nobody_mends_fails(world):
+async def test_a_job_whose_claim_is_not_corrected_fails(world):
     await unusable(world, lambda claim: claim["metadata"].update(labels={}))
     await world.act(seconds=16 * 60)
 
@@ -136,13 +136,13 @@ async def test_a_job_whose_claim_nobody_mends_fails(world):
 
 
 @pytest.mark.parametrize("size", ["2Gi", "2048Mi", "2147483648", "3e9", "0.003Ti"])
-async def test_a_claim_is_large_enough_in_whatever_unit(world, size):
+async def test_sizes_of_claims_are_compared_across_units(world, size):
     await unusable(world, lambda claim: claim.update(status={"capacity": {"storage": size}}))
 
     assert world.pods("second")
 
 
-async def test_a_quota_for_volumes_is_waited_for(world):
+async def test_a_job_waits_for_a_quota_of_volumes(world):
     world.refuse["create", "PersistentVolumeClaim"] = Denied("exceeded quota: storage")
     await made(world)
     await world.act(seconds=15)
@@ -154,7 +154,7 @@ async def test_a_quota_for_volumes_is_waited_for(world):
     assert world.pods()
 
 
-async def test_a_worktree_that_no_claim_can_be_made_for_is_refused_before_its_start(world):
+async def test_a_worktree_whose_claim_cannot_be_created_is_refused_before_the_start(world):
     world.refuse["dry-run", "PersistentVolumeClaim"] = Invalid("must be greater than zero")
     await made(world, {**NAMED, "size": "0"})
     await world.act(seconds=1)
@@ -162,7 +162,7 @@ async def test_a_worktree_that_no_claim_can_be_made_for_is_refused_before_its_st
     assert (world.status().phase, world.status().starts) == (Phase.FAILED, 0)
 
 
-async def test_a_name_that_has_its_value_later_is_not_tried(world):
+async def test_a_claim_name_with_unresolved_placeholders_is_not_tried(world):
     world.refuse["dry-run", "PersistentVolumeClaim"] = Invalid("no name")
     await made(world, {**NAMED, "worktree": {"mode": "Named", "name": "of-$(job.name)"}})
     (claim,) = claims(world)
@@ -170,7 +170,7 @@ async def test_a_name_that_has_its_value_later_is_not_tried(world):
     assert claim["metadata"]["name"].startswith("worktree-of-hello-")
 
 
-async def test_jobs_whose_repository_and_branch_differ_are_tried_once(world):
+async def test_jobs_that_differ_only_in_repository_and_branch_are_tried_once(world):
     for name in ("one", "two"):
         git = {"url": f"https://github.com/acme/{name}", "ref": name}
         await made(world, {**PUBLISHING, "git": git, "publish": {**PUBLISHING["publish"], "branch": name}}, name=name)
@@ -178,7 +178,7 @@ async def test_jobs_whose_repository_and_branch_differ_are_tried_once(world):
     assert len(world.tried) == 1
 
 
-async def test_a_job_ends_with_what_its_second_start_published(world):
+async def test_a_job_ends_with_the_publication_of_its_second_start(world):
     job = world.apply(workspace=PUBLISHING)
     await world.act()
     publish(world, world.pods()[0], Verdict.RETRY, "PublishFailed")
@@ -197,7 +197,7 @@ async def test_a_job_ends_with_what_its_second_start_published(world):
     assert moved.job.uid == job["metadata"]["uid"]
 
 
-async def test_a_pod_that_goes_while_it_publishes_takes_no_success_with_it(world):
+async def test_a_pod_lost_while_publishing_is_not_a_success(world):
     world.apply(workspace=PUBLISHING)
     await world.act()
     publish(world, world.pods()[0], None)
@@ -211,7 +211,7 @@ async def test_a_pod_that_goes_while_it_publishes_takes_no_success_with_it(world
     assert [pod["status"] for pod in world.pods()] == [{"phase": "Pending"}]
 
 
-async def test_an_operator_that_comes_later_finds_what_was_published(world):
+async def test_a_later_operator_finds_the_publication(world):
     world.apply(workspace=PUBLISHING)
     await world.act()
     publish(world, world.pods()[0], Verdict.SUCCEED, published=PUBLISHED)
@@ -221,7 +221,7 @@ async def test_an_operator_that_comes_later_finds_what_was_published(world):
     assert world.status().result.workspace == PublishedWorkspace("agents/x", "0a1b")
 
 
-async def test_what_was_published_stays_when_the_answer_comes_later(world):
+async def test_the_publication_is_kept_when_the_answer_is_read_later(world):
     world.apply(workspace=PUBLISHING)
     await world.act()
     publish(world, world.pods()[0], Verdict.SUCCEED, published=PUBLISHED)

@@ -20,7 +20,7 @@ def admitted(world, name):
     return next(one for one in world.status(name).conditions if one.type == "Admitted")
 
 
-async def test_two_jobs_on_one_worktree_take_turns_whichever_their_queues(world):
+async def test_two_jobs_of_a_worktree_run_one_at_a_time_across_queues(world):
     world.apply_queue("fast")
     world.apply("one", workspace=workspace())
     world.apply("two", workspace=workspace(), queue="fast")
@@ -35,7 +35,7 @@ async def test_two_jobs_on_one_worktree_take_turns_whichever_their_queues(world)
     assert phases(world, "one", "two") == [Phase.CANCELLED, Phase.RUNNING]
 
 
-async def test_worktrees_of_other_names_and_repositories_are_other_ones(world):
+async def test_worktrees_of_other_names_and_repositories_are_separate(world):
     world.apply("one", workspace=workspace())
     world.apply("two", workspace=workspace("feature"))
     world.apply("three", workspace=workspace(git={"url": "https://git.example.com/bank.git"}))
@@ -45,7 +45,7 @@ async def test_worktrees_of_other_names_and_repositories_are_other_ones(world):
     assert phases(world, "one", "two", "three", "four") == [Phase.RUNNING] * 4
 
 
-async def test_worktrees_in_one_volume_of_the_users_own_are_one(world):
+async def test_worktrees_in_the_same_volume_of_the_user_are_one_lock(world):
     world.apply("one", workspace=workspace(claimName="mine"))
     world.apply("two", workspace=workspace("feature", claimName="mine"))
     await world.act(seconds=1)
@@ -53,7 +53,7 @@ async def test_worktrees_in_one_volume_of_the_users_own_are_one(world):
     assert phases(world, "one", "two") == [Phase.RUNNING, Phase.QUEUED]
 
 
-async def test_a_name_counts_as_it_is_with_its_values(world):
+async def test_worktree_names_are_compared_with_their_values(world):
     world.apply("one", workspace=workspace("$(job.name)"))
     world.apply("two", workspace=workspace("one"))
     await world.act(seconds=1)
@@ -79,7 +79,7 @@ async def test_a_job_that_needs_both_locks_waits_for_both(world):
 
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["", "operator anew"])
-async def test_a_job_that_is_to_go_on_keeps_its_worktree_and_no_slot(world, restarts):
+async def test_a_job_that_will_continue_keeps_its_worktree_and_no_slot(world, restarts):
     world.apply_queue(concurrency={"max": 1})
     world.apply("one", workspace=workspace(), queue="fast", retry={"backoff": {"initial": "1h"}})
     world.apply("other", queue="fast")
@@ -100,7 +100,7 @@ async def test_a_job_that_is_to_go_on_keeps_its_worktree_and_no_slot(world, rest
     assert phases(world, "two") == [Phase.RUNNING]
 
 
-async def test_a_job_goes_on_in_the_worktree_that_it_kept(world):
+async def test_a_job_continues_in_its_kept_worktree(world):
     world.apply("one", workspace=workspace())
     world.apply("two", workspace=workspace())
     await world.act()
@@ -112,7 +112,7 @@ async def test_a_job_goes_on_in_the_worktree_that_it_kept(world):
     assert (phases(world, "one", "two"), world.status("one").starts) == ([Phase.RUNNING, Phase.QUEUED], 2)
 
 
-async def test_an_operator_that_starts_anew_knows_who_has_the_worktree(world):
+async def test_a_restarted_operator_knows_which_job_has_the_worktree(world):
     world.apply("one", workspace=workspace())
     await world.act(seconds=1)
     world.restart()
@@ -122,7 +122,7 @@ async def test_an_operator_that_starts_anew_knows_who_has_the_worktree(world):
     assert phases(world, "one", "two") == [Phase.RUNNING, Phase.QUEUED]
 
 
-async def test_a_pod_keeps_the_worktree_though_its_job_is_gone(world):
+async def test_a_pod_keeps_the_worktree_after_its_job_was_deleted(world):
     world.apply("one", workspace=workspace(), retry={"maxAttempts": 1, "maxInfraRestarts": 3})
     await world.act()
     world.run_pod(world.pods("one")[0])

@@ -34,7 +34,7 @@ async def test_a_pod_whose_label_was_edited_still_ends_its_job(world, labels):
     assert (world.status().phase, world.status().starts) == (Phase.SUCCEEDED, 1)
 
 
-async def test_a_start_asks_for_its_pod_whatever_became_of_the_one_before(world):
+async def test_a_start_creates_its_pod_regardless_of_the_previous_one(world):
     world.apply(resultPolicy=SUSPENDS)
     world.refuse["create", "Pod"] = Invalid("the pod is refused")
     await world.act()
@@ -47,7 +47,7 @@ async def test_a_start_asks_for_its_pod_whatever_became_of_the_one_before(world)
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["hello-2"]
 
 
-async def test_a_pod_that_lost_its_owner_is_let_go_when_somebody_deletes_it(world):
+async def test_the_finalizer_of_an_orphaned_pod_is_removed_when_it_is_deleted(world):
     world.apply()
     await world.act()
     edit_pod(world, ownerReferences=[])
@@ -59,7 +59,7 @@ async def test_a_pod_that_lost_its_owner_is_let_go_when_somebody_deletes_it(worl
     assert [pod["metadata"]["ownerReferences"][0]["name"] for pod in world.pods()] == ["hello"]
 
 
-async def test_an_edit_of_a_job_whose_schema_stands_in_a_config_map_is_told(world):
+async def test_an_edit_of_a_job_whose_schema_is_in_a_config_map_is_reported(world):
     data = {"metadata": {"namespace": "default", "name": "shapes"}, "data": {"answer": '{"type": "object"}'}}
     world._put(("ConfigMap", "default", "shapes"), "ADDED", data)
     world.apply(output={"schemaFrom": {"configMapKeyRef": {"name": "shapes", "key": "answer"}}})
@@ -70,7 +70,7 @@ async def test_an_edit_of_a_job_whose_schema_stands_in_a_config_map_is_told(worl
     assert "spec.runtime.image" in dict(world.events)["SpecChanged"]
 
 
-async def test_a_job_suspended_by_its_rule_stays_so_while_the_database_is_away(world):
+async def test_a_job_suspended_by_its_rule_remains_suspended_without_the_database(world):
     world.apply(resultPolicy=SUSPENDS)
     await world.act()
     world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
@@ -86,7 +86,7 @@ async def test_a_job_suspended_by_its_rule_stays_so_while_the_database_is_away(w
     assert (world.status().phase, world.status().starts) == (Phase.SUSPENDED, 1)
 
 
-async def test_a_waiting_job_whose_spec_is_broken_while_the_database_is_away_goes_on_as_accepted(world):
+async def test_a_waiting_job_whose_spec_becomes_invalid_without_the_database_continues_as_accepted(world):
     world.apply(suspend=True)
     await world.act()
     world.edit(suspend=False, timeouts={"attempt": "soon"})
@@ -99,7 +99,7 @@ async def test_a_waiting_job_whose_spec_is_broken_while_the_database_is_away_goe
     assert world.status().phase is Phase.RUNNING
 
 
-async def test_a_job_that_an_older_version_accepted_runs_though_this_one_would_refuse_it(world):
+async def test_a_job_accepted_by_an_older_version_runs_even_if_this_one_would_refuse_it(world):
     world.apply(suspend=True)
     await world.act()
     job = world.objects["AgentJob", "default", "hello"]
@@ -112,7 +112,7 @@ async def test_a_job_that_an_older_version_accepted_runs_though_this_one_would_r
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
-async def test_a_runner_that_beats_lives_whatever_our_clock_says(world, ahead):
+async def test_a_runner_with_heartbeats_is_alive_regardless_of_the_operators_clock(world, ahead):
     uid = world.apply()["metadata"]["uid"]
     await world.act()
     world.run_pod(world.pods()[0])
@@ -125,7 +125,7 @@ async def test_a_runner_that_beats_lives_whatever_our_clock_says(world, ahead):
     assert not world.pods()[0]["metadata"].get("deletionTimestamp")
 
 
-async def test_a_runner_that_beats_no_more_is_stopped_whatever_our_clock_says(world):
+async def test_a_runner_without_heartbeats_is_stopped_regardless_of_the_operators_clock(world):
     uid = world.apply()["metadata"]["uid"]
     await world.act()
     world.run_pod(world.pods()[0])
@@ -137,7 +137,7 @@ async def test_a_runner_that_beats_no_more_is_stopped_whatever_our_clock_says(wo
     assert world.pods()[0]["metadata"].get("deletionTimestamp")
 
 
-async def test_nobody_asks_a_database_that_is_known_to_be_away_and_all_are_woken_when_it_is_back(world):
+async def test_jobs_do_not_query_an_unavailable_database_and_are_woken_when_it_recovers(world):
     for number in range(3):
         world.apply(f"job-{number}")
     world.history_away = True

@@ -23,11 +23,11 @@ def sent() -> Accepted:
     return to_accept(spec, resolve_spec(spec, METADATA, Sources()))
 
 
-def test_what_history_stored_as_it_was_sent_is_not_read_again(sent: Accepted) -> None:
+def test_work_that_history_stored_unchanged_is_not_read_again(sent: Accepted) -> None:
     assert specs().accept("uid-1", copy.deepcopy(sent.resolved), sent) is sent
 
 
-def test_what_history_had_stored_before_counts(sent: Accepted) -> None:
+def test_work_that_history_had_stored_before_is_used(sent: Accepted) -> None:
     before = copy.deepcopy(sent.resolved)
     before["spec"]["retry"]["maxAttempts"] = 7
 

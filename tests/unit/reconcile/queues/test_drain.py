@@ -31,7 +31,7 @@ async def drained(world, count=2):
     await stop_pods(world)
 
 
-async def test_running_jobs_are_suspended_and_go_on_by_themselves(world):
+async def test_running_jobs_are_suspended_and_continue_by_themselves(world):
     await drained(world)
     assert phases(world) == [Phase.SUSPENDED] * 2
     assert world.status("job-0").reason == "QueueDrained"
@@ -56,7 +56,7 @@ async def test_hold_lets_running_jobs_finish(world):
     assert world.status().phase is Phase.SUCCEEDED
 
 
-async def test_a_drain_that_is_over_before_the_operator_comes_back_leaves_nothing_suspended(world):
+async def test_a_drain_that_ends_before_the_operator_restarts_leaves_no_job_suspended(world):
     await drained(world)
     stop(world, "None")
     world.restart()
@@ -65,7 +65,7 @@ async def test_a_drain_that_is_over_before_the_operator_comes_back_leaves_nothin
     assert phases(world) == [Phase.RUNNING] * 2
 
 
-async def test_a_drained_queue_that_is_deleted_lets_its_jobs_say_so(world):
+async def test_jobs_of_a_deleted_drained_queue_say_so(world):
     await drained(world, count=1)
     world.remove("fast", kind="AgentQueue")
     await world.act(seconds=1)
@@ -73,7 +73,7 @@ async def test_a_drained_queue_that_is_deleted_lets_its_jobs_say_so(world):
     assert world.status("job-0").reason == "QueueNotFound"
 
 
-async def test_a_drain_that_is_over_before_the_pod_ends_costs_the_job_nothing(world):
+async def test_a_drain_that_ends_before_the_pod_is_not_charged(world):
     world.apply_queue()
     world.apply(queue="fast", retry={"maxAttempts": 1, "maxInfraRestarts": 0})
     await world.act()
@@ -88,7 +88,7 @@ async def test_a_drain_that_is_over_before_the_pod_ends_costs_the_job_nothing(wo
     assert (status.phase, status.starts, status.attempts, status.infra_restarts) == (Phase.RUNNING, 2, 1, 0)
 
 
-async def test_suspended_drained_and_then_cancelled_ends(world):
+async def test_a_suspended_and_drained_job_can_be_cancelled(world):
     await drained(world, 1)
     world.edit("job-0", suspend=True)
     await world.act(seconds=1)
@@ -102,7 +102,7 @@ async def test_suspended_drained_and_then_cancelled_ends(world):
     assert world.status("job-0").phase is Phase.CANCELLED
 
 
-async def test_suspended_by_hand_in_a_drained_queue_waits_for_the_queue_once_it_is_resumed(world):
+async def test_a_job_resumed_in_a_drained_queue_waits_for_the_queue(world):
     await drained(world, 1)
     world.edit("job-0", suspend=True)
     await world.act(seconds=1)

@@ -76,7 +76,7 @@ def reasons(world):
     return {name: world.status(name).reason for name in world.jobs()}
 
 
-async def test_nothing_starts_and_nothing_is_told_before_it_is_known_what_was_spent(world, calls):
+async def test_nothing_starts_and_nothing_is_reported_before_the_spending_is_known(world, calls):
     feed = a_feed(world, calls)
     world.apply_queue(budgets=[DAY])
     world.apply(queue="fast")
@@ -88,7 +88,7 @@ async def test_nothing_starts_and_nothing_is_told_before_it_is_known_what_was_sp
     assert world.status().phase is Phase.RUNNING
 
 
-async def test_a_queue_without_budgets_costs_no_question(world, calls):
+async def test_a_queue_without_budgets_causes_no_query(world, calls):
     world.apply_queue()
     await world.act()
     await a_feed(world, calls).read_spending()
@@ -96,7 +96,7 @@ async def test_a_queue_without_budgets_costs_no_question(world, calls):
     assert calls.asked == []
 
 
-async def test_all_queues_are_asked_for_at_once(world, calls):
+async def test_the_spending_of_all_queues_is_read_in_one_query(world, calls):
     for name in ("a", "b"):
         world.apply_queue(name, budgets=[DAY, {**DAY, "name": "month", "period": "Monthly"}])
     await world.act()
@@ -121,7 +121,7 @@ async def spent_day(world, calls, **budget):
     return feed
 
 
-async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(world, calls):
+async def test_jobs_wait_for_a_used_up_budget_until_it_is_raised(world, calls):
     feed = await spent_day(world, calls)
     assert (world.status("runs").phase, reasons(world)["next"]) == (Phase.RUNNING, "BudgetHeld")
 
@@ -133,7 +133,7 @@ async def test_a_budget_that_is_used_up_lets_jobs_wait_until_it_is_raised(world,
     assert feed is not None
 
 
-async def test_they_go_on_in_the_next_period(world, calls):
+async def test_waiting_jobs_continue_in_the_next_period(world, calls):
     feed = await spent_day(world, calls)
     world.now += timedelta(hours=16)
     calls.by_partition.clear()
@@ -142,7 +142,7 @@ async def test_they_go_on_in_the_next_period(world, calls):
     assert world.status("next").phase is Phase.RUNNING
 
 
-async def test_jobs_that_run_are_suspended_where_the_budget_says_so_and_go_on_by_themselves(world, calls):
+async def test_running_jobs_are_suspended_if_the_budget_says_so_and_continue_by_themselves(world, calls):
     feed = await spent_day(world, calls, action="Suspend")
     world.end_pod(world.living_pods()[0], Verdict.SNOOZE, reason="Interrupted", code=75)
     await world.act(seconds=1)
@@ -156,7 +156,7 @@ async def test_jobs_that_run_are_suspended_where_the_budget_says_so_and_go_on_by
     assert world.status("runs").attempts == 1
 
 
-async def test_a_budget_by_partition_holds_one_partition_back(world, calls):
+async def test_a_budget_per_partition_delays_only_its_partition(world, calls):
     feed = a_feed(world, calls)
     world.apply_queue(budgets=[{**DAY, "scope": "Partition"}])
     await world.act()
@@ -169,7 +169,7 @@ async def test_a_budget_by_partition_holds_one_partition_back(world, calls):
     assert (reasons(world)["ann"], world.status("bob").phase) == ("BudgetHeld", Phase.RUNNING)
 
 
-async def test_the_status_tells_what_is_spent_and_until_when(world, calls):
+async def test_the_status_has_the_spending_and_the_end_of_the_period(world, calls):
     await spent_day(world, calls)
     await world.act(seconds=6)
     told = AgentQueueStatus.parse(world.objects["AgentQueue", "default", "fast"]["status"])
@@ -178,7 +178,7 @@ async def test_the_status_tells_what_is_spent_and_until_when(world, calls):
     assert [one.reason for one in told.conditions] == ["BudgetExceeded", "BudgetExceeded"]
 
 
-async def test_what_was_spent_stays_known_while_the_database_is_away(world, calls):
+async def test_known_spending_is_kept_during_an_outage_of_the_database(world, calls):
     feed = await spent_day(world, calls)
     calls.away = True
     with pytest.raises(Unavailable):
@@ -188,7 +188,7 @@ async def test_what_was_spent_stays_known_while_the_database_is_away(world, call
     assert reasons(world)["next"] == "BudgetHeld"
 
 
-async def test_limits_are_told_when_they_change_and_go_with_the_queue(world, calls):
+async def test_limits_are_stored_when_they_change_and_removed_with_the_queue(world, calls):
     feed = a_feed(world, calls)
     world.apply_queue(modelLimits=[LIMIT])
     await world.act()
@@ -203,7 +203,7 @@ async def test_limits_are_told_when_they_change_and_go_with_the_queue(world, cal
     assert calls.limits == {}
 
 
-async def test_a_new_operator_removes_limits_of_queues_that_went_meanwhile_in_its_namespaces(world, calls):
+async def test_a_new_operator_removes_limits_of_queues_deleted_meanwhile_in_its_namespaces(world, calls):
     calls.limits = {("default", "gone"): [LIMIT], ("other", "kept"): [LIMIT], ("default", "fast"): [LIMIT]}
     world.apply_queue(modelLimits=[LIMIT])
     await world.act()
@@ -213,7 +213,7 @@ async def test_a_new_operator_removes_limits_of_queues_that_went_meanwhile_in_it
     assert calls.written == [("default", "gone")]
 
 
-async def test_limits_of_a_queue_whose_spec_was_broken_meanwhile_stay(world, calls):
+async def test_limits_of_a_queue_whose_spec_became_invalid_are_kept(world, calls):
     calls.limits = {("default", "fast"): [LIMIT]}
     world.apply_queue(modelLimits=[{"models": ["m"]}])
     await world.act()
@@ -222,7 +222,7 @@ async def test_limits_of_a_queue_whose_spec_was_broken_meanwhile_stay(world, cal
     assert calls.limits == {("default", "fast"): [LIMIT]}
 
 
-async def test_the_status_tells_what_is_left_of_limits(world, calls):
+async def test_the_status_has_the_remaining_capacity_of_limits(world, calls):
     feed = a_feed(world, calls)
     world.apply_queue(modelLimits=[{**LIMIT, "tokensPerMinute": 5}])
     await world.act()

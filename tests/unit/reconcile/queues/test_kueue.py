@@ -14,7 +14,7 @@ def said(world):
     return find_condition(world.status().conditions, "PodStarted")
 
 
-async def test_pods_carry_the_label_that_kueue_looks_for(world):
+async def test_pods_have_the_label_that_kueue_requires(world):
     world.apply_queue(kueue={"localQueue": "team-a"})
     world.apply("through", queue="fast")
     world.apply("beside")
@@ -26,7 +26,7 @@ async def test_pods_carry_the_label_that_kueue_looks_for(world):
     assert labels == {"through-1": "team-a", "beside-1": None}
 
 
-async def test_a_gated_pod_is_told_and_not_given_up_before_or_soon_after_its_gate_is_lifted(world):
+async def test_a_gated_pod_is_reported_and_does_not_time_out_until_after_its_gate_is_removed(world):
     world.apply()
     await world.act()
     gate(world, "kueue.x-k8s.io/admission")
@@ -44,7 +44,7 @@ async def test_a_gated_pod_is_told_and_not_given_up_before_or_soon_after_its_gat
     assert said(world).is_true
 
 
-async def test_a_pod_that_does_not_start_after_its_gate_was_lifted_is_given_up(world):
+async def test_a_pod_that_does_not_start_after_its_gate_was_removed_times_out(world):
     world.apply()
     await world.act()
     gate(world, "kueue.x-k8s.io/admission")

@@ -62,7 +62,7 @@ async def test_a_job_for_which_postgresql_has_no_slot_waits_and_starts_when_it_h
     assert running(world) == ["one"]
 
 
-async def test_a_job_that_is_refused_again_and_again_is_written_once(world):
+async def test_a_repeatedly_refused_job_is_written_once(world):
     world.apply_queue(concurrency={"max": 1})
     hold_elsewhere(world)
     await apply_jobs(world, ["one"])
@@ -74,7 +74,7 @@ async def test_a_job_that_is_refused_again_and_again_is_written_once(world):
     assert writes(world) == before
 
 
-async def test_a_partition_that_is_full_in_postgresql_delays_no_other(world):
+async def test_a_partition_that_is_full_in_postgresql_does_not_delay_others(world):
     world.apply_queue(concurrency={"max": 5, "perPartition": 1})
     hold_elsewhere(world, "red")
     world.apply("red", queue="fast", partitionKey="red")
@@ -85,7 +85,7 @@ async def test_a_partition_that_is_full_in_postgresql_delays_no_other(world):
     assert reason(world, "red") == "WaitingForSlot"
 
 
-async def test_a_start_that_only_postgresql_counts_is_waited_for_as_long_as_it_says(world):
+async def test_a_job_waits_for_a_start_that_only_postgresql_counts_as_long_as_it_says(world):
     world.apply_queue(rateLimit={"starts": 1, "period": "1m"})
     await apply_jobs(world, ["one"])
     await end(world, "one")
@@ -100,7 +100,7 @@ async def test_a_start_that_only_postgresql_counts_is_waited_for_as_long_as_it_s
     assert running(world) == ["two"]
 
 
-async def test_the_queue_asks_for_the_look_at_which_its_rate_has_room(world):
+async def test_the_queue_is_reconciled_when_its_rate_has_capacity(world):
     world.apply_queue(rateLimit={"starts": 1, "period": "1m"})
     await apply_jobs(world, ["one", "two"])
 
@@ -108,7 +108,7 @@ async def test_the_queue_asks_for_the_look_at_which_its_rate_has_room(world):
     assert world.reconciler.state.admit(("default", "fast")).again == world.now + timedelta(minutes=1)
 
 
-async def test_tenants_share_a_queue_whoever_came_first(world):
+async def test_tenants_share_a_queue_regardless_of_arrival(world):
     world.apply_queue(concurrency={"max": 2}, strategy="Fair")
     await apply_jobs(world, ["red-1", "red-2", "red-3"], partitionKey="red")
     await apply_jobs(world, ["blue-1"], partitionKey="blue")
@@ -118,7 +118,7 @@ async def test_tenants_share_a_queue_whoever_came_first(world):
 
 
 @pytest.mark.parametrize(("strategy", "next_one"), [("Fair", "blue-1"), ("Priority", "red-3")])
-async def test_the_strategy_may_change_while_jobs_wait(world, strategy, next_one):
+async def test_the_strategy_can_change_while_jobs_wait(world, strategy, next_one):
     world.apply_queue(concurrency={"max": 2}, strategy="Priority" if strategy == "Fair" else "Fair")
     await apply_jobs(world, ["red-1", "red-2", "red-3"], partitionKey="red")
     world.now += timedelta(seconds=1)
@@ -129,14 +129,14 @@ async def test_the_strategy_may_change_while_jobs_wait(world, strategy, next_one
     assert set(running(world)) == {"red-2", next_one}
 
 
-async def test_names_in_a_partition_key_have_their_values_before_acceptance(world):
+async def test_placeholders_in_a_partition_key_are_substituted_before_acceptance(world):
     world.apply_queue(concurrency={"max": 5, "perPartition": 1})
     await apply_jobs(world, ["one", "two"], partitionKey="$(job.name)")
 
     assert running(world) == ["one", "two"]
 
 
-async def test_a_job_gains_priority_by_waiting_over_a_restart(world):
+async def test_aging_of_a_waiting_job_continues_across_a_restart(world):
     world.apply_queue(concurrency={"max": 1}, priorityAging="10s")
     await apply_jobs(world, ["runs"])
     await apply_jobs(world, ["old"], priority=5)
@@ -148,7 +148,7 @@ async def test_a_job_gains_priority_by_waiting_over_a_restart(world):
     assert running(world) == ["old"]
 
 
-async def test_a_full_backlog_ends_a_new_job_and_no_accepted_one(world):
+async def test_a_full_backlog_ends_new_jobs_and_no_accepted_one(world):
     world.apply_queue(concurrency={"max": 1}, backlog={"max": 1, "onFull": "Reject"})
     await apply_jobs(world, ["runs"])
     await apply_jobs(world, ["waits"])
@@ -162,7 +162,7 @@ async def test_a_full_backlog_ends_a_new_job_and_no_accepted_one(world):
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
-async def test_a_limit_that_changes_under_way_is_kept(world, most):
+async def test_a_limit_that_changes_while_jobs_run_is_respected(world, most):
     world.apply_queue(concurrency={"max": 2})
     await apply_jobs(world, [f"job-{number}" for number in range(6)])
     world.edit("fast", kind="AgentQueue", concurrency={"max": most})

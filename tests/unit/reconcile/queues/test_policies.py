@@ -18,7 +18,7 @@ async def apply_jobs(world, count, **spec):
     await world.act()
 
 
-async def test_a_job_waits_for_a_queue_that_is_not_there_and_goes_on_when_it_is(world):
+async def test_a_job_waits_for_a_missing_queue_and_continues_when_it_exists(world):
     world.apply(queue="fast")
     await world.act()
     assert (world.status().phase, world.status().reason) == (Phase.PENDING, "QueueNotFound")
@@ -30,14 +30,14 @@ async def test_a_job_waits_for_a_queue_that_is_not_there_and_goes_on_when_it_is(
     assert world.status().phase is Phase.RUNNING
 
 
-async def test_an_object_takes_the_place_of_the_installations_queue(world):
+async def test_an_object_replaces_the_installations_queue(world):
     world.apply_queue("agents", concurrency={"max": 1})
     await apply_jobs(world, 2)
 
     assert running(world) == ["job-0"]
 
 
-async def test_a_raised_limit_lets_jobs_start_at_once(world):
+async def test_a_raised_limit_lets_jobs_start_immediately(world):
     world.apply_queue(concurrency={"max": 1})
     await apply_jobs(world, 3, queue="fast")
 
@@ -48,7 +48,7 @@ async def test_a_raised_limit_lets_jobs_start_at_once(world):
     assert running(world) == ["job-0", "job-1"]
 
 
-async def test_a_limit_below_what_runs_stops_nothing_and_starts_nothing(world):
+async def test_a_limit_below_the_number_of_running_jobs_neither_stops_nor_starts_any(world):
     world.apply_queue(concurrency={"max": 2})
     await apply_jobs(world, 3, queue="fast")
     world.edit("fast", kind="AgentQueue", concurrency={"max": 1})
@@ -62,7 +62,7 @@ async def test_a_limit_below_what_runs_stops_nothing_and_starts_nothing(world):
     assert running(world) == ["job-1"]
 
 
-async def test_in_a_deleted_queue_what_runs_goes_on_and_what_waits_waits_for_the_queue(world):
+async def test_running_jobs_of_a_deleted_queue_continue_and_waiting_jobs_wait_for_it(world):
     world.apply_queue(concurrency={"max": 1})
     await apply_jobs(world, 2, queue="fast", timeouts={"queue": "1h"})
     world.remove("fast", kind="AgentQueue")
@@ -79,7 +79,7 @@ async def test_in_a_deleted_queue_what_runs_goes_on_and_what_waits_waits_for_the
     assert running(world) == ["job-1"]
 
 
-async def test_a_broken_spec_leaves_the_last_legal_one_in_force(world):
+async def test_after_an_invalid_edit_the_last_valid_spec_applies(world):
     world.apply_queue(concurrency={"max": 1})
     await apply_jobs(world, 3, queue="fast")
     world.edit("fast", kind="AgentQueue", concurrency={"max": "many"})
@@ -90,7 +90,7 @@ async def test_a_broken_spec_leaves_the_last_legal_one_in_force(world):
     assert running(world) == ["job-1"]
 
 
-async def test_without_a_legal_spec_nothing_starts(world):
+async def test_without_a_valid_spec_no_job_starts(world):
     world.apply_queue(rateLimit={"starts": 0, "period": "1m"})
     await apply_jobs(world, 1, queue="fast")
     assert world.status("job-0").phase is Phase.QUEUED
@@ -102,7 +102,7 @@ async def test_without_a_legal_spec_nothing_starts(world):
     assert running(world) == ["job-0"]
 
 
-async def test_a_legal_spec_of_a_deleted_namesake_does_not_count(world):
+async def test_a_valid_spec_of_a_deleted_queue_of_the_same_name_does_not_apply(world):
     world.apply_queue()
     await world.act()
     world.remove("fast", kind="AgentQueue")
@@ -112,7 +112,7 @@ async def test_a_legal_spec_of_a_deleted_namesake_does_not_count(world):
     assert world.status("job-0").phase is Phase.QUEUED
 
 
-async def test_an_object_without_a_maximum_has_the_installations(world):
+async def test_an_object_without_a_limit_has_that_of_the_installation(world):
     world.apply_queue("scheduled", strategy="Priority")
     world.apply_queue("other")
     await world.act()
@@ -122,7 +122,7 @@ async def test_an_object_without_a_maximum_has_the_installations(world):
     assert world.objects["AgentQueue", "default", "scheduled"]["status"]["max"] == 5
 
 
-async def test_defaults_of_a_queue_hold_for_jobs_that_say_nothing_else(world):
+async def test_defaults_of_a_queue_apply_to_jobs_that_do_not_override_them(world):
     world.apply_queue(concurrency={"max": 0}, defaults={"priority": 7, "timeouts": {"queue": "1h"}})
     world.apply("silent", queue="fast")
     world.apply("outspoken", queue="fast", timeouts={"queue": "9h"})

@@ -18,14 +18,14 @@ def writes(world):
     return world.writes.count(("status", "AgentQueue"))
 
 
-async def test_a_new_queue_says_that_it_is_open(world):
+async def test_a_new_queue_has_the_condition_of_an_open_queue(world):
     world.apply_queue()
     await world.act()
 
     assert (reason(world), status(world).observed_generation) == ("Open", 1)
 
 
-async def test_the_status_counts_where_its_jobs_are(world):
+async def test_the_status_counts_jobs_by_phase(world):
     world.apply_queue(concurrency={"max": 1})
     world.apply("runs", queue="fast")
     world.apply("waits", queue="fast")
@@ -39,7 +39,7 @@ async def test_the_status_counts_where_its_jobs_are(world):
     assert told.oldest_waiting_time == world.status("waits").queue.since
 
 
-async def test_jobs_that_come_and_go_cost_a_queue_a_write_in_five_seconds(world):
+async def test_changes_of_jobs_cause_a_write_of_the_queue_every_five_seconds(world):
     world.apply_queue(concurrency={"max": 100})
     await world.act()
     for number in range(30):
@@ -60,7 +60,7 @@ async def test_jobs_that_come_and_go_cost_a_queue_a_write_in_five_seconds(world)
     assert (writes(world), status(world).running) == (3, 0)
 
 
-async def test_an_edit_is_answered_at_once(world):
+async def test_an_edit_is_observed_immediately(world):
     world.apply_queue()
     await world.act()
     world.edit("fast", kind="AgentQueue", stopPolicy="Hold")
@@ -70,7 +70,7 @@ async def test_an_edit_is_answered_at_once(world):
     assert (reason(world), status(world).observed_generation) == ("Held", 2)
 
 
-async def test_a_status_that_holds_is_not_written_again(world):
+async def test_an_unchanged_status_is_not_written_again(world):
     world.apply_queue()
     await world.act()
     before = writes(world)
@@ -80,7 +80,7 @@ async def test_a_status_that_holds_is_not_written_again(world):
     assert writes(world) == before
 
 
-async def test_a_queue_says_that_its_rate_is_reached(world):
+async def test_a_queue_reports_that_its_rate_is_reached(world):
     world.apply_queue(rateLimit={"starts": 1, "period": "1h"})
     for name in ("first", "second"):
         world.apply(name, queue="fast")
@@ -93,7 +93,7 @@ async def test_a_queue_says_that_its_rate_is_reached(world):
     assert reason(world, "Limited") == "NotLimited"
 
 
-async def test_a_broken_spec_is_named(world):
+async def test_an_invalid_spec_is_reported(world):
     world.apply_queue(rateLimit={"starts": 0, "period": "1m"})
     await world.act()
     (told,) = [one for one in status(world).conditions if one.type == "Open"]
@@ -103,7 +103,7 @@ async def test_a_broken_spec_is_named(world):
 
 
 @pytest.mark.parametrize("policy", ["Hold", "HoldAndDrain"])
-async def test_an_event_tells_that_a_queue_was_closed_and_opened(world, policy):
+async def test_an_event_reports_that_a_queue_was_closed_or_opened(world, policy):
     world.apply_queue()
     await world.act()
     for stop in (policy, "None"):

@@ -33,7 +33,7 @@ def times(world):
     return [f"{datetime.fromtimestamp(60 * minute, UTC):%d %H:%M}" for minute in found]
 
 
-async def test_the_morning_brief_comes_at_six_in_berlin_on_weekdays_in_winter_and_summer(world):
+async def test_the_morning_brief_runs_at_six_in_berlin_on_weekdays_in_winter_and_summer(world):
     start(world, "morning-brief", "2026-03-26T12:00")  # a Thursday; on Sunday the clocks go forward
     await pass_time(world, hours=24 * 5)
 
@@ -51,7 +51,7 @@ async def test_the_cleanup_starts_within_ten_minutes_of_midnight(world):
     assert timedelta(0) < created - datetime(2026, 11, 22, tzinfo=UTC) <= timedelta(minutes=11)
 
 
-async def test_the_heartbeat_beats_once_a_minute_and_keeps_nothing(world):
+async def test_the_heartbeat_runs_once_a_minute_and_keeps_no_jobs(world):
     start(world, "heartbeat", "2026-11-21T12:00")
     await pass_time(world, hours=1, minutes=1)
     await world.act(seconds=30)
@@ -71,7 +71,7 @@ async def test_a_heartbeat_that_was_missed_is_not_caught_up(world):
     assert world.schedule("heartbeat")["missed"] == 30
 
 
-async def test_reports_of_a_night_without_operator_follow_one_by_one(world):
+async def test_reports_missed_during_a_night_of_downtime_run_one_by_one(world):
     start(world, "hourly-report", "2026-11-21T20:30")
     await world.act()
     world.now += timedelta(hours=10)
@@ -85,5 +85,5 @@ async def test_reports_of_a_night_without_operator_follow_one_by_one(world):
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_example_of_a_schedule_is_told_here(path):
+def test_every_example_of_a_schedule_is_tested_here(path):
     assert f'"{path.stem}"' in Path(__file__).read_text()

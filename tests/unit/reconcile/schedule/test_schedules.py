@@ -23,7 +23,7 @@ async def later(world, looks=5):
         await world.act(seconds=11)
 
 
-async def test_an_occurrence_is_reserved_before_its_job_is_made_and_retired_after(world):
+async def test_an_occurrence_is_reserved_before_its_job_is_created_and_retired_after(world):
     world.apply_schedule()
     await world.act()
     before = len(world.writes)
@@ -38,7 +38,7 @@ async def test_an_occurrence_is_reserved_before_its_job_is_made_and_retired_afte
     assert world.schedule()["active"][0]["uid"] == world.job(FIRST)["metadata"]["uid"]
 
 
-async def test_the_job_is_the_schedules_and_knows_its_times(world):
+async def test_the_job_belongs_to_the_schedule_and_has_its_times(world):
     await until_due(world)
 
     job = world.job(FIRST)
@@ -57,7 +57,7 @@ async def test_the_job_is_the_schedules_and_knows_its_times(world):
     assert world.accepted[job["metadata"]["uid"]]["spec"]["input"]["message"].endswith("2026-11-21T09:10:00Z?")
 
 
-async def test_an_idle_schedule_costs_no_write(world):
+async def test_an_idle_schedule_causes_no_write(world):
     world.apply_schedule(schedule="0 0 1 1 *")
     await world.act()
     before = list(world.writes)
@@ -70,7 +70,7 @@ async def test_an_idle_schedule_costs_no_write(world):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("write", [1, 2, 3], ids=["reserve", "job", "next"])
-async def test_an_operator_that_dies_around_a_start_makes_one_job(world, died, write, after):
+async def test_an_operator_that_crashes_around_a_start_creates_one_job(world, died, write, after):
     world.apply_schedule()
     await world.act()
     world.die_at, world.die_after = len(world.writes) + write, after
@@ -88,7 +88,7 @@ async def test_an_operator_that_dies_around_a_start_makes_one_job(world, died, w
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(1, 7))
-async def test_a_job_that_no_history_limit_keeps_runs_once_whatever_write_is_the_last(world, died, write, after):
+async def test_a_job_with_a_history_limit_of_zero_runs_once_with_a_crash_at_any_write(world, died, write, after):
     world.apply_schedule(successfulJobsHistoryLimit=0)
     await world.act()
     await world.act(minutes=10)
@@ -105,7 +105,7 @@ async def test_a_job_that_no_history_limit_keeps_runs_once_whatever_write_is_the
     assert [name for _, name in world.made] == [FIRST]
 
 
-async def test_a_job_that_somebody_deletes_before_it_is_retired_is_not_made_again(world):
+async def test_a_job_deleted_before_it_is_retired_is_not_created_again(world):
     await until_due(world)
     assert "uid" not in world.schedule()["active"][0]
 
@@ -117,7 +117,7 @@ async def test_a_job_that_somebody_deletes_before_it_is_retired_is_not_made_agai
     assert world.schedule()["active"] == []
 
 
-async def test_a_job_that_somebody_deletes_while_no_operator_runs_is_not_run_again(world):
+async def test_a_job_deleted_while_no_operator_runs_is_not_run_again(world):
     await until_due(world)
     world.end_jobs()
     assert "uid" not in world.schedule()["active"][0]
@@ -131,7 +131,7 @@ async def test_a_job_that_somebody_deletes_while_no_operator_runs_is_not_run_aga
     assert world.schedule()["active"] == []
 
 
-async def test_a_job_outlives_its_ttl_until_its_start_is_retired(world):
+async def test_a_job_is_kept_beyond_its_ttl_until_its_start_is_retired(world):
     world.apply_schedule(jobTemplate={"spec": {**WORK, "ttlSecondsAfterFinished": 0}})
     await world.act()
     await world.act(minutes=10)
@@ -147,7 +147,7 @@ async def test_a_job_outlives_its_ttl_until_its_start_is_retired(world):
     assert [name for _, name in world.made] == [FIRST]
 
 
-async def test_two_operators_make_one_job(world):
+async def test_two_operators_create_one_job(world):
     world.apply_schedule()
     world.join()
     for number in (0, 1):
@@ -161,7 +161,7 @@ async def test_two_operators_make_one_job(world):
     assert world.schedule()["runs"] == 1
 
 
-async def test_a_reservation_seen_late_is_checked_before_its_job_is_made(world):
+async def test_a_reservation_seen_late_is_checked_before_its_job_is_created(world):
     """The other operator has seen the reservation alone, and by now the job has come, ended and gone."""
     world.apply_schedule(successfulJobsHistoryLimit=0)
     world.join()
@@ -179,7 +179,7 @@ async def test_a_reservation_seen_late_is_checked_before_its_job_is_made(world):
     assert [name for _, name in world.made] == [FIRST]
 
 
-async def test_a_watch_that_lags_behind_lets_no_second_job_start(world):
+async def test_a_delayed_watch_does_not_cause_a_second_job(world):
     """Forbid, and the schedule's watch is newer than the jobs': the running job is not known here."""
     world.apply_schedule()
     world.join()
@@ -195,7 +195,7 @@ async def test_a_watch_that_lags_behind_lets_no_second_job_start(world):
     assert world.jobs() == [FIRST]
 
 
-async def test_forbid_waits_for_the_job_before_and_then_catches_up(world):
+async def test_forbid_waits_for_the_previous_job_and_then_catches_up(world):
     await until_due(world)
     await world.act(minutes=12)
     waiting = (world.jobs(), world.said("Blocked"))
@@ -208,7 +208,7 @@ async def test_forbid_waits_for_the_job_before_and_then_catches_up(world):
     assert world.jobs() == [FIRST, SECOND]
 
 
-async def test_replace_cancels_the_job_before_and_starts_after_its_end(world):
+async def test_replace_cancels_the_previous_job_and_starts_after_its_end(world):
     world.apply_schedule(concurrencyPolicy="Replace")
     await world.act()
     await world.act(minutes=10)
@@ -225,7 +225,7 @@ async def test_replace_cancels_the_job_before_and_starts_after_its_end(world):
     assert world.jobs() == [FIRST, SECOND]
 
 
-async def test_a_trigger_makes_one_job_while_suspended(world):
+async def test_a_trigger_creates_one_job_while_suspended(world):
     world.apply_schedule(suspend=True)
     await world.act()
 
@@ -238,7 +238,7 @@ async def test_a_trigger_makes_one_job_while_suspended(world):
     assert world.schedule()["runs"] == 0
 
 
-async def test_jobs_beyond_the_limit_stay_until_history_has_their_end(world):
+async def test_jobs_beyond_the_limit_are_kept_until_history_has_their_end(world):
     await until_due(world)
     world.edit("brief", kind="AgentSchedule", successfulJobsHistoryLimit=0)
     world.history_away = True
@@ -252,7 +252,7 @@ async def test_jobs_beyond_the_limit_stay_until_history_has_their_end(world):
     assert (kept, world.jobs()) == ([FIRST], [])
 
 
-async def test_what_changes_is_told_once(world):
+async def test_changes_are_reported_once(world):
     world.apply_schedule(maxConsecutiveFailures=1)
     await world.act()
     await world.act(minutes=10)
@@ -266,7 +266,7 @@ async def test_what_changes_is_told_once(world):
     assert ("Started", f"created job {FIRST}") in world.events
 
 
-async def test_a_schedule_that_is_deleted_takes_its_jobs_along_and_makes_no_more(world):
+async def test_deleting_a_schedule_deletes_its_jobs_and_creates_no_more(world):
     await until_due(world)
 
     world.remove("brief", kind="AgentSchedule")
@@ -276,7 +276,7 @@ async def test_a_schedule_that_is_deleted_takes_its_jobs_along_and_makes_no_more
     assert [name for _, name in world.made] == [FIRST]
 
 
-async def test_a_schedule_that_is_made_again_under_the_name_starts_anew(world):
+async def test_a_recreated_schedule_starts_from_its_creation(world):
     await until_due(world)
     world.remove("brief", kind="AgentSchedule")
 
@@ -294,7 +294,7 @@ WORK = {
 }
 
 
-async def test_a_job_that_history_takes_for_deleted_goes_only_once_its_end_is_told(world, monkeypatch):
+async def test_a_job_that_history_considers_deleted_is_removed_only_after_its_end_is_recorded(world, monkeypatch):
     world.apply_schedule(successfulJobsHistoryLimit=0)
     await world.act()
     await world.act(minutes=10)
@@ -327,7 +327,7 @@ async def held_up(world):
     await world.act(minutes=12)
 
 
-async def test_a_start_that_is_held_up_says_why_the_job_in_the_way_waits(world):
+async def test_a_delayed_start_reports_why_the_blocking_job_waits(world):
     await held_up(world)
     (blocked,) = [one for one in world.schedule()["conditions"] if one["type"] == "Blocked"]
 
@@ -336,7 +336,7 @@ async def test_a_start_that_is_held_up_says_why_the_job_in_the_way_waits(world):
     assert world.said("Degraded") == ("True", "JobNotAccepted")
 
 
-async def test_a_job_that_was_never_accepted_makes_way_when_its_template_is_mended(world):
+async def test_a_job_that_was_never_accepted_is_replaced_when_its_template_is_corrected(world):
     await held_up(world)
     world.edit("brief", kind="AgentSchedule", jobTemplate={"spec": WORK})
     await world.act(seconds=1)

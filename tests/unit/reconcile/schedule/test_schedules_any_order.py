@@ -157,11 +157,11 @@ quiet = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Hea
 @pytest.mark.parametrize("operators", [1, 2], ids=["one-operator", "two-operators"])
 @quiet
 @given(script=scripts, policy=st.sampled_from(POLICIES))
-async def test_each_time_is_made_or_missed_once(worlds, died, operators, script, policy):
+async def test_each_time_is_created_or_missed_once(worlds, died, operators, script, policy):
     await play(worlds(), died, script, operators, policy)
 
 
-async def test_a_value_of_the_trigger_that_a_dead_operator_used_makes_no_second_job(worlds, died):
+async def test_a_trigger_used_by_a_crashed_operator_creates_no_second_job(worlds, died):
     before = [("trigger", 2), ("look", 0), ("end-jobs", 0), ("trigger", 0), ("die-before", 0), ("look", 0)]
     script = [*before, ("look", 0), ("trigger", 2)]
     await play(worlds(), died, script, 1, {"concurrencyPolicy": "Forbid"})
