@@ -25,7 +25,7 @@ async def made(budget, most=ONE, spent=ONE):
         charge.spent = spent
 
 
-async def test_calls_are_made_up_to_the_limit_and_none_beyond():
+async def test_calls_are_made_up_to_the_limit():
     budget = StartBudget(Limits(llm_calls=5), Spend(llm_calls=3))
     await made(budget)
     await made(budget)
@@ -38,7 +38,7 @@ async def test_calls_are_made_up_to_the_limit_and_none_beyond():
     assert "5 of 5" in ended.value.ending.message
 
 
-async def test_a_call_that_failed_is_none_of_the_budget():
+async def test_a_failed_call_does_not_count_against_the_budget():
     budget = StartBudget(Limits(llm_calls=1))
     with pytest.raises(OSError, match="away"):
         async with budget.model_call(ONE):
@@ -55,17 +55,17 @@ async def test_a_call_that_failed_is_none_of_the_budget():
         pytest.param(Limits(llm_calls=3), Spend(llm_calls=3), id="calls"),
     ],
 )
-async def test_what_earlier_starts_used_counts(limits, used):
+async def test_usage_of_earlier_starts_counts(limits, used):
     with pytest.raises(StartEnded, match=f"budget.{next(iter(limits.dump()))} is reached"):
         await made(StartBudget(limits, used))
 
 
-async def test_the_last_call_may_be_larger_than_what_is_left():
+async def test_the_last_call_can_be_larger_than_the_rest_of_the_budget():
     budget = StartBudget(Limits(tokens=100), Spend(tokens=99))
     await made(budget, most=Spend(tokens=5000, llm_calls=1), spent=Spend(tokens=50, llm_calls=1))
 
 
-async def test_a_call_waits_for_those_under_way_that_may_need_what_is_left():
+async def test_a_call_waits_for_calls_in_progress_that_have_reserved_the_rest():
     budget = StartBudget(Limits(tokens=100))
     async with AsyncExitStack() as stack:
         charge = await stack.enter_async_context(budget.model_call(Spend(tokens=90, llm_calls=1)))
@@ -77,7 +77,7 @@ async def test_a_call_waits_for_those_under_way_that_may_need_what_is_left():
     await waiting
 
 
-async def test_a_waiting_call_is_refused_when_those_under_way_reach_the_limit():
+async def test_a_waiting_call_is_refused_when_calls_in_progress_reach_the_limit():
     budget = StartBudget(Limits(llm_calls=1))
     async with budget.model_call(ONE) as charge:
         waiting = asyncio.create_task(made(budget))
@@ -94,7 +94,7 @@ def test_tool_calls_are_made_up_to_their_limit():
         budget.tool_call()
 
 
-async def test_nothing_begins_any_more_once_a_limit_is_reached():
+async def test_no_step_begins_after_a_limit_is_reached():
     budget = StartBudget(Limits(tool_calls=1))
     budget.tool_call()
     with pytest.raises(StartEnded):
@@ -106,7 +106,7 @@ async def test_nothing_begins_any_more_once_a_limit_is_reached():
         budget.check()
 
 
-async def test_nothing_begins_after_a_refusal_of_the_proxy():
+async def test_no_step_begins_after_a_refusal_of_the_proxy():
     budget = StartBudget()
     budget.end(Ending(contract.Verdict.FAIL, "BudgetExceeded", "of the proxy"))
     with pytest.raises(StartEnded, match="of the proxy"):
@@ -117,7 +117,7 @@ async def test_nothing_begins_after_a_refusal_of_the_proxy():
     limit=st.integers(1, 30),
     calls=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 10), st.booleans()), min_size=1, max_size=12),
 )
-def test_however_calls_run_side_by_side_they_pass_a_limit_by_one_call_at_most(limit, calls):
+def test_concurrent_calls_exceed_a_limit_by_one_call_at_most(limit, calls):
     spent = []
 
     async def call(budget, steps, tokens, fails):
@@ -161,13 +161,13 @@ def test_an_attempt_without_a_budget_has_no_limits():
     budget.tool_call()
 
 
-def test_a_limit_of_no_use_is_a_mistake_of_the_job():
+def test_an_invalid_limit_is_an_error_of_the_job():
     with pytest.raises(StartEnded) as ended:
         read({"maxTokens": "many"})
     assert ended.value.ending.reason == "ConfigInvalid"
 
 
-def test_a_model_without_a_price_is_refused_where_the_cost_is_limited():
+def test_a_model_without_a_price_is_refused_under_a_cost_limit():
     with pytest.raises(StartEnded, match="openai/of-my-own") as ended:
         read({"maxCostUSD": "1.00"}).most("openai/of-my-own", 10, None)
     assert ended.value.ending.reason == "UnknownModelPrice"
@@ -179,7 +179,7 @@ def test_a_script_needs_no_price():
     assert budget.cost("scripted/a/b", Tokens(input=1)) is None
 
 
-def test_the_proxy_judges_the_cost_where_there_is_one():
+def test_with_a_proxy_the_runner_does_not_check_the_cost():
     budget = read({"maxCostUSD": "1.00"}, **{contract.ENV_MODELS_URL: "https://models"})
     assert budget.most("openai/of-my-own", 10, 20) == Spend(tokens=30, llm_calls=1)
     assert budget.cost("gemini-2.5-flash", Tokens(input=1)) is None
@@ -192,7 +192,7 @@ def test_tokens_from_a_cache_cost_less():
     assert (plain, cached) == (Decimal("0.3025"), Decimal("0.0595"))
 
 
-def test_a_call_that_sets_no_limit_may_answer_as_much_as_its_model_can():
+def test_the_maximum_answer_of_a_call_without_a_limit_is_that_of_its_model():
     budget = StartBudget(Limits(cost=Decimal(1)), prices=True, on=DAY)
     assert budget.most("gemini-2.5-flash", 1000, None).tokens == 1000 + 65536
     assert budget.most("gemini-2.5-flash", 1000, 100) == Spend(Decimal("0.00055"), 1100, 1)

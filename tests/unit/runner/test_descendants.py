@@ -30,7 +30,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_a_program_that_ended_its_parent_and_took_a_session_of_its_own_is_killed():
+def test_a_daemonized_program_is_killed():
     run = within("""
         descendants.adopt()
         out = subprocess.run(["sh", "-c", "setsid sleep 3317 >/dev/null 2>&1 & echo $!"], capture_output=True, text=1)
@@ -59,7 +59,7 @@ def test_earlier_processes_and_their_children_keep_running():
     assert run.stdout.split() == ["2", "None"]
 
 
-def test_members_of_the_spared_group_live_on():
+def test_members_of_the_excluded_group_keep_running():
     run = within("""
         descendants.adopt()
         own = subprocess.Popen(["sleep", "3318"])
@@ -72,7 +72,7 @@ def test_members_of_the_spared_group_live_on():
     assert run.stdout.split()[0] == "None"
 
 
-def test_adopted_processes_that_have_ended_are_taken_leave_of_and_spared_ones_are_not():
+def test_ended_adopted_processes_are_reaped_except_excluded_ones():
     run = within("""
         descendants.adopt()
         subprocess.run(["sh", "-c", "sh -c 'sleep 0.1' & :"])
@@ -86,7 +86,7 @@ def test_adopted_processes_that_have_ended_are_taken_leave_of_and_spared_ones_ar
     assert run.stdout.split() == ["True", "7"], run.stderr
 
 
-def test_a_child_dies_with_the_process_that_made_it():
+def test_a_child_dies_with_its_parent():
     run = within("""
         from functools import partial
         child = subprocess.Popen(

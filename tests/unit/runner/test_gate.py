@@ -58,7 +58,7 @@ async def test_the_end_of_a_step_and_a_part_of_its_answer_are_progress(gate, tol
     assert told == ["progress", "progress"]
 
 
-async def test_the_steps_that_run_have_names(gate):
+async def test_running_steps_have_names(gate):
     await gate.enter(step("tool:1"), "tool search")
     await gate.enter(step("tool:2"), "tool fetch")
     gate.leave(step("tool:1"))
@@ -74,7 +74,7 @@ async def test_a_closed_gate_holds_the_next_step_and_reports_it(gate, told):
     await cancel(task)
 
 
-async def test_a_step_that_runs_may_end_before_the_boundary_is_reported(gate, told):
+async def test_a_running_step_can_finish_before_the_boundary_is_reported(gate, told):
     await gate.enter(step("tool 1"))
     gate.close()
     task = await held(gate, step("tool 2"))
@@ -94,7 +94,7 @@ async def test_without_a_step_at_the_gate_nothing_is_reported(gate, told):
     assert "boundary" not in told
 
 
-async def test_while_the_gateway_is_away_a_step_waits(gate, recorded):
+async def test_a_step_waits_for_an_unavailable_gateway(gate, recorded):
     recorded.clear()
     task = await held(gate, step("model"))
     assert not task.done()
@@ -114,7 +114,7 @@ async def test_a_step_that_waits_for_the_gateway_is_held_when_the_gate_closes(ga
     await cancel(task)
 
 
-async def test_a_tool_that_waits_for_a_held_step_inside_of_it_does_not_run(gate, told):
+async def test_a_tool_that_waits_for_a_held_inner_step_does_not_count_as_running(gate, told):
     await gate.enter(step("tool"))
     gate.close()
     assert "boundary" not in told
@@ -126,7 +126,7 @@ async def test_a_tool_that_waits_for_a_held_step_inside_of_it_does_not_run(gate,
     await cancel(task)
 
 
-def test_steps_may_begin_while_both_the_timeline_and_the_journal_are_taken():
+def test_steps_begin_only_while_timeline_and_journal_are_available():
     timeline, journal = threading.Event(), threading.Event()
     seen = []
     for flag in (timeline, journal):

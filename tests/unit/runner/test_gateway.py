@@ -52,7 +52,7 @@ def gateway(clock):
     [500, 503, 401, 403, 404, 429, httpx.ConnectError("refused"), httpx.ReadTimeout("slow")],
     ids=str,
 )
-def test_what_may_heal_is_tried_again(gateway, answer):
+def test_temporary_errors_are_retried(gateway, answer):
     made = gateway(answer, 200)
 
     made.attempt(give_up=lambda: 120.0)
@@ -60,7 +60,7 @@ def test_what_may_heal_is_tried_again(gateway, answer):
     assert len(made.calls) == 2
 
 
-def test_after_all_patience_it_is_unavailable(gateway, clock):
+def test_the_gateway_is_unavailable_after_the_last_retry(gateway, clock):
     made = gateway(503)
 
     with pytest.raises(Unavailable, match="503"):
@@ -96,13 +96,13 @@ def test_an_error_of_the_gateway_keeps_its_message(gateway, body, said):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_gateway_that_says_when_is_asked_then(gateway, clock, status):
+def test_a_retry_delay_of_the_gateway_is_used(gateway, clock, status):
     gateway(status, 200, headers={"retry-after": "40"}).attempt(give_up=lambda: 120.0)
 
     assert clock.now == pytest.approx(40)
 
 
-def test_sigterm_ends_the_patience(gateway, clock):
+def test_sigterm_ends_retrying(gateway, clock):
     made = gateway(503)
 
     with pytest.raises(Unavailable):
@@ -111,20 +111,20 @@ def test_sigterm_ends_the_patience(gateway, clock):
     assert clock.now <= 6
 
 
-def test_an_answer_that_is_no_json_is_no_gateways(gateway):
+def test_an_answer_that_is_not_json_is_not_the_gateways(gateway):
     with pytest.raises(Unavailable, match="AGENTJOBS_GATEWAY_URL"):
         gateway(200, body=b"<html>").attempt(give_up=lambda: 0.0)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>login</html>"], ids=["empty", "list", "page"])
-def test_a_success_that_is_not_the_gateways_is_none(gateway, body):
+def test_a_success_that_is_not_the_gateways_is_retried(gateway, body):
     made = gateway(200, body=body)
 
     with pytest.raises(Unavailable, match="check AGENTJOBS_GATEWAY_URL"):
         made.put_result({}, give_up=lambda: 1.0)
 
 
-def test_a_token_that_cannot_be_read_may_come(gateway, clock):
+def test_an_unreadable_token_is_retried(gateway, clock):
     def token():
         raise FileNotFoundError(2, "no such file")
 
@@ -137,7 +137,7 @@ def test_a_token_that_cannot_be_read_may_come(gateway, clock):
 @pytest.mark.parametrize(
     ("reason", "error"), [("JournalFull", JournalFull), ("StepTooLarge", TooLarge), ("?", TooLarge)]
 )
-def test_a_journal_that_is_full_is_told_from_a_body_that_is_too_large(gateway, reason, error):
+def test_a_full_journal_and_a_too_large_body_have_different_errors(gateway, reason, error):
     made = gateway(413, body=json.dumps({"reason": reason, "message": "no"}).encode())
 
     with pytest.raises(error) as caught:

@@ -143,7 +143,7 @@ async def test_a_step_is_stored_before_record_returns(journal):
     assert gateway.bodies[0]["run"] == 3
 
 
-async def test_what_is_queued_meanwhile_travels_together_and_in_order(journal):
+async def test_steps_queued_during_a_request_are_sent_together_and_in_order(journal):
     gateway = FakeGateway()
     made = journal(gateway)
     gateway.open.clear()
@@ -157,7 +157,7 @@ async def test_what_is_queued_meanwhile_travels_together_and_in_order(journal):
     assert gateway.keys == [f"k{n:03}" for n in range(contract.MAX_STEPS + 50)]
 
 
-async def test_no_body_is_larger_than_the_gateway_takes(journal):
+async def test_no_body_is_larger_than_the_gateways_limit(journal):
     gateway = FakeGateway()
     made, sizes, text = journal(gateway), [], "x" * (contract.MAX_STEP_BYTES * 2 // 5)
     gateway.script = [lambda _, body: sizes.append(len(body))] * 20
@@ -172,7 +172,7 @@ async def test_no_body_is_larger_than_the_gateway_takes(journal):
     assert len(sizes) < 10
 
 
-async def test_a_step_of_the_largest_size_is_stored_and_a_larger_one_is_not(journal):
+async def test_a_step_of_the_maximum_size_is_stored_and_a_larger_one_is_refused(journal):
     gateway = FakeGateway()
     made, most = journal(gateway), "x" * (contract.MAX_STEP_BYTES - 2)
     await made.record(a_step("k"), most)
@@ -194,7 +194,7 @@ async def test_a_step_of_the_largest_size_is_stored_and_a_larger_one_is_not(jour
         (errors.Invalid("422"), ErrorClass.CONFIG_INVALID),
     ],
 )
-async def test_a_refused_step_fails_alone(journal, refusal, reason):
+async def test_only_the_refused_step_fails(journal, refusal, reason):
     def refuses(gateway, body):
         if b"bad" in body:
             raise refusal
@@ -215,7 +215,7 @@ async def test_a_refused_step_fails_alone(journal, refusal, reason):
     assert made.ended("bad") is None
 
 
-async def test_a_refusal_for_another_reason_says_so(journal):
+async def test_a_refusal_for_another_reason_has_that_reason(journal):
     with pytest.raises(StartEnded) as caught:
         await journal(FakeGateway(Invalid("422: key: too long"))).record(a_step("k"), 0)
 
@@ -237,7 +237,7 @@ async def test_a_gateway_killed_between_write_and_answer_stores_the_step_once(jo
     assert gateway.keys == ["k"]
 
 
-async def test_a_minute_without_the_gateway_is_waited_for(journal):
+async def test_steps_wait_a_minute_for_the_gateway(journal):
     def away(gateway, body):
         if made.time.now < 60:
             gateway.script.insert(0, away)
@@ -257,7 +257,7 @@ async def test_a_minute_without_the_gateway_is_waited_for(journal):
 @pytest.mark.parametrize(
     "error", [Fenced("409"), Unavailable("POST /v1/attempt/steps: 404")], ids=["fenced", "an-older-gateway"]
 )
-async def test_what_waits_for_a_lost_journal_waits_until_the_process_ends(journal, error):
+async def test_steps_that_wait_for_a_fenced_journal_wait_until_the_process_ends(journal, error):
     gateway = FakeGateway(*[error] * 400)
     made = journal(gateway)
     waiting = asyncio.ensure_future(made.record(a_step("k"), 1))
@@ -272,7 +272,7 @@ async def test_what_waits_for_a_lost_journal_waits_until_the_process_ends(journa
     waiting.cancel()
 
 
-async def test_a_task_that_is_cancelled_meanwhile_has_its_step_stored(journal):
+async def test_the_step_of_a_cancelled_task_is_stored(journal):
     gateway = FakeGateway()
     made = journal(gateway)
     gateway.open.clear()
@@ -345,7 +345,7 @@ async def test_a_cancelled_step_that_is_made_void_is_not_found(cancelled):
     assert [body["void"] for body in gateway.bodies] == [[], ["k"]]
 
 
-def test_code_that_cannot_await_records_in_the_loops_own_thread_and_in_any_other(journal):
+def test_synchronous_code_can_record_in_the_loops_thread_and_in_any_other(journal):
     gateway = FakeGateway()
     made = journal(gateway)
 
@@ -384,7 +384,7 @@ async def test_a_call_is_recorded_twice_and_counted_once(journal):
     assert made.recorder.usage.total == {"llmCalls": 1, "toolCalls": 1, "inputTokens": 9, "outputTokens": 0}
 
 
-async def test_versions_travel_with_the_first_steps_only(journal):
+async def test_versions_are_sent_only_with_the_first_steps(journal):
     gateway = FakeGateway()
     made = journal(gateway)
     made.open(**VERSIONS)
@@ -416,7 +416,7 @@ async def test_steps_and_void_keys_keep_their_order(journal):
 
 
 @pytest.mark.parametrize(("count", "length"), [(1200, 8), (100, 500)])
-async def test_any_number_of_keys_is_made_void_in_requests_that_the_gateway_takes(journal, count, length):
+async def test_any_number_of_keys_can_be_voided_within_the_gateways_limits(journal, count, length):
     gateway = FakeGateway()
     made, keys = journal(gateway), [f"{number:ü<{length}}" for number in range(count)]
     await asyncio.gather(made.void(keys), made.record(a_step("k"), 1))
@@ -427,7 +427,7 @@ async def test_any_number_of_keys_is_made_void_in_requests_that_the_gateway_take
     assert gateway.void == keys[::-1]
 
 
-def test_a_first_start_asks_for_no_steps(journal):
+def test_a_first_start_requests_no_steps(journal):
     gateway = FakeGateway()
     made = journal(gateway)
     made.open(**VERSIONS)
@@ -437,7 +437,7 @@ def test_a_first_start_asks_for_no_steps(journal):
     assert made.recorder.entries == []
 
 
-async def test_recorded_steps_answer_and_calls_that_did_not_end_are_known(journal):
+async def test_recorded_steps_are_found_and_unfinished_calls_are_known(journal):
     pages = [
         {"steps": [recorded(1, "a", {"x": 1}), recorded(2, "b", None, ended=None)], "next": 2},
         {"steps": [recorded(5, "c", [1.5, "é"])], "next": None},
@@ -467,7 +467,7 @@ def test_the_resumed_entry_is_written_when_the_first_new_step_begins(journal):
     assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 3})]
 
 
-def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal):
+def test_a_key_not_found_before_the_first_step_does_not_end_the_replay(journal):
     made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
     made.open(**VERSIONS)
     for key in ("value session", "a", "new"):
@@ -476,7 +476,7 @@ def test_what_is_looked_for_in_vain_before_the_first_step_ends_no_replay(journal
     assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 1})]
 
 
-def test_a_value_inside_of_a_replayed_call_counts_as_replayed_without_being_read(journal):
+def test_a_value_inside_a_replayed_call_counts_as_replayed_without_being_read(journal):
     steps = [recorded(1, "value", 1), recorded(2, "tool", 2)]
     made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(2))
     made.ended("tool")
@@ -485,7 +485,7 @@ def test_a_value_inside_of_a_replayed_call_counts_as_replayed_without_being_read
     assert made.recorder.entries == [("resumed", {"fromStep": 3, "replayed": 2})]
 
 
-def test_a_start_that_uses_no_recorded_step_says_so(journal):
+def test_a_start_that_uses_no_recorded_step_reports_it(journal):
     made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
     made.open(**VERSIONS)
     made.finish(lambda: 5.0)
@@ -493,7 +493,7 @@ def test_a_start_that_uses_no_recorded_step_says_so(journal):
     assert made.recorder.entries == [("resumed", {"fromStep": 2, "replayed": 0})]
 
 
-def test_a_start_has_more_ahead_until_it_came_to_every_recorded_step(journal):
+def test_a_start_has_more_steps_to_replay_until_it_used_all(journal):
     steps = [recorded(1, "a", 1), recorded(2, "b", 2), recorded(3, "c", None, ended=None)]
     made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(3))
     made.open(**VERSIONS)
@@ -506,7 +506,7 @@ def test_a_start_has_more_ahead_until_it_came_to_every_recorded_step(journal):
     assert ahead == [True, True, True, False]
 
 
-def test_steps_inside_of_a_call_that_did_not_end_count_as_replayed(journal):
+def test_steps_inside_an_unfinished_call_count_as_replayed(journal):
     steps = [recorded(1, "first", 0), recorded(2, "outer", None, ended=None), recorded(3, "inner", 1)]
     made = journal(FakeGateway(pages=[{"steps": steps, "next": None}]), head=head(3))
     answers = [made.ended("first"), made.ended("outer"), made.ended("inner")]
@@ -516,7 +516,7 @@ def test_steps_inside_of_a_call_that_did_not_end_count_as_replayed(journal):
     assert made.recorder.entries == [("resumed", {"fromStep": 4, "replayed": 2})]
 
 
-def test_a_start_that_only_repeats_says_so_at_its_end(journal):
+def test_a_start_that_only_replays_reports_it_at_its_end(journal):
     made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1))
     made.ended("a")
     made.finish(lambda: 5.0)
@@ -533,7 +533,7 @@ def test_a_start_that_only_repeats_says_so_at_its_end(journal):
     ],
     ids=["corrupt", "a-secret-is-gone", "no-placeholder-of-ours"],
 )
-def test_a_step_that_cannot_be_read_is_named_with_what_helps(journal, broken):
+def test_an_unreadable_step_is_named_with_a_solution(journal, broken):
     made = journal(FakeGateway(pages=[{"steps": [broken], "next": None}]), head=head(7))
 
     with pytest.raises(StartEnded) as caught:
@@ -546,7 +546,7 @@ def test_a_step_that_cannot_be_read_is_named_with_what_helps(journal, broken):
 
 
 @pytest.mark.parametrize("page", [{"steps": [{"n": 1}], "next": None}, {"steps": [7], "next": None}, {}], ids=str)
-def test_pages_that_hold_no_steps_fail_the_job(journal, page):
+def test_invalid_pages_of_steps_fail_the_job(journal, page):
     made = journal(FakeGateway(pages=[page]), head=head(1))
 
     with pytest.raises(StartEnded) as caught:
@@ -555,7 +555,7 @@ def test_pages_that_hold_no_steps_fail_the_job(journal, page):
     assert caught.value.ending.reason == ErrorClass.STEP_UNREADABLE
 
 
-def test_a_changed_agent_goes_on_with_a_warning(journal):
+def test_a_changed_agent_continues_with_a_warning(journal):
     made = journal(FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}]), head=head(1, agent="bb"))
     made.open(**VERSIONS)
 
@@ -563,7 +563,7 @@ def test_a_changed_agent_goes_on_with_a_warning(journal):
     assert [kind for kind, _ in made.recorder.entries] == ["warning"]
 
 
-async def test_a_changed_agent_begins_a_run_anew_where_the_job_wants_it(journal):
+async def test_a_changed_agent_begins_a_new_run_if_the_job_says_so(journal):
     gateway = FakeGateway(pages=[{"steps": [recorded(1, "a", 1)], "next": None}])
     made = journal(gateway, head=head(1, agent="bb"), policy="Restart")
     made.open(**VERSIONS)
@@ -574,7 +574,7 @@ async def test_a_changed_agent_begins_a_run_anew_where_the_job_wants_it(journal)
     assert gateway.bodies[0]["versions"]["agent"] == "aa"
 
 
-async def test_secrets_are_sealed_on_the_way_and_read_back(journal):
+async def test_secrets_are_replaced_when_sent_and_restored_when_read(journal):
     gateway, variables = FakeGateway(), {"SHOP_KEY": "0123456789"}
     made = journal(gateway, variables=variables)
     await made.record(a_step("k"), {"used": "0123456789"})
@@ -583,7 +583,7 @@ async def test_secrets_are_sealed_on_the_way_and_read_back(journal):
     assert made.ended("k")["body"] == {"used": "0123456789"}
 
 
-async def test_a_key_that_is_too_long_is_found_again(journal):
+async def test_a_too_long_key_is_found_again(journal):
     gateway = FakeGateway()
     made, one, other = journal(gateway), "k" * 600 + "1", "k" * 600 + "2"
     await made.record(a_step(one), 1)
@@ -593,7 +593,7 @@ async def test_a_key_that_is_too_long_is_found_again(journal):
     assert max(map(len, gateway.keys)) == contract.MAX_STEP_KEY_CHARS
 
 
-async def test_a_bug_in_the_thread_ends_the_start(journal, monkeypatch):
+async def test_an_unexpected_error_in_the_thread_ends_the_start(journal, monkeypatch):
     monkeypatch.setattr(step_sender.logger, "exception", lambda *_: None)
     made = journal(FakeGateway(RuntimeError("bug")))
     waiting = asyncio.ensure_future(made.record(a_step("k"), 1))
@@ -604,7 +604,7 @@ async def test_a_bug_in_the_thread_ends_the_start(journal, monkeypatch):
     waiting.cancel()
 
 
-def test_a_result_is_not_put_while_a_step_is_not_stored(journal):
+def test_a_result_is_not_sent_while_a_step_is_not_stored(journal):
     gateway = FakeGateway()
     made = journal(gateway)
     gateway.open.clear()

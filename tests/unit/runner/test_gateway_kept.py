@@ -68,7 +68,7 @@ def gateway():
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART])
-def test_a_file_of_any_size_comes_back_as_it_was(gateway, size):
+def test_a_file_of_any_size_is_read_unchanged(gateway, size):
     content = bytes(range(251)) * (size // 251 + 1)
 
     gateway.kept.write(NAME, content[:size])
@@ -76,7 +76,7 @@ def test_a_file_of_any_size_comes_back_as_it_was(gateway, size):
     assert (gateway.kept.read(NAME), gateway.kept.files()) == (content[:size], {NAME: size})
 
 
-def test_what_is_appended_is_all_that_is_sent(gateway):
+def test_only_appended_bytes_are_sent(gateway):
     gateway.kept.write(NAME, b"one\n")
     gateway.kept.write(NAME, b"two\n", offset=4)
 
@@ -84,7 +84,7 @@ def test_what_is_appended_is_all_that_is_sent(gateway):
     assert gateway.content[NAME] == b"one\ntwo\n"
 
 
-def test_an_empty_write_cuts_the_file(gateway):
+def test_an_empty_write_truncates_the_file(gateway):
     gateway.kept.write(NAME, b"one\n")
 
     gateway.kept.write(NAME, b"", offset=1)
@@ -92,11 +92,11 @@ def test_an_empty_write_cuts_the_file(gateway):
     assert gateway.content[NAME] == b"o"
 
 
-def test_there_may_be_none(gateway):
+def test_the_list_of_kept_files_can_be_empty(gateway):
     assert (gateway.kept.read(NAME), gateway.kept.files()) == (None, {})
 
 
-def test_a_further_try_is_the_same_write_and_each_write_has_a_higher_number(gateway):
+def test_a_retry_has_the_number_of_its_write_and_each_write_has_a_higher_one(gateway):
     gateway.fails = [None, httpx.Response(503), httpx.Response(429, headers={"Retry-After": "2"})]
 
     gateway.kept.write(NAME, b"x" * (PART + 1))
@@ -108,7 +108,7 @@ def test_a_further_try_is_the_same_write_and_each_write_has_a_higher_number(gate
     assert gateway.now >= 2
 
 
-def test_the_next_process_of_a_start_goes_on_with_higher_numbers(gateway):
+def test_the_next_process_of_a_start_continues_with_higher_numbers(gateway):
     for _ in range(3):
         gateway.kept.write(NAME, b"x")
 
@@ -138,7 +138,7 @@ def test_a_pod_that_lost_its_start_ends(gateway):
     assert isinstance(lost.value.__cause__, Fenced)
 
 
-def test_a_gateway_that_stays_away_ends_the_start(gateway):
+def test_a_long_outage_of_the_gateway_ends_the_start(gateway):
     gateway.fails = [httpx.Response(503)] * 1000
 
     with pytest.raises(Lost):

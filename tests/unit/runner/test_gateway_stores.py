@@ -56,7 +56,7 @@ def page(events, next_page=None, **more):
     return {"events": events, "state": {}, "user": {}, "app": {}, "turns": 1, "next": next_page} | more
 
 
-def test_a_session_is_read_page_by_page(made):
+def test_a_session_is_read_in_pages(made):
     stores = made(page([1], "x&y", state={"a": 1}, user={"b": 2}, app={"c": 3}), page([2], "z"), page([3]))
 
     found = stores.session()
@@ -65,7 +65,7 @@ def test_a_session_is_read_page_by_page(made):
     assert [call.url.params.get("after") for call in stores.calls] == [None, "x&y", "z"]
 
 
-def test_secrets_leave_the_pod_as_names_and_come_back_as_they_were(made):
+def test_secrets_are_sent_as_placeholders_and_restored(made):
     stores = made(httpx.Response(204))
     stores.put_turn(TURN)
     sent = json.loads(stores.calls[0].content)
@@ -86,7 +86,7 @@ def test_memory_returns_texts_with_this_pods_secrets_restored(made, kept, said):
     assert [one["text"] for one in made({"memories": [hit]}).search_memory("marks", 3)] == [said]
 
 
-def test_a_secret_that_this_pod_lacks_is_said_so(made):
+def test_a_secret_that_the_pod_lacks_is_reported(made):
     stores = made(httpx.Response(204))
     stores.put_turn(TURN)
     sent = json.loads(stores.calls[0].content.replace(b"MODEL_API_KEY", b"OTHER_API_KEY"))
@@ -95,7 +95,7 @@ def test_a_secret_that_this_pod_lacks_is_said_so(made):
         made(page([], state=sent["state"])).session()
 
 
-def test_names_of_artifacts_are_read_page_by_page(made):
+def test_names_of_artifacts_are_read_in_pages(made):
     stores = made({"names": ["a"], "next": "a"}, {"names": ["b"], "next": None})
 
     assert stores.artifact_names() == ["a", "b"]
@@ -111,7 +111,7 @@ def test_an_artifact_is_saved_as_bytes_with_separate_metadata(made):
     assert (call.content, json.loads(call.headers[contract.HEADER_ARTIFACT])) == (b"\x00\xff", save)
 
 
-def test_an_artifact_is_read_with_what_it_is(made):
+def test_an_artifact_is_read_with_its_metadata(made):
     told = {"version": 0, "kind": "data", "mime": "", "bytes": 2, "time": "2026-01-01T00:00:00Z", "metadata": {}}
     answer = httpx.Response(200, content=b"\x00\xff", headers={contract.HEADER_ARTIFACT: json.dumps(told)})
     stores = made(answer)
@@ -120,20 +120,20 @@ def test_an_artifact_is_read_with_what_it_is(made):
     assert dict(stores.calls[0].url.params) == {"name": "a/b c", "version": "0"}
 
 
-def test_what_is_not_there_is_none(made):
+def test_a_missing_artifact_is_none(made):
     stores = made(httpx.Response(404, json={"reason": "NotFound", "message": "no such artifact"}))
 
     assert stores.artifact("a", None) is None
     assert len(stores.calls) == 1
 
 
-def test_a_pod_that_is_not_known_yet_asks_again(made):
+def test_a_pod_that_is_not_known_yet_retries(made):
     unknown = httpx.Response(404, json={"reason": "UnknownPod", "message": "not yet"})
 
     assert made(unknown, {"versions": []}).artifact_versions("a") == []
 
 
-def test_a_gateway_that_is_away_is_asked_again_and_is_no_silence(made):
+def test_waiting_for_an_unavailable_gateway_does_not_count_as_missing_progress(made):
     stores = made(httpx.Response(503), httpx.Response(503), {"memories": []})
 
     assert stores.search_memory("cat", 3) == []
@@ -141,7 +141,7 @@ def test_a_gateway_that_is_away_is_asked_again_and_is_no_silence(made):
 
 
 @pytest.mark.parametrize(("answer", "cause"), [(503, Unavailable), (409, Fenced)])
-def test_a_gateway_that_stays_away_or_fences_ends_the_start(made, answer, cause):
+def test_a_long_outage_or_a_fence_ends_the_start(made, answer, cause):
     with pytest.raises(Lost) as ended:
         made(httpx.Response(answer)).delete_artifact("a")
 
@@ -157,7 +157,7 @@ def test_a_refused_request_is_not_retried(made, status):
     assert len(stores.calls) == 1
 
 
-def test_who_waits_for_a_lost_gateway_goes_no_further():
+def test_a_caller_of_a_fenced_gateway_does_not_continue():
     lost = threading.Event()
     client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(lambda _: httpx.Response(409)))
     stores = GatewayStores(Gateway(client, lambda: "t"), Redactor({}), lambda _: lost.set(), lambda: None)

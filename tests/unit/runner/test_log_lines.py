@@ -28,17 +28,17 @@ def line():
     return write
 
 
-def test_a_secret_that_json_writes_otherwise_is_cleared(line):
+def test_a_secret_that_json_escapes_is_redacted(line):
     told = line(detail=f"no login with {PASSWORD}", deep={"tries": [PASSWORD]})
 
     assert (told["detail"], told["deep"]) == ("no login with [SHOP_PASSWORD]", {"tries": ["[SHOP_PASSWORD]"]})
 
 
-def test_a_stack_is_cleared(line):
+def test_a_stack_is_redacted(line):
     assert line(ValueError(PASSWORD))["stack"] == "ValueError: [SHOP_PASSWORD]"
 
 
-def test_a_value_that_is_no_text_is_cleared(line):
+def test_a_value_that_is_not_text_is_redacted(line):
     assert line(detail=ValueError(PASSWORD))["detail"] == "[SHOP_PASSWORD]"
 
 
@@ -107,7 +107,7 @@ with captured(lambda kind, author, data: print(json.dumps([kind, data["level"], 
 
 
 @pytest.mark.parametrize("does", DOES)
-def test_user_code_does_not_hide_what_adk_only_logs(does):
+def test_user_code_does_not_hide_warnings_that_adk_only_logs(does):
     source = LOGGING + WARNS.replace("{does!r}", repr(does))
 
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)

@@ -44,12 +44,12 @@ def led(access, authority=None, **variables):
         ("ANTHROPIC_BASE_URL", contract.MODELS_ANTHROPIC, "ANTHROPIC_API_KEY"),
     ],
 )
-def test_each_providers_clients_are_led_to_the_proxy_with_the_token(access, url, path, key):
+def test_each_providers_clients_use_the_proxy_with_the_token(access, url, path, key):
     found = led(access)
     assert (found[url], found[key]) == (URL + path, "newest")
 
 
-def test_an_empty_key_of_the_job_is_none_of_its_own(access):
+def test_an_empty_key_of_the_job_does_not_count_as_a_key(access):
     found = led(access, GOOGLE_API_KEY="", GEMINI_API_KEY="")
     assert found["GOOGLE_API_KEY"] == "newest"
     assert "GEMINI_API_KEY" not in found
@@ -70,24 +70,24 @@ def test_an_empty_key_of_the_job_is_none_of_its_own(access):
         ),
     ],
 )
-def test_a_provider_that_the_job_asks_itself_is_left_alone(access, own, untouched):
+def test_settings_of_a_provider_that_the_job_calls_directly_are_not_changed(access, own, untouched):
     found = led(access, **own)
     assert own.items() <= found.items()
     assert untouched not in found
 
 
-def test_a_renewed_token_is_the_key_of_what_is_made_from_now_on(access):
+def test_a_renewed_token_is_the_key_of_new_clients(access):
     found = led(access, OPENAI_API_KEY="sk-own")
     access.renew(found, "renewed")
     assert (found["ANTHROPIC_API_KEY"], found["OPENAI_API_KEY"]) == ("renewed", "sk-own")
 
 
-def test_the_clusters_proxy_is_not_asked_for_the_models(access):
+def test_calls_to_models_bypass_the_clusters_http_proxy(access):
     assert led(access, NO_PROXY="localhost")["NO_PROXY"] == "localhost,models.agentjobs-system.svc"
     assert led(access)["no_proxy"] == "models.agentjobs-system.svc"
 
 
-def test_the_installations_authority_is_trusted_beside_public_ones(access, tmp_path):
+def test_the_installations_ca_is_trusted_in_addition_to_public_ones(access, tmp_path):
     (tmp_path / "ca.crt").write_text(AUTHORITY)
     found = led(access, str(tmp_path / "ca.crt"))
 
@@ -97,7 +97,7 @@ def test_the_installations_authority_is_trusted_beside_public_ones(access, tmp_p
     assert Path(found["NODE_EXTRA_CA_CERTS"]).read_text().strip() == AUTHORITY.strip()
 
 
-def test_starts_that_share_a_folder_share_the_file_of_authorities(access):
+def test_starts_that_share_a_folder_share_the_ca_bundle(access):
     first, second = led(access, AUTHORITY), led(access, AUTHORITY)
     assert first["SSL_CERT_FILE"] == second["SSL_CERT_FILE"] == first["REQUESTS_CA_BUNDLE"]
 
@@ -109,7 +109,7 @@ def test_a_file_with_changed_content_is_replaced(access):
     assert Path(again).read_text().strip() == AUTHORITY.strip()
 
 
-def test_an_authority_of_the_jobs_own_stays_trusted(access, tmp_path):
+def test_a_ca_of_the_job_remains_trusted(access, tmp_path):
     (tmp_path / "own.pem").write_text("# of the job\n")
     found = led(access, AUTHORITY, SSL_CERT_FILE=str(tmp_path / "own.pem"))
     written = Path(found["SSL_CERT_FILE"]).read_text()
@@ -117,7 +117,7 @@ def test_an_authority_of_the_jobs_own_stays_trusted(access, tmp_path):
     assert AUTHORITY in written
 
 
-def test_a_file_of_authorities_that_cannot_be_read_changes_nothing(access):
+def test_an_unreadable_ca_bundle_changes_nothing(access):
     assert "SSL_CERT_FILE" not in led(access, "/nonexistent/ca.crt")
 
 
@@ -132,18 +132,18 @@ def sent(access, url, step="", **headers):
 
 
 @pytest.mark.parametrize("header", ["Authorization", "x-api-key", "x-goog-api-key"])
-def test_the_newest_token_takes_the_place_of_the_key_of_a_client(access, header):
+def test_the_newest_token_replaces_the_key_of_a_client(access, header):
     headers = sent(access, f"{URL}/openai/v1/chat/completions", **{header: "Bearer old"})
     assert headers[header].removeprefix("Bearer ") == "newest"
     assert [name for name in ("authorization", "x-api-key", "x-goog-api-key") if name in headers] == [header.lower()]
 
 
-def test_a_request_of_a_step_says_which(access):
+def test_a_request_of_a_step_names_the_step(access):
     headers = sent(access, f"{URL}/anthropic/v1/messages", "1|Zoë#2")
     assert headers[contract.HEADER_STEP] == "1|Zo%C3%AB#2"
 
 
-def test_a_request_of_a_step_says_for_how_long_it_waits(access):
+def test_a_request_of_a_step_has_its_time_limit(access):
     headers = sent(access, f"{URL}/anthropic/v1/messages", "1|a#2", **{contract.HEADER_PATIENCE: "9"})
     assert headers[contract.HEADER_PATIENCE] == "115"
 
@@ -164,7 +164,7 @@ def test_a_request_of_the_users_own_code_names_no_step(access):
         "https://models.agentjobs-system.svc:8443@evil.example/asked/openai/v1/x",
     ],
 )
-def test_the_token_goes_nowhere_else(access, url):
+def test_the_token_is_not_sent_to_other_addresses(access, url):
     headers = sent(access, url, "1|a#1", Authorization="Bearer own")
     assert headers["Authorization"] == "Bearer own"
     assert contract.HEADER_STEP not in headers
@@ -172,7 +172,7 @@ def test_the_token_goes_nowhere_else(access, url):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=700).map(stored_key))
-def test_the_step_in_a_header_is_the_step_in_the_journal(access, key):
+def test_the_step_key_in_a_header_equals_that_in_the_journal(access, key):
     written = sent(access, f"{URL}/anthropic/v1/messages", key)[contract.HEADER_STEP]
     assert all("!" <= character <= "~" for character in written)
     assert unquote(written) == key

@@ -12,7 +12,7 @@ def file(tmp_path):
     return made
 
 
-def test_a_renewed_token_is_told_once(file):
+def test_a_renewed_token_is_reported_once(file):
     told = []
     token = PodToken(file, told.append)
     token(), token()
@@ -23,7 +23,7 @@ def test_a_renewed_token_is_told_once(file):
     assert told == ["first", "second"]
 
 
-def test_a_token_that_cannot_be_read_any_more_is_used_on(file):
+def test_the_last_token_is_used_if_the_file_becomes_unreadable(file):
     token = PodToken(file, lambda _: None)
     token()
     file.unlink()

@@ -29,7 +29,7 @@ QUOTED = 'pä"ss\\word'
         pytest.param("a\x00b \ud800", "a\ufffdb ?", id="not-storable"),
     ],
 )
-def test_secrets_do_not_leave(text, expected):
+def test_secrets_are_redacted(text, expected):
     variables = {
         "SHOP_PASSWORD": "correct horse",
         "PIN_KEY": QUOTED,
@@ -40,14 +40,14 @@ def test_secrets_do_not_leave(text, expected):
     assert Redactor(variables, TOKEN).text(text) == expected
 
 
-def test_a_cut_halves_no_secret():
+def test_truncation_does_not_split_a_secret():
     message = Redactor({}, TOKEN).message("x" * 90 + TOKEN, 100)
 
     assert "opaque" not in message
     assert len(message.encode()) <= 100
 
 
-def test_data_is_cleared_in_keys_and_depth():
+def test_nested_data_is_redacted_including_keys():
     data = Redactor({}, TOKEN).data({"a": [{TOKEN: f"is {TOKEN}"}], "n": 1})
 
     assert data == {"a": [{"[redacted]": "is [redacted]"}], "n": 1}
@@ -70,11 +70,11 @@ class Broken:
         pytest.param({Broken(): 1}, {"<Broken, whose str() raised RuntimeError>": 1}, id="broken-key"),
     ],
 )
-def test_whatever_a_tool_returns_becomes_json(value, expected):
+def test_any_result_of_a_tool_becomes_json(value, expected):
     assert plain(value) == expected
 
 
-def test_a_structure_without_end_is_cut():
+def test_an_endless_structure_is_truncated():
     deep: list[object] = []
     for _ in range(100):
         deep = [deep]
@@ -82,7 +82,7 @@ def test_a_structure_without_end_is_cut():
     assert json.dumps(plain(deep)).count("[") == 33
 
 
-def test_a_structure_that_contains_itself_is_told_once():
+def test_a_structure_that_contains_itself_is_represented_once():
     node: dict[str, object] = {"n": 1}
     node |= {"left": node, "right": [node]}
 
@@ -90,5 +90,5 @@ def test_a_structure_that_contains_itself_is_told_once():
 
 
 @pytest.mark.parametrize("data", [{"a": "ü" * 100_000}, {"many": ['"' * 50] * 5_000}], ids=["long", "many"])
-def test_an_entry_is_cut_until_it_fits(data):
+def test_an_entry_is_truncated_until_it_fits(data):
     assert size_of(cut_to_fit(data, 64 * 1024)) <= 64 * 1024

@@ -47,14 +47,14 @@ def same(one, other):
 
 
 @given(value=VALUES)
-def test_what_was_sealed_comes_back_and_travels_as_strict_json(seals, value):
+def test_sealed_values_are_strict_json_and_can_be_restored(seals, value):
     written = json.dumps(seals.seal(value), ensure_ascii=False, allow_nan=False).encode()
 
     assert same(seals.unseal(json.loads(written)), value)
 
 
 @given(before=TEXTS, after=TEXTS, secret=st.sampled_from(sorted(SECRETS.values())))
-def test_no_secret_is_left_however_it_is_spelled(seals, before, after, secret):
+def test_no_secret_remains_in_any_spelling(seals, before, after, secret):
     said = [secret, json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)]
 
     sealed = json.dumps(seals.seal([f"{before}{text}{after}" for text in said]), ensure_ascii=False)
@@ -87,31 +87,31 @@ def test_a_placeholder_names_the_variable(seals, text, sealed):
     assert seals.seal(text) == sealed
 
 
-def test_a_rotated_secret_is_the_new_one():
+def test_a_rotated_secret_is_restored_as_the_new_one():
     old, new = {"API_KEY": "old-value-1"}, {"API_KEY": "new-value-2"}
     sealed = Redactor(old).seal({"said": "use old-value-1"})
 
     assert Redactor(new).unseal(sealed) == {"said": "use new-value-2"}
 
 
-def test_a_variable_that_is_gone_is_named(seals):
+def test_a_missing_variable_is_named(seals):
     sealed = seals.seal("sk-0123456789abcdef")
 
     with pytest.raises(LookupError, match="OPENAI_API_KEY"):
         Seals({}, frozenset()).unseal(sealed)
 
 
-def test_the_pods_own_name_is_no_secret():
+def test_the_pods_own_name_is_not_a_secret():
     redactor = Redactor({"HOSTNAME": "nightly-report-of-2026-1"})
 
     assert redactor.seal("nightly-report-of-2026-1") == "nightly-report-of-2026-1"
 
 
-def test_a_short_header_is_not_replaced_everywhere():
+def test_a_short_header_value_is_not_replaced_in_other_texts():
     assert Redactor({"AGENTJOBS_MCP_HEADER_0_0_0": "1"}).seal("1 + 1") == "1 + 1"
 
 
-def test_a_renewed_token_is_sealed_as_the_one_before_and_both_are_read_as_the_newest():
+def test_renewed_and_previous_tokens_have_the_same_placeholder_which_becomes_the_newest():
     seals = Seals({}, frozenset(), "the-first-token")
     seals.renew("the-second-token")
 
@@ -121,7 +121,7 @@ def test_a_renewed_token_is_sealed_as_the_one_before_and_both_are_read_as_the_ne
     assert seals.unseal(kept) == ["the-second-token"] * 2
 
 
-def test_a_renewed_token_does_not_leave_in_texts():
+def test_a_renewed_token_is_redacted_in_texts():
     redactor = Redactor({}, "the-first-token")
     redactor.renew("the-second-token")
     assert redactor.text("the-first-token, the-second-token") == "[redacted], [redacted]"

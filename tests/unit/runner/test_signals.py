@@ -28,7 +28,7 @@ OWN, OTHER = os.getpid(), os.getpid() + 1
         pytest.param("open", ("file", "r", 0), False, id="something-else"),
     ],
 )
-def test_only_a_signal_to_the_own_process_is_the_agents_doing(event, args, own):
+def test_only_a_signal_to_its_own_process_is_caused_by_the_agent(event, args, own):
     assert is_own_stop(event, args) is own
 
 
@@ -66,7 +66,7 @@ def listening(code):
     return done.stdout.split()
 
 
-def test_a_forked_child_dies_of_sigterm_also_when_it_comes_at_once():
+def test_a_forked_child_dies_of_sigterm_even_if_sent_immediately():
     told = listening("""
         def work():
             for _ in range(100):
@@ -95,7 +95,7 @@ def test_a_forked_child_has_pythons_handlers_and_no_signal_blocked():
     assert told == ["True", "0", "0"]
 
 
-def test_handlers_that_a_child_sets_are_its_childrens():
+def test_handlers_that_a_child_sets_are_inherited_by_its_children():
     told = listening("""
         def first():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -115,7 +115,7 @@ def test_a_program_started_with_preexec_has_no_signal_blocked():
     assert told == ["0"]
 
 
-def test_the_parent_still_hears_signals_after_forks():
+def test_the_parent_still_gets_signals_after_forks():
     told = listening("""
         in_thread(lambda: os.waitpid(child(lambda: None), 0))
         os.kill(os.getpid(), signal.SIGTERM)

@@ -61,7 +61,7 @@ def test_entries_arrive_once_and_in_order(record):
     assert gateway.seqs == list(range(1, 51))
 
 
-def test_silence_is_counted_from_the_last_sign_and_not_while_the_gateway_is_away(monkeypatch):
+def test_silence_is_counted_from_the_last_progress_and_not_during_an_outage_of_the_gateway(monkeypatch):
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(timeline, "time", SimpleNamespace(monotonic=lambda: clock.now))
     recorder = Recorder(FakeGateway(), Redactor({}, "the-token"), lambda _: None)
@@ -74,7 +74,7 @@ def test_silence_is_counted_from_the_last_sign_and_not_while_the_gateway_is_away
     assert (before_the_agent, running, recorder.silence) == (0, 7, 0)
 
 
-def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
+def test_entries_that_an_unavailable_gateway_missed_are_sent_again(record):
     gateway = FakeGateway(Unavailable("away"), Unavailable("away"))
 
     done = record(gateway)
@@ -85,7 +85,7 @@ def test_what_a_gateway_that_was_away_missed_is_sent_again(record):
 
 
 @pytest.mark.parametrize(("asked", "waits"), [(0.2, 0.2), (60.0, 0.3)], ids=["as-asked", "at-most-the-longest-pause"])
-def test_a_gateway_that_is_busy_is_asked_again_when_it_says(record, monkeypatch, asked, waits):
+def test_a_busy_gateway_is_retried_after_its_delay(record, monkeypatch, asked, waits):
     monkeypatch.setattr(timeline, "LONGEST_PAUSE_SECONDS", 0.3)
     gateway, began = FakeGateway(TooManyRequests("busy", asked)), time.monotonic()
 
@@ -108,7 +108,7 @@ def test_the_usage_of_a_start_comes_from_its_steps_and_not_its_entries(record):
     assert recorder.usage.total == {"llmCalls": 1, "toolCalls": 0, "inputTokens": 7, "outputTokens": 0}
 
 
-def test_a_batch_the_gateway_refuses_is_left_out(record):
+def test_a_refused_batch_is_left_out(record):
     gateway = FakeGateway(Invalid("413"))
 
     done = record(gateway, 1)
@@ -122,13 +122,13 @@ def test_a_fence_ends_the_recording(record):
     assert record(FakeGateway(fence)).lost == [fence]
 
 
-def test_an_error_of_ours_neither_hangs_nor_silences(record):
+def test_an_internal_error_neither_hangs_nor_stops_the_timeline(record):
     done = record(FakeGateway(RuntimeError("bug")), 1)
 
     assert done.lost == []
 
 
-def test_bodies_and_entries_keep_to_the_limits(record):
+def test_bodies_and_entries_are_within_the_limits(record):
     gateway = FakeGateway()
 
     record(gateway, 30, {f"k{n}": "ü" * 60_000 for n in range(9)})
@@ -138,7 +138,7 @@ def test_bodies_and_entries_keep_to_the_limits(record):
     assert all(timeline.size_of(event) <= contract.MAX_EVENT_BYTES for batch in gateway.batches for event in batch)
 
 
-def test_middling_entries_that_piled_up_go_in_bodies_of_a_size_the_gateway_takes():
+def test_a_backlog_of_medium_entries_is_sent_in_bodies_within_the_size_limit():
     gateway = FakeGateway()
     recorder = Recorder(gateway, Redactor({}), lambda error: None)
     for _ in range(2_000):
@@ -152,7 +152,7 @@ def test_middling_entries_that_piled_up_go_in_bodies_of_a_size_the_gateway_takes
     assert len(gateway.seqs) == 2_000
 
 
-def test_the_heart_beats_between_the_batches_of_a_backlog(monkeypatch):
+def test_heartbeats_are_sent_between_the_batches_of_a_backlog(monkeypatch):
     monkeypatch.setattr(contract, "HEARTBEAT_SECONDS", 0.0)
     gateway = FakeGateway()
     order = []
@@ -168,7 +168,7 @@ def test_the_heart_beats_between_the_batches_of_a_backlog(monkeypatch):
     assert order[:5] == ["beat", "batch", "beat", "batch", "beat"]
 
 
-def test_the_heart_beats_while_bodies_are_refused(record, monkeypatch):
+def test_heartbeats_are_sent_while_bodies_are_refused(record, monkeypatch):
     monkeypatch.setattr(contract, "HEARTBEAT_SECONDS", 0.0)
     gateway = FakeGateway(*[TooManyRequests("slow body", 0.0)] * 3)
     beats = []
@@ -189,7 +189,7 @@ class Deaf(FakeGateway):
 
 
 @pytest.mark.parametrize("says", [Invalid("422"), RuntimeError("bug")], ids=["refused", "bug"])
-def test_a_heartbeat_that_fails_is_not_repeated_at_once(monkeypatch, says):
+def test_a_failed_heartbeat_is_not_repeated_immediately(monkeypatch, says):
     monkeypatch.setattr(contract, "HEARTBEAT_SECONDS", 0.2)
     gateway = Deaf()
     gateway.says = says
@@ -204,7 +204,7 @@ def test_a_heartbeat_that_fails_is_not_repeated_at_once(monkeypatch, says):
     assert gateway.beats < 100  # in a circle it were some ten thousand a second
 
 
-def test_small_entries_that_piled_up_go_in_bodies_of_a_number_the_gateway_takes():
+def test_a_backlog_of_small_entries_is_sent_in_bodies_within_the_count_limit():
     gateway = FakeGateway()
     recorder = Recorder(gateway, Redactor({}), lambda error: None)
     for number in range(5_000):
@@ -241,7 +241,7 @@ async def test_an_agent_that_is_faster_than_the_gateway_waits_and_loses_nothing(
     assert len(gateway.seqs) == 3_000
 
 
-def test_secrets_are_cleared_before_they_are_kept(record):
+def test_secrets_are_redacted_before_entries_are_queued(record):
     gateway = FakeGateway()
 
     record(gateway, 1, {"said": "the-token"})

@@ -32,7 +32,7 @@ def a_span(scope="gcp.vertex.agent", **attributes):
 
 
 @pytest.mark.parametrize("scope", ["gcp.vertex.agent", "opentelemetry.instrumentation.google_genai"])
-def test_of_adks_spans_names_and_numbers_leave_and_no_text(scope):
+def test_only_names_and_numbers_of_adks_spans_are_exported(scope):
     given = {"gen_ai.usage.input_tokens": 7, "gen_ai.input.messages": TEXT, "gcp.vertex.agent.llm_request": TEXT}
 
     span = Tracing({}, Redactor({})).cleared(a_span(scope, **given))
@@ -66,7 +66,7 @@ def test_contents_are_exported_on_request_and_secrets_never(variables, scope):
         ({ENDPOINT: "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
     ],
 )
-def test_the_standard_variables_switch_it(variables, on):
+def test_the_standard_variables_enable_and_disable_tracing(variables, on):
     assert contract.is_traced(variables) is on
 
 
@@ -78,7 +78,7 @@ def test_a_trace_is_found_by_the_jobs_uid():
     assert len({contract.span_id(uid, start) for start in range(4)}) == 4
 
 
-def test_the_end_waits_for_no_collector_that_does_not_answer(monkeypatch):
+def test_an_unresponsive_collector_does_not_delay_the_end(monkeypatch):
     monkeypatch.setattr(tracing, "FLUSH_SECONDS", 0.01)
     run, never = Tracing({}, Redactor({})), threading.Event()
     run._flushing = threading.Thread(target=never.wait, daemon=True)
@@ -98,7 +98,7 @@ def test_the_end_waits_for_no_collector_that_does_not_answer(monkeypatch):
     ],
     ids=["runner", "operator-and-gateway"],
 )
-def test_nothing_of_it_is_imported_while_it_is_off(imports, absent):
+def test_nothing_of_tracing_is_imported_while_it_is_disabled(imports, absent):
     code = f"""
 import sys, {imports}
 from agentjobs import tracing as control

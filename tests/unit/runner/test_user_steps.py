@@ -69,7 +69,7 @@ async def test_a_later_start_gets_the_values_and_calls_nothing(begin):
     assert [value["call"] for value in first] == [1, 2, 3, 4, 5]
 
 
-async def test_a_killed_start_goes_on_at_the_first_value_that_was_not_recorded(begin):
+async def test_the_start_after_a_kill_continues_at_the_first_unrecorded_value(begin):
     journal, fn = begin(), Counting()
     step("one", fn)
     later = begin(journal.again())
@@ -78,7 +78,7 @@ async def test_a_killed_start_goes_on_at_the_first_value_that_was_not_recorded(b
     assert later.names == ["value two"]
 
 
-def test_the_first_start_gets_what_a_later_one_will(begin):
+def test_the_first_start_gets_the_same_value_as_a_later_one(begin):
     journal = begin()
     values = [step("v", lambda: (1, date(2026, 1, 2), {3: None}, float("nan")))]
     begin(journal.again())
@@ -86,7 +86,7 @@ def test_the_first_start_gets_what_a_later_one_will(begin):
     assert values == [step("v", lambda: None)] == [[1, "2026-01-02", {"3": None}, "nan"]]
 
 
-def test_an_error_is_not_recorded_and_the_count_goes_on(begin):
+def test_an_error_is_not_recorded_and_the_count_continues(begin):
     journal = begin()
     with pytest.raises(ZeroDivisionError):
         step("v", lambda: 1 / 0)
@@ -97,7 +97,7 @@ def test_an_error_is_not_recorded_and_the_count_goes_on(begin):
     assert step("v", lambda: None) == "second"
 
 
-async def test_a_key_tells_calls_apart_whose_order_differs(begin):
+async def test_a_key_distinguishes_calls_whose_order_differs(begin):
     async def value(of):
         return of
 
@@ -108,7 +108,7 @@ async def test_a_key_tells_calls_apart_whose_order_differs(begin):
     assert await asyncio.gather(*(step("v", value, None, key=of) for of in "ba")) == ["b", "a"]
 
 
-async def test_one_key_for_two_calls_at_once_is_refused(begin):
+async def test_the_same_key_for_two_concurrent_calls_is_refused(begin):
     begin()
     running = asyncio.ensure_future(step("v", asyncio.sleep, 0.01, key="k"))
     await asyncio.sleep(0)
@@ -118,7 +118,7 @@ async def test_one_key_for_two_calls_at_once_is_refused(begin):
     await running
 
 
-async def test_calls_at_once_are_counted_in_the_order_of_the_code(begin):
+async def test_concurrent_calls_are_counted_in_the_order_of_the_code(begin):
     async def after(seconds, value):
         await asyncio.sleep(seconds)
         return value
@@ -146,7 +146,7 @@ def test_the_same_name_in_another_place_is_another_step(begin):
     [(("v", "1"), ("v=1", None)), (("v", "x#1"), ("v=x", None)), (("a>step:b", None), ("a", "b"))],
     ids=str,
 )
-def test_no_two_names_and_keys_make_one_step(begin, names):
+def test_different_names_and_keys_are_different_steps(begin, names):
     journal = begin()
     for name, key in names:
         step(name, lambda: 1, key=key)
@@ -154,7 +154,7 @@ def test_no_two_names_and_keys_make_one_step(begin, names):
     assert len({made.key for made, _ in journal.steps}) == 2
 
 
-def test_a_step_within_a_step_is_one_of_its_own(begin):
+def test_a_step_within_a_step_is_a_separate_step(begin):
     journal = begin()
 
     assert step("outer", lambda: [step("inner", lambda: 1)]) == [1]
@@ -166,14 +166,14 @@ def test_a_step_within_a_step_is_one_of_its_own(begin):
     [("v", object), ("v", lambda: {1: [{2}, object()]}), ("", int), ("v", 7), (7, int)],
     ids=["an object", "an object inside", "no name", "no function", "a number for a name"],
 )
-def test_what_cannot_be_recorded_is_a_type_error(begin, name, fn):
+def test_a_value_that_cannot_be_recorded_is_a_type_error(begin, name, fn):
     begin()
 
     with pytest.raises(TypeError, match=r"step"):
         step(name, fn)
 
 
-async def test_outside_of_a_start_functions_are_just_called():
+async def test_outside_of_a_start_functions_are_called_directly():
     assert step("v", lambda: {1}) == {1}
     assert await step("v", asyncio.sleep, 0, "awaited") == "awaited"
     assert idempotency_key() == idempotency_key()
@@ -220,13 +220,13 @@ def test_a_key_of_a_tool_call_is_the_same_in_every_start(begin):
     assert all(key.startswith("uid-1-") and len(key) < 80 for key in keys[0])
 
 
-def test_a_thread_that_knows_no_place_gets_no_key_that_others_have(begin):
+def test_a_thread_without_a_place_gets_a_unique_key(begin):
     begin()
     with ThreadPoolExecutor(1) as threads, pytest.raises(RuntimeError, match="tool"):
         threads.submit(idempotency_key).result()
 
 
-def test_the_package_offers_what_it_says():
+def test_the_package_exports_its_documented_names():
     assert sorted(agentjobs_runner.__all__) == ["Cancel", "Permanent", "Snooze", "idempotency_key", "step"]
 
 
@@ -242,7 +242,7 @@ async def fetched(order):
     return given
 
 
-async def test_values_of_one_name_that_are_asked_in_another_order_are_not_confused(begin):
+async def test_values_of_one_name_requested_in_another_order_are_not_confused(begin):
     first = begin()
     given = await fetched(["Oslo", "Rome"])
 
@@ -251,7 +251,7 @@ async def test_values_of_one_name_that_are_asked_in_another_order_are_not_confus
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_value_that_was_recorded_for_other_arguments_is_told(begin, fails):
+async def test_a_value_recorded_for_other_arguments_is_reported(begin, fails):
     first, told = begin(), []
     await fetched(["Oslo"])
     begin(first.again())
@@ -266,7 +266,7 @@ async def test_a_value_that_was_recorded_for_other_arguments_is_told(begin, fail
         assert told == ["warning"]
 
 
-async def test_arguments_without_a_json_form_are_not_compared(begin):
+async def test_arguments_that_are_not_json_are_not_compared(begin):
     first, fn = begin(), Counting()
     step("one", lambda _: 1, object())
 

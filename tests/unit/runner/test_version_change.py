@@ -15,7 +15,7 @@ def now(**changed):
 
 @pytest.mark.parametrize("policy", ["Continue", "Restart", "Fail"])
 @pytest.mark.parametrize("before", [None, BEFORE], ids=["nothing-known", "the-same"])
-def test_nothing_is_said_where_nothing_changed(before, policy):
+def test_no_warning_is_given_if_nothing_changed(before, policy):
     assert judge(before, now(), policy) == Change()
 
 
@@ -27,7 +27,7 @@ def test_a_run_continues_and_reports_what_changed(changed):
     assert next(iter(changed.values())) in change.message
 
 
-def test_a_run_goes_on_only_where_its_steps_can_be_found():
+def test_a_run_continues_only_if_its_steps_can_be_found():
     with pytest.raises(StartEnded) as caught:
         judge(BEFORE, now(scheme="2"), "Continue")
 
@@ -36,14 +36,14 @@ def test_a_run_goes_on_only_where_its_steps_can_be_found():
     assert "onVersionChange: Restart" in ending.message
 
 
-def test_any_change_fails_a_job_that_wants_it_so():
+def test_any_change_fails_a_job_that_says_so():
     with pytest.raises(StartEnded) as caught:
         judge(BEFORE, now(agent="bb"), "Fail")
 
     assert caught.value.ending.reason == ErrorClass.VERSION_MISMATCH
 
 
-def test_any_change_begins_a_run_anew_in_a_job_that_wants_it_so():
+def test_any_change_begins_a_new_run_if_the_job_says_so():
     change = judge(BEFORE, now(scheme="2"), "Restart")
 
     assert change.restart

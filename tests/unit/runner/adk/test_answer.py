@@ -270,7 +270,7 @@ ANSWERS = [
     ("root", "answers", "text", "structured"), [row[1:] for row in ANSWERS], ids=[r[0] for r in ANSWERS]
 )
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
-async def test_the_answer_is_what_the_root_was_left_with(run, module, root, answers, text, structured, mode):
+async def test_the_answer_is_the_final_output_of_the_root(run, module, root, answers, text, structured, mode):
     name = module(f"{AGENTS}\nagent = {root}\n")
 
     ending = await run(answers, agent={"module": {"ref": f"{name}:agent"}, "runConfig": {"streaming_mode": mode}})
@@ -377,7 +377,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("root", "answers", "ended"), [row[1:] for row in FAILURES], ids=[row[0] for row in FAILURES])
-async def test_what_it_was_left_with_may_be_no_answer(started, root, answers, ended):
+async def test_some_final_outputs_of_the_root_are_not_an_answer(started, root, answers, ended):
     ending = await started(root, answers)
 
     assert f"{ending.verdict} {ending.reason}" == ended
@@ -419,7 +419,7 @@ ASKS = [
 
 
 @pytest.mark.parametrize(("root", "answers", "named"), [row[1:] for row in ASKS], ids=[row[0] for row in ASKS])
-async def test_who_asks_a_person_is_named_as_the_author_knows_it(run, module, root, answers, named):
+async def test_a_tool_that_requests_human_input_is_named_as_its_author_knows_it(run, module, root, answers, named):
     more = (
         "from google.adk.events.request_input import RequestInput\n"
         "async def ask(node_input): yield RequestInput(message='sure?')\n"

@@ -11,7 +11,7 @@ from agentjobs_runner.adk.agent_tree import Kind, Part
 from agentjobs_runner.adk.answer import Answer, AnswerCollector
 
 
-async def test_an_answer_without_text_names_what_it_holds():
+async def test_the_error_for_an_answer_without_text_names_its_content():
     answer = AnswerCollector(Part("one", Kind.AGENT))
     picture = types.Part(inline_data=types.Blob(data=b"x", mime_type="image/png"))
     answer.see(Event(author="one", content=types.Content(role="model", parts=[picture])))
@@ -22,7 +22,7 @@ async def test_an_answer_without_text_names_what_it_holds():
     assert "image/png" in ending.message
 
 
-def test_credentials_are_asked_for_by_the_tool_that_the_author_knows():
+def test_a_request_for_credentials_names_the_tool_that_the_author_knows():
     answer = AnswerCollector(Part("one", Kind.AGENT))
     for name, id_, args in (("invoices", "1", {}), ("adk_request_credential", "2", {"functionCallId": "1"})):
         part = types.Part(function_call=types.FunctionCall(id=id_, name=name, args=args))
@@ -53,7 +53,7 @@ def heard(team, authors):
 
 
 @drawn(parts(), st.data())
-def test_strands_are_in_the_order_of_their_definition_whenever_they_end(team, data):
+def test_branches_are_in_the_order_of_their_definition_regardless_of_their_ends(team, data):
     leaves = [part.name for part in team.all() if part.kind is Kind.AGENT]
     found = heard(team, data.draw(st.permutations(leaves))).answer()
 
@@ -62,7 +62,7 @@ def test_strands_are_in_the_order_of_their_definition_whenever_they_end(team, da
 
 
 @drawn(parts(), st.data())
-def test_teams_without_strands_answer_by_their_newest_text(team, data):
+def test_teams_without_branches_answer_with_their_newest_text(team, data):
     leaves = [part.name for part in team.all() if part.kind is Kind.AGENT]
     order = data.draw(st.permutations(leaves))
     found = heard(team, order).answer()
@@ -73,7 +73,7 @@ def test_teams_without_strands_answer_by_their_newest_text(team, data):
 
 
 @drawn(parts(), st.data())
-def test_no_members_last_error_is_covered_by_what_others_say(team, data):
+def test_the_last_error_of_a_member_is_not_hidden_by_texts_of_others(team, data):
     leaves = [part.name for part in team.all() if part.kind is Kind.AGENT]
     broken = data.draw(st.sampled_from(leaves))
     answer = heard(team, [broken])
@@ -85,7 +85,7 @@ def test_no_members_last_error_is_covered_by_what_others_say(team, data):
 
 
 @drawn(parts(), st.lists(st.sampled_from(["one@1", "two@x"]), min_size=1, max_size=3))
-def test_what_a_called_agent_meets_is_its_callers(team, branches):
+def test_an_error_of_a_called_agent_belongs_to_its_caller(team, branches):
     answer = AnswerCollector(team)
     for branch in branches:
         answer.see(Event(author="helper", branch=branch, error_code="SAFETY", node_info=NodeInfo(path="x@1/helper@1")))

@@ -61,7 +61,7 @@ def start():
     ids=["data", "no data", "text", "file"],
 )
 @pytest.mark.parametrize("name", ["a report/2026.md", "user:logo"])
-async def test_an_artifact_is_read_as_it_was_saved(artifacts, part, name):
+async def test_an_artifact_is_loaded_as_it_was_saved(artifacts, part, name):
     number = await artifacts.save_artifact(**SESSION, filename=name, artifact=part)
 
     found = await artifacts.load_artifact(**SESSION, filename=name)
@@ -69,7 +69,7 @@ async def test_an_artifact_is_read_as_it_was_saved(artifacts, part, name):
     assert (number, found) == (0, part)
 
 
-async def test_code_that_runs_again_saves_no_second_version(stores):
+async def test_repeated_code_saves_no_second_version(stores):
     here(TOOL)
     for _ in range(2):
         again = Artifacts(stores, "app", "user", "s")
@@ -87,7 +87,7 @@ async def test_two_tool_calls_save_two_versions(artifacts):
     assert (first, await artifacts.save_artifact(**SESSION, filename="a", artifact=blob())) == (0, 1)
 
 
-async def test_a_callback_reads_the_version_that_it_read_in_the_first_start(artifacts, start):
+async def test_a_callback_loads_the_version_that_it_loaded_in_the_first_start(artifacts, start):
     journal = start(MemoryJournal())
     here(AGENT)
     await artifacts.save_artifact(**SESSION, filename="a", artifact=blob(b"old"))
@@ -115,7 +115,7 @@ async def test_a_callback_that_found_nothing_finds_nothing_again(artifacts, star
     assert await artifacts.list_artifact_keys(**SESSION) == []
 
 
-async def test_a_tool_records_no_step_of_its_own_for_what_it_reads(artifacts, stores, start):
+async def test_a_tool_records_no_separate_step_for_artifacts_that_it_loads(artifacts, stores, start):
     journal = start(MemoryJournal())
     here(TOOL)
     await artifacts.save_artifact(**SESSION, filename="a", artifact=blob())
@@ -125,7 +125,7 @@ async def test_a_tool_records_no_step_of_its_own_for_what_it_reads(artifacts, st
     assert (journal.steps, stores.asked) == ([], ["save_artifact", "artifact"])
 
 
-async def test_versions_are_told_with_what_is_known_of_them(artifacts):
+async def test_versions_are_listed_with_their_metadata(artifacts):
     for number in range(2):
         await artifacts.save_artifact(**SESSION, filename="a", artifact=blob(), custom_metadata={"n": number})
 
@@ -137,7 +137,7 @@ async def test_versions_are_told_with_what_is_known_of_them(artifacts):
     assert await artifacts.get_artifact_version(**SESSION, filename="a", version=7) is None
 
 
-async def test_a_reference_leads_to_what_it_names_and_not_in_circles(artifacts):
+async def test_a_reference_is_resolved_and_cycles_are_refused(artifacts):
     uri = "artifact://apps/app/users/user/sessions/s/artifacts/{}/versions/0"
     await artifacts.save_artifact(**SESSION, filename="a", artifact=blob(b"there"))
     for name, to in (("b", "a"), ("c", "c")):
@@ -149,7 +149,7 @@ async def test_a_reference_leads_to_what_it_names_and_not_in_circles(artifacts):
         await artifacts.load_artifact(**SESSION, filename="c")
 
 
-async def test_a_deleted_artifact_is_gone(artifacts):
+async def test_a_deleted_artifact_is_not_found(artifacts):
     await artifacts.save_artifact(**SESSION, filename="a", artifact=blob())
 
     await artifacts.delete_artifact(**SESSION, filename="a")
@@ -157,7 +157,7 @@ async def test_a_deleted_artifact_is_gone(artifacts):
     assert await artifacts.load_artifact(**SESSION, filename="a") is None
 
 
-async def test_without_a_session_there_is_what_belongs_to_the_user(artifacts):
+async def test_without_a_session_only_the_users_artifacts_are_available(artifacts):
     for name in ("a", "user:b"):
         await artifacts.save_artifact(**SESSION, filename=name, artifact=blob())
 
@@ -168,7 +168,7 @@ async def test_without_a_session_there_is_what_belongs_to_the_user(artifacts):
 @pytest.mark.parametrize(
     "other", [{"app_name": "other"}, {"user_id": "other"}, {"session_id": "other"}, {"session_id": None}], ids=str
 )
-async def test_what_is_not_the_jobs_own_is_refused(artifacts, stores, other):
+async def test_artifacts_of_other_apps_and_users_are_refused(artifacts, stores, other):
     whose = {**SESSION, **other}
 
     for ask in (artifacts.load_artifact, artifacts.list_versions, artifacts.delete_artifact):
@@ -186,14 +186,14 @@ async def test_what_is_not_the_jobs_own_is_refused(artifacts, stores, other):
     ],
     ids=["nothing", "too large", "metadata"],
 )
-async def test_what_cannot_be_kept_is_the_callers_error(artifacts, stores, part, more):
+async def test_an_artifact_that_cannot_be_stored_is_the_callers_error(artifacts, stores, part, more):
     with pytest.raises(InputValidationError):
         await artifacts.save_artifact(**SESSION, filename="a", artifact=part, **more)
 
     assert stores.asked == []
 
 
-async def test_a_save_that_is_refused_is_the_callers_error(artifacts, monkeypatch):
+async def test_a_refused_save_is_the_callers_error(artifacts, monkeypatch):
     monkeypatch.setattr(MemoryStores, "save_artifact", lambda *_: (_ for _ in ()).throw(Invalid("413: full")))
 
     with pytest.raises(InputValidationError, match="full"):
@@ -207,7 +207,7 @@ def told():
     return MemoryStores(kept)
 
 
-async def test_memory_finds_what_was_said_in_another_session(told):
+async def test_memory_finds_texts_of_another_session(told):
     found = await Memory(told, "app", "user").search_memory(**OURS, query="the CAT")
 
     (entry,) = found.memories
@@ -225,7 +225,7 @@ async def test_a_replayed_search_returns_its_recorded_results(told, start):
     assert len((await Memory(told, "app", "user").search_memory(**OURS, query="cat")).memories) == 1
 
 
-async def test_one_question_of_an_agent_is_one_step(told, start):
+async def test_each_search_of_an_agent_is_one_step(told, start):
     journal, memory = start(MemoryJournal()), Memory(told, "app", "user")
     here(AGENT)
 
@@ -235,7 +235,7 @@ async def test_one_question_of_an_agent_is_one_step(told, start):
     assert journal.names == ["value memory", "value memory"]
 
 
-async def test_tools_ask_memory_at_once_in_event_loops_of_their_own(told, monkeypatch):
+async def test_tools_can_search_memory_concurrently_in_their_own_event_loops(told, monkeypatch):
     both, search = threading.Barrier(2, timeout=5), MemoryStores.search_memory
     monkeypatch.setattr(MemoryStores, "search_memory", lambda *given: both.wait() + 1 and search(*given))
     memory = Memory(told, "app", "user")

@@ -54,7 +54,7 @@ async def tool():
 
 
 @pytest.mark.parametrize("body", WRAPPED.values(), ids=WRAPPED)
-async def test_what_a_tool_met_is_the_tools_error(run, module, body):
+async def test_an_error_inside_a_tool_is_a_tool_error(run, module, body):
     ending = await ended(run, module, tool(body))
 
     assert (ending.verdict.value, ending.reason) == ("Retry", "ToolError")
@@ -73,7 +73,7 @@ def records():
     logger.removeHandler(handler)
 
 
-async def test_a_failing_tool_is_named_with_its_line_and_its_stack_is_the_users_own(run, module, records):
+async def test_a_failing_tool_is_named_with_its_line_and_only_the_users_stack(run, module, records):
     source = tool("def tool():\n return inner()['amonut']\ndef inner():\n return {}")
     line = source.splitlines().index(" return inner()['amonut']") + 1
 
@@ -138,18 +138,18 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("body", IMPORTS.values(), ids=IMPORTS)
-async def test_what_the_image_lacks_is_not_tried_again(run, module, body):
+async def test_a_module_missing_in_the_image_is_not_retried(run, module, body):
     ending = await ended(run, module, tool(body))
     assert (ending.verdict.value, ending.reason) == ("Fail", "ModuleNotFound")
 
 
-async def test_an_import_that_was_only_tried_does_not_decide(run, module):
+async def test_a_handled_import_error_does_not_determine_the_error_class(run, module):
     body = "def tool():\n try:\n  import not_there_at_all\n except ImportError:\n  raise TimeoutError('slow')"
     assert (await ended(run, module, tool(body))).reason == "ToolError"
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_state_that_is_missing_inside_a_tool_is_a_wrong_definition_too(run, module):
+async def test_state_missing_inside_a_tool_is_an_invalid_definition_too(run, module):
     source = f"""
 from google.adk.agents import LlmAgent
 from google.adk.tools.agent_tool import AgentTool
@@ -171,7 +171,7 @@ DECLARED = {
 
 
 @pytest.mark.parametrize(("body", "parameter"), DECLARED.values(), ids=DECLARED)
-async def test_a_tool_that_cannot_be_declared_fails_at_once_and_is_named(run, module, body, parameter):
+async def test_a_tool_that_cannot_be_declared_fails_immediately_and_is_named(run, module, body, parameter):
     ending = await ended(run, module, tool(body))
 
     assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid"), ending.message
@@ -180,7 +180,7 @@ async def test_a_tool_that_cannot_be_declared_fails_at_once_and_is_named(run, mo
     assert len(ending.message) < 500
 
 
-async def test_a_tool_of_another_models_fails_at_once_and_is_named(run):
+async def test_a_tool_for_another_model_fails_immediately_and_is_named(run):
     tools = {"name": "a", "instruction": "Help.", "tools": [{"name": "google_search"}]}
     ending = await run(agent={"model": SCRIPT, "inline": tools})
 
@@ -189,7 +189,7 @@ async def test_a_tool_of_another_models_fails_at_once_and_is_named(run):
     assert "gemini-" in ending.message
 
 
-async def test_an_instruction_that_fails_in_the_users_code_may_do_better_the_next_time(run, module):
+async def test_an_error_in_the_users_instruction_code_is_retried(run, module):
     source = tool("def tool(): pass\ndef tell(context): raise ValueError('the prompt store is away')")
     ending = await ended(run, module, f"{source}root_agent.instruction = tell\n")
 
@@ -207,25 +207,25 @@ RESULTS = {
 
 
 @pytest.mark.parametrize("value", RESULTS.values(), ids=RESULTS)
-async def test_a_tools_result_that_has_a_plain_form_is_given_to_the_model(run, module, value):
+async def test_a_tools_result_that_can_be_converted_to_json_is_given_to_the_model(run, module, value):
     ending = await ended(run, module, tool(f"def tool(): return {{'rows': [{{'day': {value}}}]}}"))
     assert ending.verdict.value == "Succeed"
 
 
-async def test_a_tools_result_without_a_json_form_names_tool_type_and_place(run, module):
+async def test_the_error_for_a_tools_result_that_is_not_json_names_tool_type_and_path(run, module):
     ending = await ended(run, module, tool("def tool(): return {'rows': [{'day': httpx.Client}]}"))
 
     assert (ending.verdict.value, ending.reason) == ("Retry", "ToolError")
     assert "tool tool returned a value of type type at rows.0.day" in ending.message
 
 
-async def test_a_mistake_that_we_name_comes_without_a_stack_of_ours(run, module, records):
+async def test_an_error_that_we_explain_has_no_stack_of_ours(run, module, records):
     await ended(run, module, tool("def tool(): return {'rows': [{'day': httpx.Client}]}"))
 
     assert [record for record in records if record.getMessage() == "agent.raised"] == []
 
 
-async def test_an_import_that_fails_shows_the_users_line_and_nothing_of_ours(run, tmp_path, monkeypatch, records):
+async def test_a_failed_import_shows_the_users_line_and_no_frame_of_ours(run, tmp_path, monkeypatch, records):
     (tmp_path / "needy.py").write_text("import pandsa\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -235,7 +235,7 @@ async def test_an_import_that_fails_shows_the_users_line_and_nothing_of_ours(run
     assert record.stack == ["  needy.py:1 in <module>: import pandsa", "ModuleNotFoundError: No module named 'pandsa'"]
 
 
-async def test_an_agent_that_the_model_made_up_is_the_models_error(run, module):
+async def test_a_transfer_to_an_unknown_agent_is_the_models_error(run, module):
     source = (
         tool("def tool(): pass")
         + f"""
@@ -256,7 +256,7 @@ LOOPS = {
 
 
 @pytest.mark.parametrize("body", LOOPS.values(), ids=LOOPS)
-async def test_code_that_starts_a_second_loop_fails_at_once_with_its_line(run, module, body):
+async def test_code_that_starts_a_second_event_loop_fails_immediately_with_its_line(run, module, body):
     ending = await ended(run, module, tool(body, head="def later(): return asyncio.get_running_loop()"))
 
     assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
@@ -275,7 +275,7 @@ def chat(written):
 @pytest.mark.parametrize(
     "written", ["{prefix: tmp}", "{'prefix': 'tmp'}", "```json\n{}\n```", '{"prefix": "tm', "[]", '"tmp"']
 )
-def test_adks_own_readers_refuse_arguments_that_they_cannot_read(written):
+def test_adks_parsers_refuse_invalid_arguments(written):
     make_strict()
 
     with pytest.raises(StartEnded, match="not a JSON object"):
@@ -286,7 +286,7 @@ def test_adks_own_readers_refuse_arguments_that_they_cannot_read(written):
 
 
 @pytest.mark.parametrize(("written", "read"), [("", {}), ("{}", {}), ('{"prefix": "tmp"}', {"prefix": "tmp"})])
-def test_adks_own_readers_read_all_other_arguments(written, read):
+def test_adks_parsers_read_all_valid_arguments(written, read):
     make_strict()
 
     answer = _openai_llm._response_to_llm_response(chat(written))
@@ -322,20 +322,20 @@ REPAIRED = ['{prefix: "tmp"}', "{'prefix': 'tmp'}", "```json\n{}\n```", '{"prefi
 
 
 @pytest.mark.parametrize("written", REPAIRED)
-def test_litellms_reader_does_not_guess_what_arguments_mean(lite_llm, written):
+def test_litellms_parser_does_not_repair_invalid_arguments(lite_llm, written):
     answer = lite_llm._message_to_generate_content_response(message(written))
 
     assert answer.content.parts == []
     assert not is_whole(answer.finish_reason)
 
 
-def test_litellms_reader_reads_all_other_arguments(lite_llm):
+def test_litellms_parser_reads_all_valid_arguments(lite_llm):
     answer = lite_llm._message_to_generate_content_response(message('{"prefix": "x"}'))
 
     assert answer.content.parts[0].function_call.args == {"prefix": "x"}
 
 
 @pytest.mark.parametrize("reason", ["pause_turn", "model_context_window_exceeded"])
-def test_adks_own_reader_of_claude_takes_half_a_turn_for_no_end(reason):
+def test_adks_parser_of_claude_does_not_accept_a_truncated_turn(reason):
     make_strict()
     assert not is_whole(anthropic_llm.to_google_genai_finish_reason(reason))

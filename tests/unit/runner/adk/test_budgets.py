@@ -51,7 +51,7 @@ async def test_a_start_ends_at_the_limit(run, module, limits, calls):
     assert asked(journal) == calls
 
 
-async def test_a_job_whose_limit_was_raised_goes_on_where_it_stopped(run, module):
+async def test_a_job_whose_limit_was_raised_continues_where_it_stopped(run, module):
     journal, answers = MemoryJournal(), [LOOKS, LOOKS, {"text": "done"}]
     await run(answers, agent=looking(module), journal=journal, budget=limited({"maxLLMCalls": 2}))
 
@@ -63,7 +63,7 @@ async def test_a_job_whose_limit_was_raised_goes_on_where_it_stopped(run, module
     assert (ending.result["text"], asked(later)) == ("done", 1)
 
 
-async def test_what_is_replayed_costs_nothing(run, module):
+async def test_replayed_steps_do_not_count(run, module):
     journal, answers = MemoryJournal(), [LOOKS, {"text": "done"}]
     await run(answers, agent=looking(module), journal=journal)
 
@@ -73,7 +73,7 @@ async def test_what_is_replayed_costs_nothing(run, module):
     assert ending.result["text"] == "done"
 
 
-async def test_members_that_run_side_by_side_do_not_pass_the_limit_together(run):
+async def test_parallel_members_do_not_exceed_the_limit_together(run):
     journal, names = MemoryJournal(), [f"m{n}" for n in range(6)]
     answers = [{"agent": name, "text": "hi", "delay": "20ms"} for name in names]
 
@@ -94,7 +94,7 @@ async def look(n: int) -> str:
 """
 
 
-async def test_tools_that_began_beside_the_one_too_many_end_and_count_once(run, module):
+async def test_tools_that_ran_in_parallel_to_the_refused_call_end_and_count_once(run, module):
     journal, tools = MemoryJournal(), [{"name": "look", "args": {"n": n}} for n in range(5)]
     inline = {"name": "helper", "instruction": "Help.", "tools": [{"name": f"{module(SLOW_TOOL)}:look"}]}
     agent, answers = {"model": "scripted/script/main", "inline": inline}, [{"toolCalls": tools}, {"text": "done"}]
@@ -111,13 +111,13 @@ async def test_tools_that_began_beside_the_one_too_many_end_and_count_once(run, 
     assert after.result["text"] == "done"
 
 
-async def test_repairs_count(run):
+async def test_correction_turns_count(run):
     output = {"schema": {"type": "object", "required": ["a"]}, "onInvalid": "Repair", "maxRepairs": 3}
     ending = await run([{"text": "{}"}] * 4, output=output, budget=limited({"maxLLMCalls": 2}))
     assert ended(ending) == ("Fail", "BudgetExceeded")
 
 
-async def test_a_call_that_failed_is_made_again_within_the_limit(run):
+async def test_a_failed_call_is_repeated_within_the_limit(run):
     answers = [{"error": {"status": 503}}, {"text": "hi"}]
     steps = {"llm": {"maxAttempts": 2, "backoff": {"initial": "1ms"}}}
     ending = await run(answers, steps=steps, budget=limited({"maxLLMCalls": 1}))
@@ -146,7 +146,7 @@ root_agent = Stubborn(name="stubborn", sub_agents=members)
 """
 
 
-async def test_code_that_goes_on_after_the_limit_asks_no_model_and_makes_up_no_answer(run, module):
+async def test_code_that_continues_after_the_limit_calls_no_model_and_returns_no_answer(run, module):
     journal = MemoryJournal()
     agent = {"model": "scripted/script/main", "module": {"ref": f"{module(SURVIVES)}:root_agent"}}
 
@@ -157,7 +157,7 @@ async def test_code_that_goes_on_after_the_limit_asks_no_model_and_makes_up_no_a
     assert [step.name for step, _ in journal.steps] == ["scripted/script/main"]
 
 
-async def test_adks_own_limit_ends_no_run(run):
+async def test_adks_default_limit_ends_no_run(run):
     await run()
     assert RunConfig().max_llm_calls > 1_000_000
 
@@ -205,7 +205,7 @@ def test_thoughts_and_cached_tokens_are_counted_once(usage, tokens):
     assert tokens_of(LlmResponse(usage_metadata=usage)) == tokens
 
 
-def test_a_model_that_code_built_has_the_name_that_a_job_gives_it(monkeypatch):
+def test_a_model_built_by_code_has_the_name_used_in_jobs(monkeypatch):
     from google.adk.integrations.openai import OpenAILlm
     from google.adk.models import Gemini
     from google.adk.models.anthropic_llm import AnthropicLlm
@@ -221,7 +221,7 @@ def test_a_model_that_code_built_has_the_name_that_a_job_gives_it(monkeypatch):
     ]
 
 
-def test_an_estimate_has_what_a_request_says_and_rather_more():
+def test_an_estimate_is_at_least_the_size_of_a_request():
     from google.adk.models import LlmRequest
     from google.genai import types
 
@@ -232,7 +232,7 @@ def test_an_estimate_has_what_a_request_says_and_rather_more():
     assert 3000 <= input_estimate(request) <= 3200
 
 
-async def test_an_order_of_the_jobs_steps_has_its_class_in_parallel_agents_too(run):
+async def test_an_ending_requested_by_a_step_keeps_its_class_in_parallel_agents(run):
     names = ["m0", "m1"]
     journal = MemoryJournal()
     await run([{"agent": name, "text": "hi"} for name in names], agent=a_team("ParallelAgent", *names), journal=journal)

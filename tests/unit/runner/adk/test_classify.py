@@ -99,7 +99,7 @@ def ended(error, origin=None):
         pytest.param(RuntimeError("a bug"), ("Retry", "AgentError"), id="a-bug-in-a-model-class"),
     ],
 )
-def test_an_error_of_a_model_call_has_its_class(error, expected):
+def test_an_error_of_a_model_call_has_its_error_class(error, expected):
     assert ended(error, MODEL) == expected
 
 
@@ -108,7 +108,7 @@ def test_an_error_of_a_model_call_has_its_class(error, expected):
     [api(429), api(503), httpx.ConnectError("x"), TimeoutError(), ValueError("API key"), OSError(errno.ENOSPC, "full")],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_fails_inside_of_a_tool_is_the_tools_error(error):
+def test_any_failure_inside_a_tool_is_a_tool_error(error):
     assert ended(error, TOOL) == ("Retry", "ToolError")
 
 
@@ -133,7 +133,7 @@ def test_whatever_fails_inside_of_a_tool_is_the_tools_error(error):
         pytest.param(api(503), ("Retry", "ModelUnavailable"), id="a-models-error-outside-of-adks-flow"),
     ],
 )
-def test_an_error_of_the_agents_code_has_its_class(error, expected):
+def test_an_error_of_the_agents_code_has_its_error_class(error, expected):
     assert ended(error) == expected
 
 
@@ -146,14 +146,14 @@ def test_an_error_of_the_agents_code_has_its_class(error, expected):
     ],
 )
 @pytest.mark.parametrize("origin", [TOOL, MODEL, None])
-def test_what_user_code_asks_for_wins_wherever_it_was_raised(error, expected, origin):
+def test_an_ending_requested_by_user_code_has_precedence(error, expected, origin):
     wrapped = RuntimeError("Error in plugin 'x'")
     wrapped.__cause__ = ExceptionGroup("of parallel agents", [ValueError("beside it"), error])
 
     assert ended(wrapped, origin) == expected
 
 
-def test_a_reason_may_be_the_error_that_was_caught():
+def test_a_reason_can_be_the_caught_error():
     ending = classify(Permanent(ValueError("no such shop")), now=NOW)
 
     assert (ending.reason, ending.message) == ("Permanent", "no such shop")
@@ -171,7 +171,7 @@ class Unreadable(Exception):
 
 
 @pytest.mark.parametrize("error", [Wordless(), Unreadable(), SystemExit(Wordless())], ids=lambda it: type(it).__name__)
-def test_an_error_whose_own_code_raises_is_the_agents(error):
+def test_an_error_whose_methods_raise_is_an_agent_error(error):
     assert ended(error) == ("Retry", "AgentError")
 
 
@@ -186,7 +186,7 @@ def test_a_cause_deep_in_a_plugins_error_is_found():
     assert ending.reason == "ModelUnavailable"
 
 
-def test_a_circle_of_causes_ends():
+def test_a_cycle_of_causes_terminates():
     one, two = ValueError("one"), ValueError("two")
     one.__cause__, two.__cause__ = two, one
 
@@ -212,7 +212,7 @@ def test_a_circle_of_causes_ends():
         ),
     ],
 )
-def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, seconds):
+def test_a_rate_limit_snoozes_for_its_delay_or_thirty_seconds(error, seconds):
     note_origin(error, MODEL)
     ending = classify(error, now=NOW)
 
@@ -230,7 +230,7 @@ def test_a_rate_limit_snoozes_as_long_as_asked_else_thirty_seconds(error, second
         ("503", ("Retry", "ModelUnavailable")),
     ],
 )  # fmt: skip
-def test_an_error_that_adk_only_mentions_has_its_class(code, expected):
+def test_an_error_that_adk_only_logs_has_its_error_class(code, expected):
     ending = unfinished_ending(code, "")
 
     assert (ending.verdict.value, ending.reason) == expected
@@ -263,5 +263,5 @@ def raised_while_preparing(error, module):
         pytest.param(ConnectionError("away"), "google.adk.tools.x", "AgentError", id="a-server-is-away"),
     ],
 )
-def test_only_what_never_changes_while_a_request_is_made_is_a_wrong_definition(error, module, reason):
+def test_only_errors_that_do_not_depend_on_a_request_are_invalid_definitions(error, module, reason):
     assert ended(raised_while_preparing(error, module))[1] == reason

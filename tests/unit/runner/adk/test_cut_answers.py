@@ -15,7 +15,7 @@ def team(kind, *names, **more):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ADK's classes of teams give it
 @pytest.mark.parametrize("how", ["text", "toolCalls"])
 @pytest.mark.parametrize("kind", ["SequentialAgent", "LoopAgent"])
-async def test_an_answer_that_was_cut_in_a_team_never_becomes_part_of_a_success(run, timeline, module, kind, how):
+async def test_a_truncated_answer_in_a_team_never_becomes_part_of_a_success(run, timeline, module, kind, how):
     name = module(CUT)
     agent = {"module": {"ref": f"{name}:make", "args": {"kind": kind, "how": how}}}
 
@@ -36,7 +36,7 @@ async def test_the_limit_that_an_agent_sets_is_named(run, module):
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
+async def test_a_truncated_answer_inside_a_tool_fails_the_run(run, module):
     name = module(CUT)
 
     ending = await run(
@@ -48,7 +48,7 @@ async def test_an_answer_that_was_cut_inside_a_tool_fails_the_run(run, module):
 
 
 @pytest.mark.parametrize("said", [{"text": "The report has thr"}, {"toolCalls": [{"name": "exit_loop"}]}])
-async def test_a_script_can_cut_an_answer(run, timeline, said):
+async def test_a_script_can_truncate_an_answer(run, timeline, said):
     agent = inline(tools=[{"name": "exit_loop"}])
 
     ending = await run([{**said, "finishReason": "MAX_TOKENS"}, {"text": "whole"}], agent=agent)

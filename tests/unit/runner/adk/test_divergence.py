@@ -37,22 +37,22 @@ def asked(*texts):
     return of_model_call(request, "m") | in_any_order(request)
 
 
-def test_contents_in_another_order_are_the_same_question():
+def test_contents_in_another_order_are_the_same_request():
     assert not difference(asked("a", "b", "c", "d", "e"), asked("e", "d", "c", "b", "a"))
 
 
 @pytest.mark.parametrize("other", [("a", "b", "x"), ("a", "x", "c"), ("a", "b"), ("a", "b", "b")])
-def test_other_contents_are_another_question(other):
+def test_other_contents_are_another_request(other):
     assert difference(asked("a", "b", "c"), asked(*other))
 
 
-def test_what_was_recorded_without_the_unordered_digest_is_compared_by_its_order():
+def test_a_step_without_the_unordered_digest_is_compared_in_order():
     before = {name: value for name, value in asked("a", "b").items() if name != "unordered"}
 
     assert difference(before, asked("b", "a"))
 
 
-async def test_parallel_agents_that_end_in_another_order_are_no_divergence(run, module):
+async def test_parallel_agents_that_end_in_another_order_are_not_a_divergence(run, module):
     given = __import__(module(TEAM))
     agent, steps = {"module": {"ref": "given:team"}}, {"onDivergence": "Fail"}
     journal, given.slow = MemoryJournal(), "a"

@@ -26,7 +26,7 @@ async def test_the_last_answer_of_a_sequence_is_the_result(run):
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_what_agents_inside_of_tools_use_is_counted(run, timeline, module):
+async def test_usage_of_agents_inside_tools_is_counted(run, timeline, module):
     name = module(INSIDE)
     answers = [
         {"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}], "usage": {"inputTokens": 5}},
@@ -41,7 +41,7 @@ async def test_what_agents_inside_of_tools_use_is_counted(run, timeline, module)
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_steps_of_agents_inside_of_tools_are_progress(run, timeline, module):
+async def test_steps_of_agents_inside_tools_are_progress(run, timeline, module):
     name = module(INSIDE)
     read = {"agent": "inner", "toolCalls": [{"name": "read"}]}
     answers = [{"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}]}, *[read] * 4]
@@ -72,7 +72,7 @@ app = App(name="app", root_agent=outer, plugins=[Loud(name="loud")])
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_an_agent_inside_of_a_tool_that_takes_no_plugins_goes_through_the_gate(run, timeline, module):
+async def test_steps_of_an_agent_inside_a_tool_without_plugins_pass_the_gate(run, timeline, module):
     ask = {"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}]}
     save = {"agent": "inner", "toolCalls": [{"name": "save"}]}
     answers = [ask, save, {"agent": "inner", "text": "1"}, ask, {"agent": "inner", "text": "2"}, {"text": "Done."}]
@@ -85,7 +85,7 @@ async def test_an_agent_inside_of_a_tool_that_takes_no_plugins_goes_through_the_
 
 
 @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")  # ADK's AgentTool gives it
-async def test_a_cut_answer_inside_of_a_tool_that_takes_no_plugins_is_not_a_success(run, module):
+async def test_a_truncated_answer_inside_a_tool_without_plugins_is_not_a_success(run, module):
     ask = {"agent": "outer", "toolCalls": [{"name": "inner", "args": {"request": "?"}}]}
     answers = [ask, {"agent": "inner", "finishReason": "MAX_TOKENS"}, {"agent": "outer", "text": "Fine."}]
 
@@ -106,7 +106,7 @@ root_agent = LlmAgent(name="outer", model="scripted/script/main", instruction="A
 """
 
 
-async def test_parallel_answers_stand_in_declared_order(run):
+async def test_parallel_answers_are_in_declared_order(run):
     answers = [{"agent": "slow", "delay": "20ms", "text": "first"}, {"agent": "fast", "text": "second"}]
 
     ending = await run(answers, agent=team("ParallelAgent", "slow", "fast"))
@@ -121,7 +121,7 @@ async def test_a_loop_ends_at_max_iterations(run, timeline):
     assert [data["text"] for kind, _, data in timeline.entries if kind == "text"] == ["0", "1", "2"]
 
 
-async def test_a_loop_ends_when_a_tool_says_so(run):
+async def test_a_loop_ends_when_a_tool_escalates(run):
     agent = team("LoopAgent", "again", maxIterations=9)
     agent["inline"]["agents"][0]["tools"] = [{"name": "exit_loop"}]
 
@@ -130,7 +130,7 @@ async def test_a_loop_ends_when_a_tool_says_so(run):
     assert ending.result["text"] == "more"
 
 
-async def test_a_member_may_have_a_model_of_its_own(run):
+async def test_a_member_can_have_its_own_model(run):
     agent = team("SequentialAgent", "one")
     del agent["model"]
     agent["inline"]["agents"][0]["model"] = "scripted/script/main"
@@ -187,7 +187,7 @@ async def test_each_start_has_its_own_answers_and_the_last_list_repeats(run):
         ),
     ],
 )
-async def test_the_session_is_the_jobs(run, module, session, seen):
+async def test_the_session_has_the_jobs_identity(run, module, session, seen):
     name = module("""
 from google.adk.agents import LlmAgent
 from google.genai import types
@@ -201,7 +201,7 @@ agent = LlmAgent(name="a", before_agent_callback=tell)
     assert ending.result["text"] == seen.removeprefix("app_")
 
 
-async def test_the_jobs_model_goes_to_members_that_name_none(run, module):
+async def test_members_without_a_model_get_the_jobs_model(run, module):
     name = module("""
 import warnings
 from google.adk.agents import LlmAgent, SequentialAgent
@@ -230,7 +230,7 @@ with warnings.catch_warnings():
         pytest.param([{"toolCalls": [{"name": "nothing"}]}], ("Fail", "ConfigInvalid"), id="script-used-up"),
     ],
 )
-async def test_scripts_reach_the_classes_of_real_models(run, answers, verdict):
+async def test_scripts_replace_classes_of_real_models(run, answers, verdict):
     ending = await run(answers)
 
     assert (ending.verdict.value, ending.reason) == verdict
@@ -245,7 +245,7 @@ async def test_one_blocked_member_fails_a_team_whose_last_member_answers(run):
     assert ending.reason == "ContentBlocked"
 
 
-async def test_in_a_parallel_team_the_cause_is_found_inside_the_group(run):
+async def test_the_cause_of_a_parallel_teams_failure_is_found_inside_the_exception_group(run):
     answers = [{"agent": "one", "error": {"status": 503}}, {"agent": "two", "delay": "5s", "text": "late"}]
 
     ending = await run(answers, agent=team("ParallelAgent", "one", "two"))
@@ -284,7 +284,7 @@ not_a_tool = 3
         pytest.param("odd", ("Retry", "ToolError", None), id="result-without-json"),
     ],
 )
-async def test_whatever_a_tool_does_has_a_class(run, module, tool, ended):
+async def test_every_failure_of_a_tool_has_an_error_class(run, module, tool, ended):
     agent = inline(tools=[{"name": f"{module(TOOLS)}:{tool}"}])
 
     ending = await run([{"toolCalls": [{"name": tool}]}, {"text": "done"}], agent=agent)
@@ -367,7 +367,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("agent", "reason", "said"), REFUSED)
-async def test_a_wrong_definition_fails_and_is_named(run, module, agent, reason, said):
+async def test_an_invalid_definition_fails_and_is_named(run, module, agent, reason, said):
     module("""
 from google.adk.agents import LlmAgent
 agent = 1
@@ -408,13 +408,13 @@ async def test_a_module_that_cannot_be_imported_is_named(run, tmp_path, monkeypa
     assert said in ending.message
 
 
-async def test_an_illegal_app_name_is_refused(run):
+async def test_an_invalid_app_name_is_refused(run):
     ending = await run(session={"appName": "2 fast"})
 
     assert (ending.reason, "session.appName" in ending.message) == ("ConfigInvalid", True)
 
 
-async def test_the_largest_answer_that_a_job_allows_is_told_to_the_model(run, monkeypatch):
+async def test_the_maximum_output_of_a_job_is_sent_to_the_model(run, monkeypatch):
     from agentjobs_runner.adk.scripted import ScriptedModel
 
     asked = []

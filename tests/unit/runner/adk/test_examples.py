@@ -12,7 +12,7 @@ EXAMPLE_NAMES = sorted(yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").r
 
 
 @pytest.mark.parametrize("name", EXAMPLE_NAMES)
-def test_every_example_carries_its_script_and_says_what_to_look_at(name):
+def test_every_example_has_a_script_and_a_description(name):
     text = (EXAMPLES / f"{name}.yaml").read_text()
     *others, job = yaml.safe_load_all(text)
     config_maps = [body for body in others if body["kind"] == "ConfigMap"]
@@ -26,7 +26,7 @@ def test_every_example_carries_its_script_and_says_what_to_look_at(name):
         assert agent["spec"]["agent"]["model"] == f"scripted/{config_map['metadata']['name']}/script"
 
 
-def test_every_example_is_expected_to_end_somehow():
+def test_every_example_has_an_expected_ending():
     files = {path.stem for path in EXAMPLES.glob("*.yaml")} - {"expected"}
 
     assert files == set(EXAMPLE_NAMES)

@@ -56,7 +56,7 @@ def job(module, timeline):
     return start
 
 
-async def test_a_job_that_continues_a_session_sees_what_earlier_jobs_said(job):
+async def test_a_job_that_continues_a_session_has_the_events_of_earlier_jobs(job):
     kept = Kept()
     await job(MemoryStores(kept, "1"), "one")
 
@@ -65,7 +65,7 @@ async def test_a_job_that_continues_a_session_sees_what_earlier_jobs_said(job):
     assert ended.result["text"] == '["one", "[\\"one\\"]", "two"]'
 
 
-async def test_a_session_that_begins_anew_sees_nothing_but_the_state_of_user_and_app(job):
+async def test_a_new_session_has_only_the_state_of_user_and_app(job):
     kept = Kept()
     await job(MemoryStores(kept, "1"), "one")
 
@@ -75,7 +75,7 @@ async def test_a_session_that_begins_anew_sees_nothing_but_the_state_of_user_and
     assert (kept.user, kept.app, kept.turns["s"][-1][1]["state"]["n"]) == ({"n": 2}, {"n": 2}, 1)
 
 
-async def test_state_is_kept_by_whom_it_belongs_to_and_what_is_temporary_is_not(job):
+async def test_state_is_stored_by_scope_and_temporary_state_is_not(job):
     kept = Kept()
     await job(MemoryStores(kept, "1"))
     await job(MemoryStores(kept, "2"))
@@ -86,7 +86,7 @@ async def test_state_is_kept_by_whom_it_belongs_to_and_what_is_temporary_is_not(
     assert (kept.user, kept.app) == ({"n": 2}, {"n": 2})
 
 
-async def test_a_turn_has_the_events_of_its_job_alone(job):
+async def test_a_turn_has_only_the_events_of_its_job(job):
     kept = Kept()
     await job(MemoryStores(kept, "1"), "one")
     await job(MemoryStores(kept, "2"), "two")
@@ -96,7 +96,7 @@ async def test_a_turn_has_the_events_of_its_job_alone(job):
     assert texts == ["two", '["one", "[\\"one\\"]", "two"]']
 
 
-async def test_only_what_the_job_changed_of_the_users_state_is_stored(job):
+async def test_only_changes_of_the_users_state_are_stored(job):
     kept = Kept(user={"n": 4, "other": 1}, app={"other": 1})
 
     await job(MemoryStores(kept, "1"))
@@ -137,7 +137,7 @@ async def test_a_session_that_cannot_be_read_fails_the_job(job, monkeypatch):
     assert stores.shared.turns == {}
 
 
-async def test_a_start_that_does_not_succeed_leaves_no_turn(job, monkeypatch):
+async def test_a_start_that_does_not_succeed_stores_no_turn(job, monkeypatch):
     stores = MemoryStores()
     monkeypatch.setattr(Output, "judge", lambda self, *_, **__: Ending(Verdict.RETRY, ErrorClass.INVALID_OUTPUT, "no"))
 
@@ -146,7 +146,7 @@ async def test_a_start_that_does_not_succeed_leaves_no_turn(job, monkeypatch):
     assert (ended.reason, stores.asked) == (ErrorClass.INVALID_OUTPUT, ["session"])
 
 
-async def test_a_turn_that_is_refused_fails_the_job(job, monkeypatch):
+async def test_a_refused_turn_fails_the_job(job, monkeypatch):
     def refused(stores, turn):
         raise Invalid("PUT: 413 the session has 64 MiB")
 
@@ -158,7 +158,7 @@ async def test_a_turn_that_is_refused_fails_the_job(job, monkeypatch):
     assert "413" in ended.message
 
 
-async def test_an_event_that_this_adk_cannot_read_is_said_so(job):
+async def test_an_event_that_this_version_of_adk_cannot_read_is_reported(job):
     stores = MemoryStores(uid="2")
     stores.shared.turns["s"] = [("1", {"events": [{"author": 7}], "state": {}, "user": {}, "app": {}})]
 
@@ -168,7 +168,7 @@ async def test_an_event_that_this_adk_cannot_read_is_said_so(job):
     assert "session.mode New" in ended.message
 
 
-async def test_state_that_came_after_the_first_start_is_not_seen_by_the_next(job, timeline):
+async def test_state_stored_after_the_first_start_is_not_visible_to_the_next(job, timeline):
     kept, journal = Kept(), MemoryJournal(timeline.usage)
     await job(MemoryStores(kept, "1"), journal=journal, anything=False)
     assert "value session" not in journal.names
@@ -179,7 +179,7 @@ async def test_state_that_came_after_the_first_start_is_not_seen_by_the_next(job
     assert kept.turns["s"][0][1]["user"] == {"n": 1}
 
 
-async def test_of_a_session_that_no_one_named_only_the_state_of_user_and_app_is_kept(job):
+async def test_an_unnamed_session_stores_only_the_state_of_user_and_app(job):
     stores = MemoryStores(session_id="0b6f2a")
 
     await job(stores, session={"appName": "app", "userId": "system", "sessionId": "0b6f2a"})
@@ -187,7 +187,7 @@ async def test_of_a_session_that_no_one_named_only_the_state_of_user_and_app_is_
     assert stores.shared.turns["0b6f2a"][0][1] == {"events": [], "state": {}, "user": {"n": 1}, "app": {"n": 1}}
 
 
-async def test_a_job_that_changes_nothing_of_others_and_names_no_session_stores_none(job, module):
+async def test_a_job_without_a_named_session_and_shared_changes_stores_nothing(job, module):
     stores = MemoryStores()
     agent = module("from given import *\nroot_agent = LlmAgent(name='told', model=Told(model='told'))", "given_plain")
 

@@ -77,7 +77,7 @@ def history(seed):
 
 
 @pytest.mark.parametrize("seed", [*range(11), 75])
-def test_a_request_is_what_adk_makes_of_the_history(seed):
+def test_a_request_equals_the_one_built_by_adk(seed):
     ours, events, branch = Histories(), [], "x" if seed % 2 else None
 
     for one in history(seed):
@@ -93,7 +93,7 @@ def long():
 
 
 @pytest.mark.parametrize("last", [[types.Part(text="hm", thought=True)], []])
-def test_an_answer_that_came_late_is_told_as_the_newest_although_silent_events_follow(last, long):
+def test_a_late_answer_is_the_newest_even_if_events_without_content_follow(last, long):
     ours, text = Histories(), types.Part(text="meanwhile")
     late = [event("a", call("x")), event("a", text), event("a", answer("x"), role="user"), event("a", *last)]
 
@@ -116,7 +116,7 @@ def asked(monkeypatch):
     return seen
 
 
-def test_adk_sees_no_event_in_more_than_two_requests(long, asked):
+def test_adk_processes_no_event_in_more_than_two_requests(long, asked):
     ours = Histories()
     ours.contents(None, long, "a", **OPTIONS)
     asked.clear()
@@ -141,7 +141,7 @@ def test_adk_sees_no_event_in_more_than_two_requests(long, asked):
         lambda events: events[4].content.parts[0].function_call.args.update(n="hidden"),
     ],
 )
-def test_an_event_that_was_changed_after_the_fact_is_seen(change, long):
+def test_a_later_change_of_an_event_is_respected(change, long):
     ours = Histories()
     ours.contents(None, long, "a", **OPTIONS)
 
@@ -161,7 +161,7 @@ def test_an_event_that_was_changed_after_the_fact_is_seen(change, long):
         lambda contents: setattr(contents[5].parts[0].function_response, "response", {}),
     ],
 )
-def test_what_a_callback_changes_in_a_request_is_not_in_the_next(change, long):
+def test_a_callbacks_change_of_a_request_is_not_in_the_next(change, long):
     ours = Histories()
     expected = ADKS(None, long, "a", **OPTIONS)
 
@@ -186,7 +186,7 @@ def look(n: int):
     return {"n": n}
 
 
-async def test_a_long_run_asks_its_model_what_adk_alone_asks(monkeypatch):
+async def test_requests_of_a_long_run_equal_those_of_adk(monkeypatch):
     asked = []
     for contents in (ADKS, Histories().contents):
         monkeypatch.setattr(_contents, "_get_contents", contents)
@@ -209,7 +209,7 @@ def described(monkeypatch):
 
 
 @pytest.mark.parametrize(("asked_for", "contents"), [(None, 0), ("NO_CONTENT", 0), ("SPAN_ONLY", 1), ("EVENT_ONLY", 1)])
-def test_contents_are_described_only_to_those_who_asked_for_them(asked_for, contents, described):
+def test_contents_are_rebuilt_only_for_agents_that_include_them(asked_for, contents, described):
     request = LlmRequest(contents=[types.Content(role="user", parts=[])])
 
     long_histories._span(request, {}, TelemetryConfig(capture_message_content=asked_for))
@@ -217,7 +217,7 @@ def test_contents_are_described_only_to_those_who_asked_for_them(asked_for, cont
     assert (described, len(request.contents)) == ([contents], 1)
 
 
-def test_what_is_replaced_is_what_this_adk_calls(monkeypatch):
+def test_the_replaced_function_is_the_one_that_adk_calls(monkeypatch):
     monkeypatch.setattr(_contents, "_get_contents", ADKS)
     monkeypatch.setattr(tracing, "_use_native_generate_content_span", long_histories._ADKS_SPAN)
 

@@ -77,7 +77,7 @@ def started(run, module):
     ],
     ids=["own", "stdio", "http", "openapi", "graph", "sequence", "parallel", "agent-tool", "single-turn"],
 )
-async def test_no_agent_runs_without_a_toolset_that_it_names(started, root, answers, named):
+async def test_an_agent_does_not_run_without_a_toolset_that_it_names(started, root, answers, named):
     ending = await started(root, [*(answers or []), {"text": "I found three."}])
 
     assert (ending.verdict, ending.reason) == ("Retry", "ToolError")
@@ -93,7 +93,7 @@ agent = asks("a", tools=[skills])
 """
 
 
-async def test_no_skill_runs_without_a_toolset_that_it_names(run, module):
+async def test_a_skill_does_not_run_without_a_toolset_that_it_names(run, module):
     agent = {"module": {"ref": f"{module(f'{AGENTS}{SKILL}')}:agent"}}
     loads = {"toolCalls": [{"name": "load_skill", "args": {"skill_name": "trade"}}]}
 
@@ -103,7 +103,7 @@ async def test_no_skill_runs_without_a_toolset_that_it_names(run, module):
     assert "shop is closed" in ending.message
 
 
-async def test_a_toolset_may_say_itself_how_the_start_ends(started):
+async def test_a_toolset_can_determine_the_ending_of_the_start(started):
     ending = await started("asks('a', tools=[Away(Permanent('the shop is gone'))])")
 
     assert (ending.verdict, ending.reason) == ("Fail", "Permanent")
@@ -159,7 +159,7 @@ async def test_agents_in_the_tools_of_an_inline_team_get_the_model(run, module):
     assert ending.result is not None, ending
 
 
-async def test_a_model_that_no_agent_of_an_inline_team_takes_is_refused(run):
+async def test_a_model_that_no_agent_of_an_inline_team_uses_is_refused(run):
     inline = TEAM | {"agents": [{"name": "a", "instruction": "Work.", "model": "scripted/script/main"}]}
 
     ending = await run(agent={"model": "gemini-flash-latest", "inline": inline})
@@ -168,7 +168,7 @@ async def test_a_model_that_no_agent_of_an_inline_team_takes_is_refused(run):
 
 
 @pytest.mark.parametrize("late", ["say('late')", "say('late', model='gemini-flash-latest')"])
-async def test_agents_that_code_makes_while_it_runs_get_the_script(started, late):
+async def test_agents_created_during_the_run_get_the_script(started, late):
     code = f"graph(node(lambda ctx: ctx.run_node({late}), name='n', rerun_on_resume=True))"
 
     ending = await started(code, [{"text": "hi"}], model="scripted/script/main")
@@ -184,7 +184,7 @@ async def test_agents_that_code_makes_while_it_runs_get_the_script(started, late
         "LoopAgent(name='l', sub_agents=[asks('a', tools=[AgentTool(asks('b'))])])",
     ],
 )
-async def test_a_model_that_no_agent_takes_is_refused(started, monkeypatch, root):
+async def test_a_model_that_no_agent_uses_is_refused(started, monkeypatch, root):
     ending = await started(root, model="gemini-flash-latest")
 
     assert ending.reason == "ConfigInvalid"
@@ -193,7 +193,7 @@ async def test_a_model_that_no_agent_takes_is_refused(started, monkeypatch, root
 
 
 @pytest.mark.parametrize("name", ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"])
-async def test_a_name_in_code_means_what_it_means_in_a_job(started, monkeypatch, name):
+async def test_a_model_name_in_code_means_the_same_as_in_a_job(started, monkeypatch, name):
     for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -203,7 +203,7 @@ async def test_a_name_in_code_means_what_it_means_in_a_job(started, monkeypatch,
     assert name in ending.message
 
 
-async def test_what_adk_only_logs_stands_in_the_timeline_once(started, timeline):
+async def test_a_warning_that_adk_only_logs_is_in_the_timeline_once(started, timeline):
     ending = await started("Logs(name='l')", [{"text": "hi"}])
 
     assert ending.result is not None, ending

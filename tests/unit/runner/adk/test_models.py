@@ -23,7 +23,7 @@ def models():
         ("openai/", "is unknown"),
     ],
 )
-def test_a_model_of_no_known_form_is_refused_with_one_that_is(models, name, cure):
+def test_a_model_of_an_unknown_format_is_refused_with_an_example(models, name, cure):
     with pytest.raises(StartEnded, match=r"agent\.model: model") as refused:
         models.resolve(name, "agent.model")
 
@@ -35,7 +35,7 @@ def test_a_model_of_no_known_form_is_refused_with_one_that_is(models, name, cure
     ("name", "package"),
     [("mistral/large", "litellm"), ("openai/gpt-4o", "openai"), ("anthropic/claude-4", "anthropic")],
 )
-def test_a_provider_that_the_image_lacks_names_what_to_install(models, monkeypatch, name, package):
+def test_a_provider_missing_in_the_image_is_reported_with_its_installation(models, monkeypatch, name, package):
     # A runner's image without the extra; here some of them are installed.
     monkeypatch.setattr("agentjobs_runner.adk.models.find_spec", lambda _: None)
 
@@ -46,7 +46,7 @@ def test_a_provider_that_the_image_lacks_names_what_to_install(models, monkeypat
     assert f"install agentjobs[{package}] in the image and name it in runtime.image" in refused.value.ending.message
 
 
-def test_a_slip_in_an_alias_is_told_which_there_are(monkeypatch):
+def test_a_mistyped_alias_is_reported_with_the_known_ones(monkeypatch):
     monkeypatch.setattr("agentjobs_runner.adk.models.find_spec", lambda _: None)
     models = Models(ScriptCursor({}, 1), {"team/fast": "gemini-2.5-flash", "team/best": "anthropic/claude-opus-5"})
 
@@ -56,7 +56,7 @@ def test_a_slip_in_an_alias_is_told_which_there_are(monkeypatch):
     assert "(team/best, team/fast)" in refused.value.ending.message
 
 
-def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, monkeypatch):
+def test_a_model_without_key_and_host_is_refused_before_the_run(models, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
@@ -66,7 +66,7 @@ def test_no_key_and_no_host_of_ones_own_is_refused_before_anything_runs(models, 
     assert refused.value.ending.reason == "ModelAuth"
 
 
-def test_with_a_proxy_only_a_key_that_the_job_promised_can_be_missing(models, monkeypatch):
+def test_with_a_proxy_only_a_key_configured_in_the_job_can_be_missing(models, monkeypatch):
     monkeypatch.setenv(contract.ENV_MODELS_URL, "https://models")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
@@ -76,13 +76,13 @@ def test_with_a_proxy_only_a_key_that_the_job_promised_can_be_missing(models, mo
 
 
 @pytest.mark.parametrize("name", ["gemini-2.5-flash", "gemini/gemini-2.5-flash", "team/fast"])
-def test_a_gemini_is_asked_by_its_own_client_however_it_is_named(name):
+def test_a_gemini_model_is_called_with_its_own_client_by_any_name(name):
     found = Models(ScriptCursor({}, 1), {"team/fast": "gemini-2.5-flash"}).resolve(name, "agent.model")
     assert (type(found).__name__, found.model) == ("Gemini", "gemini-2.5-flash")
 
 
 @pytest.mark.parametrize("name", ["openai/gpt-4o", "anthropic/claude-4"])
-def test_a_client_asks_once_and_waits_as_long_as_the_job_allows(models, monkeypatch, name):
+def test_a_client_does_not_retry_and_has_the_jobs_timeout(models, monkeypatch, name):
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(variable, "sk-of-the-test")
 
@@ -93,7 +93,7 @@ def test_a_client_asks_once_and_waits_as_long_as_the_job_allows(models, monkeypa
     assert client.timeout.connect == 5.0
 
 
-def test_every_setting_a_job_may_give_is_one_of_adks():
+def test_every_setting_of_a_job_exists_in_adk():
     assert set(KEYS) <= set(RunConfig.model_fields)
 
 
@@ -101,12 +101,12 @@ def test_no_settings_leave_adks_defaults():
     assert run_config({}) is None
 
 
-def test_the_mode_is_given_by_its_name():
+def test_the_streaming_mode_is_selected_by_name():
     assert run_config({"streaming_mode": "SSE", "max_llm_calls": 3}).streaming_mode.value == "sse"
 
 
 @pytest.mark.parametrize("given", [{"max_calls": 3}, {"max_llm_calls": "many"}, {"streaming_mode": "FAST"}])
-def test_what_adk_refuses_is_invalid_and_names_its_settings(given):
+def test_settings_that_adk_refuses_are_invalid_and_named(given):
     with pytest.raises(StartEnded, match=r"agent.runConfig: ADK rejects it: .*max_llm_calls") as refused:
         run_config(given)
 

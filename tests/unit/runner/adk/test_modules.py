@@ -44,7 +44,7 @@ async def test_a_folder_is_found_by_adks_rule(run, timeline, folder, files, auth
     assert timeline.entries[0][1] == author
 
 
-async def test_a_folder_without_an_agent_says_where_was_looked(run, folder):
+async def test_the_error_for_a_folder_without_an_agent_lists_the_searched_files(run, folder):
     ending = await run(agent={"model": "m", "module": {"ref": folder(**{"__init__.py": "", "agent.py": "x = 1\n"})}})
 
     assert ending.reason == "ModuleNotFound"
@@ -89,12 +89,12 @@ async def test_arguments_that_do_not_fit_are_invalid(run, module, attribute, arg
     assert said in ending.message
 
 
-async def test_what_fails_inside_an_async_factory_is_the_codes_own(run, module):
+async def test_an_error_inside_an_async_factory_is_an_agent_error(run, module):
     ending = await run(agent={"module": {"ref": f"{module(FACTORIES)}:fail_later", "args": {"mood": "x"}}})
     assert (ending.verdict, ending.reason) == ("Retry", "AgentError")
 
 
-async def test_a_package_without_a_file_says_which_modules_it_has(run, tmp_path, monkeypatch):
+async def test_the_error_for_a_package_without_an_agent_lists_its_modules(run, tmp_path, monkeypatch):
     (tmp_path / "shop_without_init").mkdir()
     for name in ("weather", "greeter", "_own"):
         (tmp_path / "shop_without_init" / f"{name}.py").touch()
@@ -122,14 +122,14 @@ NEARLY = {
 
 
 @pytest.mark.parametrize(("text", "said"), NEARLY.values(), ids=NEARLY)
-async def test_a_reference_that_is_nearly_right_fails_at_once_with_its_cure(run, folder, text, said):
+async def test_a_mistyped_reference_fails_immediately_with_a_suggestion(run, folder, text, said):
     ending = await run(agent={"model": "m", "module": {"ref": folder(**{"__init__.py": text})}})
 
     assert (ending.verdict.value, ending.reason) == ("Fail", "ConfigInvalid")
     assert said in ending.message
 
 
-async def test_a_reference_with_a_dot_for_a_colon_is_spelled_out(run, folder):
+async def test_a_reference_with_a_dot_instead_of_a_colon_gets_a_suggestion(run, folder):
     name = folder(**{"__init__.py": "", "agent.py": AGENT})
     ending = await run(agent={"model": "m", "module": {"ref": f"{name}.agent.root_agent"}})
 
@@ -137,7 +137,7 @@ async def test_a_reference_with_a_dot_for_a_colon_is_spelled_out(run, folder):
     assert "use some_agent.agent:root_agent" in ending.message
 
 
-async def test_a_module_of_ones_own_that_is_missing_is_told_with_its_line(run, folder):
+async def test_a_missing_module_of_the_user_is_reported_with_the_line(run, folder):
     name = folder(**{"__init__.py": "", "agent.py": "\nimport some_agent.schemas\n"})
     ending = await run(agent={"model": "m", "module": {"ref": f"{name}.agent"}})
 
@@ -172,7 +172,7 @@ sub_agents:
     ],
     ids=["adk-create", "no-package-file", "with-a-tool", "team"],
 )
-async def test_an_agent_that_is_written_down_in_its_folder_runs(run, folder, files):
+async def test_an_agent_defined_by_yaml_in_its_folder_runs(run, folder, files):
     ending = await run([{"text": "hi"}, {"text": "hi"}], agent={"module": {"ref": folder(**files)}})
 
     assert ending.result is not None, ending
@@ -191,7 +191,7 @@ async def test_an_agent_that_is_written_down_in_its_folder_runs(run, folder, fil
     ],
     ids=["list", "not-yaml", "unknown-key", "unknown-class", "unknown-tool", "missing-file"],
 )
-async def test_a_folder_that_adk_refuses_fails_at_once_and_names_its_file(run, folder, text, reason):
+async def test_a_folder_that_adk_refuses_fails_immediately_and_names_its_file(run, folder, text, reason):
     ending = await run(agent={"module": {"ref": folder(**{"root_agent.yaml": text})}})
 
     assert (ending.verdict, ending.reason) == ("Fail", reason)
@@ -208,7 +208,7 @@ def make():
 """
 
 
-async def test_settings_that_a_factory_misses_are_not_an_agent_that_adk_refuses(run, folder):
+async def test_a_settings_error_in_a_factory_is_not_reported_as_an_invalid_agent(run, folder):
     ending = await run(agent={"model": "m", "module": {"ref": f"{folder(**{'__init__.py': SETTINGS})}:make"}})
 
     assert ending.reason == "ConfigInvalid"

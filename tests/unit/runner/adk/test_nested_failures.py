@@ -117,7 +117,7 @@ UNTOLD = {
 
 @pytest.mark.parametrize(("answer", "ended"), UNTOLD.values(), ids=UNTOLD)
 @pytest.mark.parametrize("container", CONTAINERS)
-async def test_no_caller_makes_up_an_answer_for_what_no_model_can_deal_with(started, container, answer, ended):
+async def test_a_caller_gets_no_answer_for_an_error_that_no_model_can_handle(started, container, answer, ended):
     ending = await started(f"{container}(inner())", answer)
 
     assert f"{ending.verdict} {ending.reason}" == ended
@@ -125,20 +125,20 @@ async def test_no_caller_makes_up_an_answer_for_what_no_model_can_deal_with(star
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-async def test_a_providers_error_that_is_only_mentioned_ends_the_start_too(started, container):
+async def test_a_providers_error_that_is_only_logged_ends_the_start_too(started, container):
     ending = await started(f"{container}(LlmAgent(name='in', model=Soft(model='m')))")
 
     assert (ending.verdict, ending.reason) == ("Snooze", "ModelRateLimited")
 
 
 @pytest.mark.parametrize("container", ["single_turn", "node_tool", "agent_tool", "task"])
-async def test_an_error_keeps_what_it_was_raised_over(started, container):
+async def test_an_error_keeps_its_context(started, container):
     ending = await started(f"{container}(LlmAgent(name='in', model=Page(model='m')))")
 
     assert ending.reason == "ModelUnavailable"
 
 
-async def test_a_stream_of_litellms_that_held_nothing_is_not_an_empty_answer(run, module):
+async def test_an_empty_stream_of_litellm_is_not_an_empty_answer(run, module):
     name = module(f"{AGENTS}\nagent = single_turn(LlmAgent(name='in', model=LiteLlm(model='m')))\n")
     agent = {"module": {"ref": f"{name}:agent"}, "runConfig": {"streaming_mode": "SSE"}}
 
@@ -152,14 +152,14 @@ async def test_a_stream_of_litellms_that_held_nothing_is_not_an_empty_answer(run
         ("LlmAgent(name='in', model='scripted/script/main', instruction='About {topic}.')", "ConfigInvalid"),
     ],
 )
-async def test_a_caller_is_not_told_of_a_broken_definition_or_callback(started, agent, reason):
+async def test_an_invalid_definition_or_callback_is_not_returned_to_the_caller(started, agent, reason):
     ending = await started(f"single_turn({agent})")
 
     assert ending.reason == reason
 
 
 @pytest.mark.parametrize("answer", [uses("fails"), {"agent": "in", "finishReason": "SAFETY"}], ids=["tool", "blocked"])
-async def test_a_caller_may_deal_with_a_tools_error_and_a_refusal(started, answer):
+async def test_a_caller_can_handle_a_tool_error_and_a_refusal(started, answer):
     ending = await started("single_turn(inner())", answer)
 
     assert ending.result is not None, ending
@@ -167,7 +167,7 @@ async def test_a_caller_may_deal_with_a_tools_error_and_a_refusal(started, answe
 
 
 @pytest.mark.parametrize(("answer", "ended"), [UNTOLD["rate"], UNTOLD["permanent"]], ids=["rate", "order"])
-async def test_what_passed_several_callers_keeps_its_cause(started, answer, ended):
+async def test_an_error_that_passed_several_callers_keeps_its_cause(started, answer, ended):
     asks = {"agent": "in", "toolCalls": [{"name": "deep", "args": {"request": "x"}}]}
 
     ending = await started("in_single_turn(inner(name='deep'))", asks, answer | {"agent": "deep"})
@@ -177,7 +177,7 @@ async def test_what_passed_several_callers_keeps_its_cause(started, answer, ende
 
 @pytest.mark.parametrize("container", ["agent_tool", "single_turn"])
 @pytest.mark.parametrize(("answer", "ended"), [UNTOLD["rate"], UNTOLD["snooze"]], ids=["rate", "order"])
-async def test_a_plugin_that_has_models_reflect_is_not_asked(started, container, answer, ended):
+async def test_a_plugin_for_reflection_does_not_handle_such_errors(started, container, answer, ended):
     app = f"App(name='x', root_agent={container}(inner()), plugins=[ReflectAndRetryToolPlugin()])"
 
     ending = await started(app, answer)
@@ -186,7 +186,7 @@ async def test_a_plugin_that_has_models_reflect_is_not_asked(started, container,
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-async def test_steps_are_counted_and_seen_wherever_an_agent_runs(started, timeline, container):
+async def test_steps_are_counted_and_recorded_wherever_an_agent_runs(started, timeline, container):
     said = {"agent": "in", "text": "7", "usage": {"inputTokens": 5, "outputTokens": 2}}
     if container == "task":
         said = said | {"text": None, "toolCalls": [{"name": "finish_task", "args": {"result": "7"}}]}
@@ -201,7 +201,7 @@ async def test_steps_are_counted_and_seen_wherever_an_agent_runs(started, timeli
 @pytest.mark.parametrize(
     "expression", ["by_code_that_falls_back(inner())", "single_turn(inner(on_model_error_callback=instead))"]
 )
-async def test_code_that_catches_an_error_has_dealt_with_it(started, timeline, expression):
+async def test_an_error_caught_by_code_is_handled(started, timeline, expression):
     ending = await started(expression, UNTOLD["rate"][0])
 
     assert ending.result is not None, ending
@@ -209,7 +209,7 @@ async def test_code_that_catches_an_error_has_dealt_with_it(started, timeline, e
     assert "nobody knows" in str(told)
 
 
-async def test_a_stop_finds_its_boundary_in_a_runner_that_a_tool_built(run, timeline, module):
+async def test_a_stop_takes_effect_at_a_step_boundary_in_a_tools_own_runner(run, timeline, module):
     name = module(f"{AGENTS}\nagent = by_runner(inner())\n")
     sys.modules[name].before = lambda: timeline.gate.close()
 

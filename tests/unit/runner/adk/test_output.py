@@ -13,7 +13,7 @@ def kinds(timeline):
     return [kind for kind, _, _ in timeline.entries]
 
 
-async def test_an_answer_that_fits_has_its_outcome(run, timeline):
+async def test_a_valid_answer_has_its_outcome(run, timeline):
     ending = await run([GOOD], output={"schema": SCHEMA})
 
     assert ending.result["outcome"] == "fix"
@@ -21,7 +21,7 @@ async def test_an_answer_that_fits_has_its_outcome(run, timeline):
     assert "repair" not in kinds(timeline)
 
 
-async def test_a_wrong_answer_is_corrected_in_the_same_session(run, timeline):
+async def test_an_invalid_answer_is_corrected_in_the_same_session(run, timeline):
     ending = await run([TEXT, BAD, GOOD], output={"schema": SCHEMA})
 
     assert (ending.verdict, ending.result["outcome"]) == ("Succeed", "fix")
@@ -56,7 +56,7 @@ async def test_an_answer_that_is_not_corrected_is_invalid(run, output, answers, 
     [('{"decision": "go"}', "go"), ('{"decision": 3}', None), ("{}", None), ('{"decision": "%s"}' % ("x" * 64), None)],
     ids=["text", "number", "missing", "too-long"],
 )
-async def test_the_outcome_stands_at_its_key_or_is_null(run, answer, outcome):
+async def test_the_outcome_is_the_value_at_its_key_or_null(run, answer, outcome):
     ending = await run([{"text": answer}], output={"schema": {"type": "object"}, "outcomeKey": "decision"})
     assert (ending.verdict, ending.result["outcome"]) == ("Succeed", outcome)
 
@@ -66,7 +66,7 @@ async def test_without_a_schema_there_is_no_outcome(run):
     assert ending.result["outcome"] is None
 
 
-async def test_an_error_of_the_model_is_no_wrong_answer(run):
+async def test_an_error_of_the_model_is_not_an_invalid_answer(run):
     ending = await run([{"error": {"status": 503, "message": "away"}}], output={"schema": SCHEMA})
     assert (ending.verdict, ending.reason) == ("Retry", "ModelUnavailable")
 
@@ -114,7 +114,7 @@ FITS, MISFIT = {"text": '{"verdict": "fix", "outcome": "fix", "size": 3}'}, {"te
     ],
     ids=["fits", "other-key", "no-surprising-repair", "repaired-if-asked", "fails", "the-jobs-comes-first", "fenced"],
 )
-async def test_the_agents_own_schema_counts_when_the_job_has_none(run, module, answers, output, ended):
+async def test_the_agents_own_schema_applies_if_the_job_has_none(run, module, answers, output, ended):
     ending = await run(answers, agent={"module": {"ref": f"{module(OWN)}:agent"}}, output=output)
 
     assert (ending.verdict, ending.result["outcome"] if ending.result else ending.reason) == ended
@@ -155,7 +155,7 @@ async def test_one_json_object_in_a_block_is_the_answer_of_a_job_with_a_schema(r
 
 
 @pytest.mark.parametrize("piece", ["```a\n", "<think>", "```\n{\n", "`", "</thinking>", "\n", "{"])
-async def test_no_answer_takes_long_to_read(run, piece):
+async def test_any_answer_is_parsed_quickly(run, piece):
     await run([{"text": "a" + piece * (400_000 // len(piece))}], output={"schema": SCHEMA, "maxRepairs": 0})
 
 
@@ -184,7 +184,7 @@ def keeps(value):
     ],
     ids=["text", "object", "list", "object-with-a-schema", "text-with-a-schema"],
 )
-async def test_the_answer_is_taken_from_the_state(run, module, value, output, text, outcome):
+async def test_the_answer_can_be_taken_from_the_state(run, module, value, output, text, outcome):
     answers = [keeps(value), {"text": "No major issues found."}]
 
     ending = await run(
@@ -195,7 +195,7 @@ async def test_the_answer_is_taken_from_the_state(run, module, value, output, te
 
 
 @pytest.mark.parametrize("answers", [[{"text": "done"}], [keeps(None), {"text": "done"}], [keeps(""), {"text": "x"}]])
-async def test_a_key_without_a_value_is_named_with_those_that_have_one(run, module, answers):
+async def test_the_error_for_a_key_without_a_value_lists_keys_with_values(run, module, answers):
     agent = {"module": {"ref": f"{module(STATE)}:agent"}}
 
     ending = await run(answers, agent=agent, state={"city": "Lyon"}, output={"fromState": "document"})
@@ -205,7 +205,7 @@ async def test_a_key_without_a_value_is_named_with_those_that_have_one(run, modu
     assert "city" in ending.message
 
 
-async def test_a_value_of_the_state_that_does_not_fit_is_corrected(run, module):
+async def test_an_invalid_value_of_the_state_is_corrected(run, module):
     agent = {"module": {"ref": f"{module(STATE)}:agent"}}
     answers = [keeps({"outcome": "maybe"}), {"text": "a"}, keeps({"outcome": "fix"}), {"text": "b"}]
 
@@ -221,7 +221,7 @@ agent = Workflow(name="g", edges=[(START, large)])
 """
 
 
-async def test_a_structured_answer_that_is_too_large_is_not_asked_for_again(run, module):
+async def test_a_too_large_structured_answer_is_not_requested_again(run, module):
     name = module(LARGE.format(value="{'outcome': 'fix', 'text': 'x' * 5_000_000}"))
 
     ending = await run(agent={"module": {"ref": f"{name}:agent"}}, output={"schema": SCHEMA})
@@ -230,7 +230,7 @@ async def test_a_structured_answer_that_is_too_large_is_not_asked_for_again(run,
     assert "the answer has 4.8 MiB; at most 4.0 MiB can be kept" in ending.message
 
 
-async def test_a_text_that_was_cut_says_so(run, module):
+async def test_a_truncated_text_says_so(run, module):
     name = module(LARGE.format(value="'ü' * 3_000_000"))
 
     ending = await run(agent={"module": {"ref": f"{name}:agent"}})
@@ -239,7 +239,7 @@ async def test_a_text_that_was_cut_says_so(run, module):
     assert "has 5.7 MiB, and the first 4.0 MiB are kept" in ending.message
 
 
-async def test_a_graph_whose_output_does_not_fit_is_run_again_with_the_problem(run, module):
+async def test_a_graph_with_an_invalid_output_is_run_again_with_the_problem(run, module):
     name = module("""
 from google.adk.agents import LlmAgent
 from google.adk.workflow import START, Workflow
@@ -265,7 +265,7 @@ agent = Workflow(name="g", edges=[(START, LlmAgent(name="a", model="scripted/scr
     ],
     ids=["list-model", "list", "rewritten-by-a-callback", "result-of-a-tool"],
 )
-async def test_only_what_the_model_wrote_is_held_to_the_agents_schema(run, module, agent, answer):
+async def test_only_output_of_the_model_is_checked_against_the_agents_schema(run, module, agent, answer):
     name = module(f"""
 from google.adk.agents import LlmAgent
 from google.adk.tools import ToolContext

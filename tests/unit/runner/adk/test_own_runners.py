@@ -66,7 +66,7 @@ def with_threads(): return root(threads)
 
 
 @pytest.mark.parametrize("name", ["with_tasks", "with_threads"])
-async def test_runners_at_once_in_a_tool_are_not_confused_when_they_answer_in_another_order(run, module, name):
+async def test_concurrent_runners_in_a_tool_are_distinguished_in_any_order_of_answers(run, module, name):
     given = __import__(module(TEAMS))
     agent, journal = {"module": {"ref": f"given:{name}"}}, MemoryJournal()
     given.slow = "A"
@@ -78,7 +78,7 @@ async def test_runners_at_once_in_a_tool_are_not_confused_when_they_answer_in_an
         assert then.result["text"] == first.result["text"], count
 
 
-async def test_runners_in_a_tool_ask_once_what_was_recorded(run, module):
+async def test_recorded_steps_of_runners_in_a_tool_are_not_repeated(run, module):
     given = __import__(module(TEAMS))
     agent, journal = {"module": {"ref": "given:with_tasks"}}, MemoryJournal()
     await run(agent=agent, journal=journal)

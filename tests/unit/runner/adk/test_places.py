@@ -122,7 +122,7 @@ class ForgetsTools(MemoryJournal):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_each_place_has_keys_of_its_own_which_are_the_same_in_every_start(started, shape):
+async def test_each_place_has_its_own_keys_which_are_the_same_in_every_start(started, shape):
     first = MemoryJournal()
     ran, keys, values = await started(shape, first)
     again = await started(shape, ForgetsTools(found=first.again().found))
@@ -132,7 +132,7 @@ async def test_each_place_has_keys_of_its_own_which_are_the_same_in_every_start(
     assert max(Counter(keys).values()) == 1
 
 
-async def test_code_behind_a_sub_agent_is_in_its_own_agent_again(started):
+async def test_code_after_a_sub_agent_belongs_to_its_own_agent_again(started):
     journal = MemoryJournal()
     await started("custom", journal)
 

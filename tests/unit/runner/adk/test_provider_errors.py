@@ -142,7 +142,7 @@ TOO_LONG = {
 
 
 @pytest.mark.parametrize("error", TOO_LONG.values(), ids=TOO_LONG)
-def test_a_text_that_is_too_long_is_told_apart_in_every_providers_words(error):
+def test_a_too_long_text_is_recognized_in_every_providers_message(error):
     ending = judged(error)
     assert (ending.verdict.value, ending.reason) == ("Fail", "ContextTooLong")
 
@@ -183,7 +183,7 @@ NO_MONEY = {
 
 
 @pytest.mark.parametrize("error", NO_MONEY.values(), ids=NO_MONEY)
-def test_no_money_fails_at_once_and_speaks_of_billing(error):
+def test_an_exhausted_account_fails_immediately_with_a_message_about_billing(error):
     ending = judged(error)
     assert (ending.verdict.value, ending.reason, ending.delay_seconds) == ("Fail", "ModelOutOfCredit", None)
     assert "bill" in ending.message
@@ -236,7 +236,7 @@ LIMITED = {
 
 
 @pytest.mark.parametrize(("error", "seconds"), LIMITED.values(), ids=LIMITED)
-def test_a_rate_limit_waits_until_another_try_can_help(error, seconds):
+def test_a_rate_limit_waits_until_a_retry_can_succeed(error, seconds):
     ending = judged(error)
     assert (ending.verdict.value, ending.reason) == ("Snooze", "ModelRateLimited")
     assert ending.delay_seconds == pytest.approx(seconds)
@@ -323,12 +323,12 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("error", "expected"), OTHERS.values(), ids=OTHERS)
-def test_every_other_error_has_its_class(error, expected):
+def test_every_other_error_has_its_error_class(error, expected):
     ending = judged(error)
     assert (ending.verdict.value, ending.reason) == expected
 
 
-def test_the_sentence_of_an_upstream_is_told():
+def test_the_message_of_an_upstream_is_quoted():
     ending = judged(openai(502, "Provider returned error", code=502, metadata={"raw": "upstream broke"}))
     assert "upstream broke" in ending.message
 
@@ -341,18 +341,18 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("error", ELSEWHERE.values(), ids=ELSEWHERE)
-def test_a_wrong_address_is_told_with_its_cure(error):
+def test_a_wrong_address_is_reported_with_a_solution(error):
     ending = judged(error)
     assert ending.reason == "ModelBadRequest"
     assert "OPENAI_BASE_URL" in ending.message
 
 
-def test_a_page_in_an_answers_place_does_not_fill_the_message():
+def test_a_web_page_instead_of_an_answer_is_truncated_in_the_message():
     ending = judged(openai(502, f"<html>\n  {'x ' * 9000}</html>"))
     assert len(ending.message) < 700
 
 
-def test_every_row_of_the_table_has_an_answer_that_it_was_made_for():
+def test_every_row_of_the_table_matches_a_recorded_answer():
     limited, others = ([error for error, _ in rows.values()] for rows in (LIMITED, OTHERS))
     reports = [
         provider_errors.read(error, NOW)
@@ -392,30 +392,30 @@ REFUSED = [
 
 @pytest.mark.parametrize("make", [refused_by_gemini, refused_by_openai, refused_by_anthropic])
 @pytest.mark.parametrize(("status", "code", "expected"), REFUSED)
-def test_a_refusal_of_the_model_proxy_keeps_its_class(make, status, code, expected):
+def test_a_refusal_of_the_model_proxy_keeps_its_error_class(make, status, code, expected):
     ending = judged(make(status, f"agentjobs.dev/{code}", "Raise budget.maxCostUSD above 2.50."))
 
     assert (ending.verdict.value, ending.reason) == expected
     assert ending.message == "the model proxy rejected the call: Raise budget.maxCostUSD above 2.50."
 
 
-def test_a_refusal_is_known_by_its_code_where_a_stream_ends_with_it():
+def test_a_refusal_at_the_end_of_a_stream_is_recognized_by_its_code():
     ending = judged(in_200("Raise budget.maxTokens.", code="agentjobs.dev/BudgetExceeded"))
     assert (ending.verdict.value, ending.reason) == ("Fail", "BudgetExceeded")
 
 
-def test_a_refusal_of_a_limit_snoozes_as_long_as_it_says():
+def test_a_refusal_by_a_limit_snoozes_for_its_delay():
     error = refused_by_anthropic(429, "agentjobs.dev/ModelRateLimited", "Wait.", **{"retry-after": "17"})
     assert judged(error).delay_seconds == 17.0
 
 
-def test_a_refusals_delay_counts_where_its_code_tells_it():
+def test_the_delay_in_the_code_of_a_refusal_is_used():
     error = refused_by_anthropic(429, "agentjobs.dev/ModelRateLimited;retry-after=3600", "Wait.")
     ending = judged(error)
     assert (ending.verdict.value, ending.reason, ending.delay_seconds) == ("Snooze", "ModelRateLimited", 3600.0)
 
 
-def test_a_refusals_code_with_a_delay_is_read_out_of_litellms_sentence():
+def test_the_code_of_a_refusal_is_read_from_litellms_message():
     said = (
         'AnthropicException - {"error": {"type": "agentjobs.dev/ModelRateLimited;retry-after=90", "message": "Wait."}}'
     )
@@ -423,17 +423,17 @@ def test_a_refusals_code_with_a_delay_is_read_out_of_litellms_sentence():
     assert (ending.reason, ending.delay_seconds) == ("ModelRateLimited", 90.0)
 
 
-def test_a_refusal_that_a_tools_own_code_met_keeps_its_class():
+def test_a_refusal_in_a_tools_own_code_keeps_its_error_class():
     error = refused_by_openai(402, "agentjobs.dev/BudgetExceeded", "Raise budget.maxCostUSD.")
     note_origin(error, Origin(Source.TOOL, "search"))
     assert classify(error, now=NOW).reason == "BudgetExceeded"
 
 
-def test_a_word_like_a_refusal_in_a_message_is_none():
+def test_a_text_that_resembles_a_code_is_not_a_refusal():
     ending = judged(openai(400, "agentjobs.dev/BudgetExceeded", "invalid_request_error"))
     assert ending.reason == "ModelBadRequest"
 
 
-def test_litellm_writes_a_refusals_code_into_its_sentence():
+def test_litellm_puts_the_code_of_a_refusal_into_its_message():
     said = 'OpenAIException - {"error": {"message": "Raise it.", "code": "agentjobs.dev/BudgetExceeded"}}'
     assert judged(litellm(402, "APIError", said)).reason == "BudgetExceeded"

@@ -25,7 +25,7 @@ class Numbers(list):
     __hash__ = None
 
 
-def test_what_was_there_before_needs_no_json_form(context):
+def test_state_from_before_need_not_be_json(context):
     context.actions.state_delta["client"] = object()
     changes = Changes(context)
     context.actions.state_delta["seen"] = 1
@@ -33,7 +33,7 @@ def test_what_was_there_before_needs_no_json_form(context):
     assert changes.to_json() == {"state_delta": {"seen": 1}}
 
 
-def test_what_code_itself_stores_needs_one(context):
+def test_state_stored_by_code_must_be_json(context):
     changes = Changes(context)
     context.actions.state_delta["client"] = object()
 
@@ -43,7 +43,7 @@ def test_what_code_itself_stores_needs_one(context):
     assert (caught.value.place, caught.value.kind) == ("state_delta.client", "object")
 
 
-def test_a_value_that_code_changes_in_place_is_a_change(context):
+def test_a_value_changed_in_place_is_a_change(context):
     context.actions.state_delta["list"] = [1]
     changes = Changes(context)
     context.actions.state_delta["list"].append(2)
@@ -51,7 +51,7 @@ def test_a_value_that_code_changes_in_place_is_a_change(context):
     assert changes.to_json() == {"state_delta": {"list": [1, 2]}}
 
 
-def test_what_is_noted_stays_as_it_was_then(context):
+def test_a_recorded_value_is_not_affected_by_later_changes(context):
     changes, output = Changes(context), ["first"]
     context.actions.state_delta["list"] = output
     noted = [changes.to_json()["state_delta"]["list"], event_to_json(Event(author="a", output=output))["output"]]
@@ -65,7 +65,7 @@ def test_an_output_that_cannot_be_compared_is_not_json():
         event_to_json(Event(author="a", output=Numbers([1])))
 
 
-def test_whatever_a_node_is_given_has_a_digest():
+def test_any_input_of_a_node_has_a_digest():
     itself = []
     itself.append(itself)
 

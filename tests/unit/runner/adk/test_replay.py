@@ -375,7 +375,7 @@ async def until_step(journal, count):
 
 
 @pytest.mark.parametrize("name", TEAM_NAMES)
-async def test_a_start_goes_on_from_any_step_and_repeats_none(team, name):
+async def test_a_start_continues_from_any_step_and_repeats_none(team, name):
     journal = MemoryJournal()
     ending, _, session = await team(name, journal)
     assert ending.verdict == "Succeed", ending.message
@@ -398,7 +398,7 @@ async def test_a_start_goes_on_from_any_step_and_repeats_none(team, name):
     assert then.result["usage"] == dict.fromkeys(then.result["usage"], 0)
 
 
-async def test_a_streamed_run_goes_on_from_any_step(team):
+async def test_a_streamed_run_continues_from_any_step(team):
     journal = MemoryJournal()
     ending, effects, _ = await team("parallel_tools", journal, runConfig={"streaming_mode": "SSE"})
     recorded = await until_step(journal, len(journal.steps) // 2)
@@ -409,7 +409,7 @@ async def test_a_streamed_run_goes_on_from_any_step(team):
     assert 0 < len(again) < len(effects)
 
 
-async def test_a_call_that_waits_for_its_result_waits_in_a_later_start_too(team):
+async def test_a_call_that_waits_for_its_result_also_waits_in_a_later_start(team):
     journal = MemoryJournal()
     await team("pending", journal)
 

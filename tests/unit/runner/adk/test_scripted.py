@@ -8,7 +8,7 @@ from agentjobs_runner.adk.scripted import ScriptCursor, parse
 from agentjobs_runner.endings import StartEnded
 
 
-def test_every_key_of_the_format_is_read():
+def test_every_key_of_the_format_is_supported():
     text = """
 starts:
   - - {agent: a, delay: 300ms, text: hi, toolCalls: [{name: f, args: {x: 1}}], usage: {inputTokens: 1, outputTokens: 2}}
@@ -43,7 +43,7 @@ starts:
         pytest.param("starts: !!python/object:os.system []", "not YAML", id="python-object"),
     ],
 )
-def test_a_mistake_is_named_with_its_place_and_cure(text, said):
+def test_a_mistake_is_reported_with_its_path_and_a_solution(text, said):
     with pytest.raises(StartEnded) as refused:
         parse(text, "s/k")
 
@@ -59,7 +59,7 @@ def test_an_agent_uses_its_own_answers_and_those_without_an_agent():
     assert [stage.next("s/k", name).text for name in ("a", "a", "b")] == ["any", "a1", "b1"]
 
 
-def test_a_script_that_is_used_up_says_how_much_it_gave():
+def test_the_error_for_a_used_up_script_has_the_number_of_its_answers():
     stage = ScriptCursor({"s/k": "starts: [[{text: one}]]"}, 2)
     stage.next("s/k", "a")
 
@@ -70,7 +70,7 @@ def test_a_script_that_is_used_up_says_how_much_it_gave():
 LISTS = "starts: [[{text: first}], [{error: {status: 503}}, {text: x}, {agent: b, text: b1}, {text: y}]]"
 
 
-def test_a_list_that_repeats_goes_on_after_what_is_replayed():
+def test_a_repeating_list_continues_after_replayed_steps():
     stage = ScriptCursor({"s/k": LISTS}, 3)
 
     stage.replayed("s/k", "a", 2)
@@ -79,7 +79,7 @@ def test_a_list_that_repeats_goes_on_after_what_is_replayed():
 
 
 @pytest.mark.parametrize("recorded", [pytest.param(1, id="of-another-list"), pytest.param(3, id="of-this-start")])
-def test_a_list_keeps_what_no_earlier_start_had_of_it(recorded):
+def test_a_list_continues_with_answers_that_no_earlier_start_used(recorded):
     stage = ScriptCursor({"s/k": LISTS}, 3)
 
     stage.replayed("s/k", "a", recorded)

@@ -19,7 +19,7 @@ def event():
     return Event(author="a", invocation_id="i", actions=EventActions(state_delta={"n": 1, "user:n": 2}))
 
 
-async def test_an_event_is_appended_without_a_look_at_those_before(event):
+async def test_an_event_is_appended_without_reading_earlier_ones(event):
     sessions = Sessions()
     session = await sessions.create_session(**KEY)
     stored = sessions.sessions["app"]["user"]["one"]
@@ -30,7 +30,7 @@ async def test_an_event_is_appended_without_a_look_at_those_before(event):
     assert (len(stored.events), len(session.events)) == (1, 1)
 
 
-async def test_what_was_appended_is_read_again_with_its_state(event):
+async def test_appended_events_are_read_with_their_state(event):
     sessions = Sessions()
     session = await sessions.create_session(**KEY)
     for number in range(3):
@@ -42,7 +42,7 @@ async def test_what_was_appended_is_read_again_with_its_state(event):
     assert found.state == {"n": 1, "user:n": 2}
 
 
-async def test_a_session_that_is_not_there_is_said_so(event):
+async def test_a_missing_session_is_reported(event):
     sessions = Sessions()
     session = await sessions.create_session(**KEY)
     await sessions.delete_session(**KEY)

@@ -72,7 +72,7 @@ async def until(seen):
 
 
 @pytest.mark.parametrize("factory", ["custom", "merging", "graph"])
-async def test_two_calls_of_one_agent_at_once_are_two_steps(run, timeline, module, factory):
+async def test_two_concurrent_calls_of_an_agent_are_two_steps(run, timeline, module, factory):
     name = module(BOTH)
     given = __import__(name)
     start = asyncio.create_task(run(agent={"module": {"ref": f"{name}:{factory}"}}))
@@ -222,7 +222,7 @@ MIXED = ("single_turn", "reused")
     ("team", "ids"),
     [row for row in itertools.product(TEAM_NAMES, ("none", "random", "reused")) if row != MIXED],
 )
-async def test_a_step_has_one_key_in_every_run_whatever_runs_beside_it(keys, team, ids):
+async def test_a_step_has_the_same_key_regardless_of_concurrent_steps(keys, team, ids):
     first = await keys(team, 0, ids)
     again = [await keys(team, seed, ids) for seed in (1, 2, 3)]
 
@@ -247,13 +247,13 @@ async def test_a_step_has_one_key_in_every_run_whatever_runs_beside_it(keys, tea
         ("graph", "b@1|graph@1/b@1|b#1/1", "tool look_1"),
     ],
 )
-async def test_a_key_says_where_the_step_is(keys, team, key, named):
+async def test_a_key_contains_the_location_of_the_step(keys, team, key, named):
     found = await keys(team, 0, "random")
 
     assert found.get(key) == named, "\n".join(found)
 
 
-async def test_a_repair_goes_on_counting(run, steps):
+async def test_a_correction_turn_continues_the_count(run, steps):
     await run([{"text": "no"}, {"text": '{"a": 1}'}], output={"schema": {"type": "object"}, "onInvalid": "Repair"})
 
     assert [key for key, _ in steps] == ["|helper@1|helper#1", "|helper@1|helper#2"]
@@ -291,7 +291,7 @@ def impatient():
 """
 
 
-async def test_a_cancelled_call_is_not_running_any_more(run, timeline, module):
+async def test_a_cancelled_call_is_no_longer_running(run, timeline, module):
     given = __import__(module(CANCELS))
     start = asyncio.create_task(run(agent={"module": {"ref": "given:impatient"}}))
 

@@ -19,7 +19,7 @@ def answers(journal):
     return [step.key for step, body in journal.steps if step.kind == "model" and body is not None]
 
 
-async def test_a_model_that_is_briefly_away_is_asked_again_in_the_start(run, timeline):
+async def test_a_briefly_unavailable_model_is_retried_within_the_start(run, timeline):
     steps = {"llm": {"maxAttempts": 3, "backoff": NOW}}
 
     ending = await run([AWAY, AWAY, {"text": "there"}], steps=steps)
@@ -28,19 +28,19 @@ async def test_a_model_that_is_briefly_away_is_asked_again_in_the_start(run, tim
     assert [message[:14] for message in warnings(timeline)] == ["attempt 1 of 3", "attempt 2 of 3"]
 
 
-async def test_after_the_last_try_the_start_ends_as_the_model_did(run, timeline):
+async def test_after_the_last_try_the_start_ends_with_the_models_error(run, timeline):
     ending = await run([AWAY, AWAY], steps={"llm": {"maxAttempts": 2, "backoff": NOW}})
 
     assert (ending.verdict, ending.reason) == ("Retry", "ModelUnavailable")
 
 
-async def test_a_rate_limit_is_a_snooze_and_no_try(run):
+async def test_a_rate_limit_is_a_snooze_and_not_a_try(run):
     ending = await run([{"error": {"status": 429, "retryAfter": "1s"}}], steps={"llm": {"backoff": NOW}})
 
     assert (ending.verdict, ending.reason) == ("Snooze", "ModelRateLimited")
 
 
-async def test_a_model_without_a_sign_of_an_answer_is_a_time_out(run):
+async def test_a_model_without_any_part_of_an_answer_times_out(run):
     ending = await run([{"delay": "30s", "text": "late"}], steps={"llm": {"maxAttempts": 1, "timeout": "50ms"}})
 
     assert (ending.verdict, ending.reason) == ("Retry", "ModelTimeout")
@@ -81,7 +81,7 @@ def tools(run, module):
     return start
 
 
-async def test_a_tool_is_called_again_where_the_job_says_so(tools):
+async def test_a_tool_is_retried_if_the_job_says_so(tools):
     steps = {"tools": [{"match": ["fl*"], "maxAttempts": 3, "backoff": NOW}]}
 
     ending, calls = await tools("flaky", fails=2, steps=steps)
@@ -96,7 +96,7 @@ async def test_a_tool_without_an_entry_is_called_once(tools):
     assert (ending.reason, calls) == ("ToolError", ["flaky"])
 
 
-async def test_a_tool_that_takes_too_long_is_a_time_out(tools):
+async def test_a_tool_that_takes_too_long_times_out(tools):
     ending, _ = await tools("slow", steps={"tools": [{"match": ["*"], "timeout": "50ms"}]})
 
     assert (ending.verdict, ending.reason) == ("Retry", "ToolTimeout")
@@ -118,7 +118,7 @@ async def test_an_interrupted_call_runs_again(tools):
     assert (ending.verdict, calls) == ("Succeed", ["flaky"])
 
 
-async def test_an_interrupted_call_ends_the_job_that_wants_it_so(tools):
+async def test_an_interrupted_call_fails_a_job_that_says_so(tools):
     journal = await interrupted(tools)
 
     ending, calls = await tools(
@@ -128,7 +128,7 @@ async def test_an_interrupted_call_ends_the_job_that_wants_it_so(tools):
     assert (ending.verdict, ending.reason, calls) == ("Fail", "ToolInterrupted", [])
 
 
-async def test_the_end_of_an_interrupted_call_is_told_once(tools, timeline):
+async def test_the_end_of_an_interrupted_call_is_in_the_timeline_once(tools, timeline):
     journal = await interrupted(tools)
     timeline.entries.clear()
 
@@ -147,7 +147,7 @@ async def test_a_call_that_ended_in_an_error_was_not_interrupted(tools):
     assert ending.verdict == "Succeed"
 
 
-async def test_a_call_that_wants_to_come_back_later_was_not_interrupted(tools):
+async def test_a_call_that_requested_a_snooze_was_not_interrupted(tools):
     journal = MemoryJournal()
     steps = {"tools": [{"match": ["later"], "onInterrupted": "Fail"}]}
     verdicts = []
@@ -169,7 +169,7 @@ async def test_a_model_is_called_again_after_its_call_failed_in_two_starts(tools
     assert asked == [1, 0, 1]
 
 
-async def test_an_answer_that_made_the_run_fail_is_asked_for_again(run):
+async def test_an_answer_that_made_the_run_fail_is_requested_again(run):
     output = {"schema": {"type": "object"}, "onInvalid": "Fail"}
     journal = MemoryJournal()
     first = await run([{"text": "no object"}], output=output, journal=journal)
@@ -180,7 +180,7 @@ async def test_an_answer_that_made_the_run_fail_is_asked_for_again(run):
     assert then.verdict == "Succeed"
 
 
-async def test_repairs_that_did_not_help_are_asked_for_again_from_the_first(run):
+async def test_failed_correction_turns_are_repeated_from_the_first(run):
     output = {"schema": {"type": "object"}, "onInvalid": "Repair"}
     journal = MemoryJournal()
     first = await run([{"text": "no"}] * 9, output=output, journal=journal)
@@ -189,7 +189,7 @@ async def test_repairs_that_did_not_help_are_asked_for_again_from_the_first(run)
     assert journal.voided == answers(journal)
 
 
-async def test_what_a_model_did_wrong_with_the_platform_voids_nothing(run, module):
+async def test_a_failure_of_the_platform_voids_no_answer(run, module):
     journal, agent = MemoryJournal(), {"module": {"ref": f"{module(TOOLS)}:root_agent"}}
     __import__("given").fails = 0
 
@@ -202,7 +202,7 @@ async def test_what_a_model_did_wrong_with_the_platform_voids_nothing(run, modul
 ASKS = {"model": "scripted/script/main", "inline": {"name": "helper", "instruction": "Help, {who}."}}
 
 
-async def test_a_recorded_answer_to_another_request_is_used_and_told(run, timeline):
+async def test_a_recorded_answer_to_another_request_is_used_with_a_warning(run, timeline):
     journal = MemoryJournal()
     await run([{"text": "hi"}], agent=ASKS, state={"who": "Ann"}, journal=journal)
 
@@ -212,7 +212,7 @@ async def test_a_recorded_answer_to_another_request_is_used_and_told(run, timeli
     assert "a different system instruction" in warnings(timeline)[-1]
 
 
-async def test_another_request_fails_the_job_that_wants_it_so(run):
+async def test_another_request_fails_a_job_that_says_so(run):
     journal = MemoryJournal()
     await run([{"text": "hi"}], agent=ASKS, state={"who": "Ann"}, journal=journal)
 
@@ -239,13 +239,13 @@ async def test_a_summary_is_a_step(tools, run, module):
     assert answers(again) == []
 
 
-def test_waits_grow_to_the_longest():
+def test_delays_grow_to_the_maximum():
     backoff = Backoff(initial=1, factor=2, longest=5, jitter=0)
 
     assert [backoff.wait(tried, 0.5) for tried in (1, 2, 3, 4, 2000)] == [1, 2, 4, 5, 5]
 
 
-def test_the_first_entry_that_matches_a_tool_counts():
+def test_the_first_entry_that_matches_a_tool_applies():
     policies = StepPolicies.read(
         {"tools": [{"match": ["pay_*"], "maxAttempts": 2}, {"match": ["*"], "maxAttempts": 3}]}
     )

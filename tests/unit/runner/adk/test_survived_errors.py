@@ -74,7 +74,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("team", "fails"), FAILURES)
-async def test_what_was_recorded_after_an_error_belongs_to_the_next_try(run, module, timeline, team, fails):
+async def test_steps_recorded_after_an_error_belong_to_the_next_try(run, module, timeline, team, fails):
     given = __import__(module(TEAMS))
     agent, journal = {"module": {"ref": f"given:{team}"}}, MemoryJournal()
     given.fails.add(fails)
@@ -92,7 +92,7 @@ async def test_what_was_recorded_after_an_error_belongs_to_the_next_try(run, mod
     assert not [data for kind, _, data in timeline.entries if "recorded for" in str(data)]
 
 
-async def test_code_that_catches_an_error_catches_it_in_a_later_start(run, module):
+async def test_a_caught_error_is_raised_and_caught_again_in_a_later_start(run, module):
     given = __import__(module(TEAMS))
     agent, journal = {"module": {"ref": "given:custom"}}, MemoryJournal()
     given.fails.add("charge")
@@ -125,13 +125,13 @@ async def test_an_error_keeps_its_class_and_plain_attributes():
     assert (type(met), str(met), met.place) == (OSError, "not yet", "shop")
 
 
-async def test_an_order_stays_the_order_it_was():
+async def test_a_requested_ending_is_replayed_as_the_same_ending():
     met = await noted(StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, "no answer")))
 
     assert (met.ending.verdict, met.ending.reason, str(met)) == (Verdict.RETRY, "ResultError", "no answer")
 
 
-async def test_an_error_whose_class_cannot_be_made_again_ends_as_it_would_have():
+async def test_an_error_whose_class_cannot_be_restored_has_the_same_ending():
     class Own(Exception):
         def __init__(self, shop, count):
             super().__init__()
@@ -146,13 +146,13 @@ async def test_an_error_whose_class_cannot_be_made_again_ends_as_it_would_have()
     assert "shop has 3" in str(met)
 
 
-async def test_a_provider_s_error_keeps_its_status():
+async def test_the_status_of_a_providers_error_is_kept():
     met = await noted(ServerError(503, {"error": {"message": "overloaded", "status": "UNAVAILABLE"}}))
 
     assert met.code == 503 if isinstance(met, ServerError) else met.ending.reason == "ModelUnavailable"
 
 
-async def test_a_noted_error_that_ends_a_start_is_void():
+async def test_a_recorded_error_that_ends_a_start_is_void():
     journal = MemoryJournal()
     errors = SurvivedErrors(journal)
     errors.failed(KEY, OSError("not yet"))
@@ -165,7 +165,7 @@ async def test_a_noted_error_that_ends_a_start_is_void():
     assert SurvivedErrors(again.again()).again(KEY) is None
 
 
-async def test_a_noted_error_that_ends_a_start_is_void_whatever_ran_beside_it():
+async def test_a_recorded_error_that_ends_a_start_is_void_regardless_of_concurrent_steps():
     journal = MemoryJournal()
     errors = SurvivedErrors(journal)
     errors.failed(KEY, OSError("not yet"))
@@ -182,7 +182,7 @@ async def test_a_noted_error_that_ends_a_start_is_void_whatever_ran_beside_it():
 
 
 @pytest.mark.parametrize("team", ["plain_node", "expert"])
-async def test_a_job_does_not_fail_for_ever_by_a_noted_error(run, module, monkeypatch, team):
+async def test_a_recorded_error_does_not_fail_a_job_forever(run, module, monkeypatch, team):
     __import__(module(TEAMS))
     agent, journal = {"module": {"ref": f"given:{team}"}}, MemoryJournal()
     site = "|graph@1/expert@1" if team == "plain_node" else "|expert@1"
@@ -197,7 +197,7 @@ async def test_a_job_does_not_fail_for_ever_by_a_noted_error(run, module, monkey
     assert [second.verdict, third.verdict] == ["Retry", "Succeed"]
 
 
-async def test_an_error_after_which_the_run_came_further_stays_noted():
+async def test_an_error_followed_by_progress_remains_recorded():
     journal = MemoryJournal()
     errors = SurvivedErrors(journal)
     errors.failed(KEY, OSError("not yet"))
@@ -210,7 +210,7 @@ async def test_an_error_after_which_the_run_came_further_stays_noted():
 
 
 @pytest.mark.parametrize("beside", [StepKey("t", "a", 2), KEY.tool(2), StepKey("t", "b", 1)])
-async def test_a_step_beside_a_failed_one_notes_nothing(beside):
+async def test_a_step_concurrent_to_a_failed_one_records_no_error(beside):
     journal = MemoryJournal()
     errors = SurvivedErrors(journal)
     errors.failed(KEY.tool(1), OSError("not yet"))

@@ -49,12 +49,12 @@ DAY = datetime.date(2026, 11, 21)
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_has_a_plain_form_gets_it(value, plain):
+def test_values_that_can_be_converted_to_json_are_converted(value, plain):
     assert jsonable(value, ()) == plain
     json.dumps(plain, allow_nan=False).encode()
 
 
-def test_what_is_json_stays_the_same_object():
+def test_a_json_value_is_the_same_object():
     value = {"rows": [1, 2.5, None, True, "caf\u00e9", {"x": []}]}
     assert jsonable(value, ()) is value
 
@@ -68,7 +68,7 @@ def circle():
 @pytest.mark.parametrize(
     "value", [object(), print, circle(), [Point(object())]], ids=["object", "function", "circle", "in"]
 )
-def test_what_has_none_is_refused_with_its_place(value):
+def test_a_value_that_cannot_be_converted_is_refused_with_its_path(value):
     with pytest.raises(NotJson) as refused:
         jsonable({"rows": [value]}, ())
     assert refused.value.place.startswith("rows.0")
@@ -79,7 +79,7 @@ def request_of(response):
     return types.Content(role="user", parts=[part])
 
 
-def test_a_result_that_is_json_is_looked_through_in_one_request_and_not_in_the_next(monkeypatch):
+def test_a_json_result_is_checked_in_only_one_request(monkeypatch):
     results, contents = JsonResults(), [request_of({"n": 1}), request_of({"day": DAY})]
     first = results.of(contents)
     looked = []

@@ -118,7 +118,7 @@ async def test_one_of_two_failed_starts_calls_the_model_again(failing, name):
 
 
 @pytest.mark.parametrize("name", ["leaves", "leaves_inside", "after_answer", "after_agent"])
-async def test_what_failed_right_after_an_answer_asks_for_it_in_the_next_start(failing, name):
+async def test_an_answer_directly_before_a_failure_is_requested_again_in_the_next_start(failing, name):
     assert all(asked for asked, _, _ in await failing(name, 3))
 
 
@@ -130,7 +130,7 @@ async def test_only_the_failed_branch_calls_its_model_again(failing, name):
     assert voided == {"quick"}
 
 
-async def test_an_answer_before_a_model_that_failed_is_kept_while_starts_get_on(failing):
+async def test_an_answer_before_a_failed_model_call_is_kept_while_starts_make_progress(failing):
     [(asked, _, first), (again, _, second)] = await failing("broken_model", 2)
 
     assert (asked, again) == (["a", "broken"], ["broken"])
@@ -141,7 +141,7 @@ async def test_an_answer_before_a_model_that_failed_is_kept_while_starts_get_on(
 REFUSED = {"toolCalls": [{"name": "look"}]}, {"text": "half", "finishReason": "MAX_TOKENS"}
 
 
-async def test_an_answer_that_was_refused_takes_no_other_with_it(run, module):
+async def test_a_rejected_answer_voids_no_other(run, module):
     module(TEAMS)
     source = (
         "import given\ndef root(): return given.LlmAgent(name='r', model='scripted/script/main', tools=[given.look])"
@@ -175,7 +175,7 @@ async def test_the_last_agent_of_a_sequence_runs_again_after_an_empty_answer(run
     assert (ended.result["text"], again.names) == ("rest", ["model scripted/script/main"])
 
 
-def test_what_was_answered_after_a_void_answer_is_void_too_but_not_in_another_branch():
+def test_answers_after_a_void_answer_are_void_except_in_other_branches():
     first, second = StepKey("|", "first", 1), StepKey("|", "second", 1)
     left, right = StepKey("team.left|", "left", 1), StepKey("team.right|", "right", 1)
     start = StepsOfStart(MemoryJournal(), None, lambda *entry: None, answers=[first, left, right, second])

@@ -58,20 +58,20 @@ def line(event):
 @example([b'{"type":"result","result":"\\ud800\\u0000"}'])
 @example([b"[" * 100_000])
 @example([b'{"type":"user","message":{"content":' + b'[{"a":' * 20_000])
-def test_reading_never_raises(lines):
+def test_reading_any_output_never_raises(lines):
     reader = Reader()
     for each in lines:
         reader.feed(each)
     judge(reader.facts, Exit(0), Settings(model="opus"), Output())
 
 
-def test_a_line_that_is_too_long_is_not_read(monkeypatch):
+def test_a_too_long_line_is_not_parsed(monkeypatch):
     monkeypatch.setattr(stream, "MAX_LINE_BYTES", 1000)
     recording = recordings()["success"]
     assert judged(recording.lines, Exit(0), recording.settings, Output()).ending.verdict is not Verdict.SUCCEED
 
 
-def test_what_is_remembered_stays_bounded(monkeypatch):
+def test_kept_state_is_bounded(monkeypatch):
     monkeypatch.setattr(stream, "_MAX_IDS", 50)
     reader, sizes = Reader(), []
     for number in range(4000):
@@ -85,7 +85,7 @@ def test_what_is_remembered_stays_bounded(monkeypatch):
     assert sizes[0] == sizes[-1]
 
 
-def test_an_answer_told_in_endless_parts_stays_bounded():
+def test_an_answer_in_endless_parts_is_bounded():
     reader = Reader()
     message = {"id": "m", "model": "m", "content": [{"type": "text", "text": "x" * 100_000}]}
     for _ in range(30):
@@ -95,7 +95,7 @@ def test_an_answer_told_in_endless_parts_stays_bounded():
 
 @given(st.sampled_from(NAMES), st.floats(0, 1), st.booleans())
 @settings(max_examples=MANY)
-def test_a_cut_recording_succeeds_only_by_a_whole_result(name, share, ends_well):
+def test_a_truncated_recording_succeeds_only_with_a_complete_result(name, share, ends_well):
     recording = recordings()[name]
     whole = b"".join(recording.lines)
     kept = whole[: int(len(whole) * share)]
@@ -185,7 +185,7 @@ middles = st.builds(lambda answer, rest: [*answer, *rest], st.lists(answers, max
     st.booleans(),
 )
 @settings(max_examples=MANY)
-def test_success_needs_all_that_the_job_asked_for(told, code, wants_schema, wants_server):
+def test_a_success_requires_everything_that_the_job_requested(told, code, wants_schema, wants_server):
     output = Output.read({"schema": SCHEMA} if wants_schema else {})
     asked = Settings(
         model="claude-opus-5-5",

@@ -43,7 +43,7 @@ def refused(**given):
     return caught.value.ending.message
 
 
-def test_nothing_of_the_repository_speaks_for_the_job():
+def test_settings_of_the_repository_are_not_used():
     argv = command().argv
 
     assert after(argv, "--setting-sources") == ("user",)
@@ -52,7 +52,7 @@ def test_nothing_of_the_repository_speaks_for_the_job():
     assert {"-p", "--verbose"} <= set(argv)
 
 
-def test_the_token_is_read_anew_from_its_file_and_stands_nowhere():
+def test_the_token_is_read_from_its_file_each_time_and_not_stored():
     made = command()
     settings = json.loads(after(made.argv, "--settings")[0])
 
@@ -62,7 +62,7 @@ def test_the_token_is_read_anew_from_its_file_and_stands_nowhere():
     assert not any("KEY" in name and "HELPER" not in name for name in made.env)
 
 
-def test_a_job_that_asks_anthropic_itself_keeps_its_key():
+def test_a_job_that_calls_anthropic_directly_keeps_its_key():
     made = command(place=Place("/usr/bin/claude", "/tmp/h", "/tmp/t", "/tree"))
 
     assert "ANTHROPIC_API_KEY" not in made.unset
@@ -70,7 +70,7 @@ def test_a_job_that_asks_anthropic_itself_keeps_its_key():
     assert "apiKeyHelper" not in str(made.argv)
 
 
-def test_nothing_else_is_contacted_and_nothing_waited_for():
+def test_nonessential_traffic_and_background_tasks_are_disabled():
     made = command()
 
     assert made.env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] == "1"
@@ -78,7 +78,7 @@ def test_nothing_else_is_contacted_and_nothing_waited_for():
     assert set(after(made.argv, "--disallowedTools")) == set(WAITING)
 
 
-def test_disallowed_tools_are_added_to_the_tools_that_wait():
+def test_disallowed_tools_are_added_to_the_tools_that_require_a_user():
     argv = command(allowedTools=["Bash(git *)", "Edit"], disallowedTools=["WebSearch", "Monitor"]).argv
 
     assert after(argv, "--allowedTools") == ("Bash(git *)", "Edit")
@@ -94,27 +94,27 @@ def test_disallowed_tools_are_added_to_the_tools_that_wait():
         ("BypassPermissions", ("bypassPermissions",)),
     ],
 )
-def test_a_mode_is_said_in_the_clis_word(mode, said):
+def test_a_permission_mode_is_passed_with_the_clis_name(mode, said):
     assert after(command(permissionMode=mode).argv, "--permission-mode") == said
 
 
-def test_the_default_mode_goes_unsaid():
+def test_the_default_permission_mode_is_not_passed():
     assert "--permission-mode" not in command().argv
 
 
-def test_a_session_is_begun_or_resumed():
+def test_a_session_is_created_or_resumed():
     assert after(command().argv, "--session-id") == (NEW.id,)
     assert after(command(session=SessionChoice(NEW.id, resumes=True)).argv, "--resume") == (NEW.id,)
 
 
-def test_what_is_left_limits_the_process():
+def test_the_remaining_turns_limit_the_process():
     argv = command(left=Left(turns=3, cost=0.5)).argv
 
     assert (after(argv, "--max-turns"), after(argv, "--max-budget-usd")) == (("3",), ("0.5000",))
     assert not {"--max-turns", "--max-budget-usd"} & set(command().argv)
 
 
-def test_a_prompt_that_looks_like_a_flag_is_none():
+def test_a_prompt_that_looks_like_a_flag_is_not_a_flag():
     argv = command(systemPrompt="--bare", appendSystemPrompt="- a list\n- of things").argv
 
     assert {"--system-prompt=--bare", "--append-system-prompt=- a list\n- of things"} <= set(argv)
@@ -125,7 +125,7 @@ def test_the_default_prompt_is_appended_if_the_job_sets_none():
     assert f"--append-system-prompt={DEFAULT_APPEND}" in command().argv
 
 
-def test_a_models_names_for_its_tools_are_the_jobs_model():
+def test_the_clis_other_model_variables_have_the_jobs_model():
     made = command(model="anthropic/claude-sonnet-4-5")
 
     assert after(made.argv, "--model") == ("claude-sonnet-4-5",)
@@ -133,7 +133,7 @@ def test_a_models_names_for_its_tools_are_the_jobs_model():
     assert not any(name.startswith("ANTHROPIC_DEFAULT") for name in command(model="sonnet").env)
 
 
-def test_a_schema_goes_without_its_address_and_as_an_object():
+def test_a_schema_is_passed_as_an_object_without_its_id():
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["outcome"]}
     argv = command(output={"schema": schema}).argv
 
@@ -141,7 +141,7 @@ def test_a_schema_goes_without_its_address_and_as_an_object():
 
 
 @pytest.mark.parametrize("kind", ["array", "string", ["array", "null"]])
-def test_a_schema_of_something_else_than_an_object_is_refused(kind):
+def test_a_schema_that_is_not_of_an_object_is_refused(kind):
     assert "output.schema" in refused(output={"schema": {"type": kind}})
 
 
@@ -158,7 +158,7 @@ def test_a_rule_for_tools_that_is_a_flag_is_refused(field):
 
 
 @pytest.mark.parametrize("model", ["", None])
-def test_a_job_without_a_model_has_the_one_of_the_cli(model):
+def test_a_job_without_a_model_uses_the_clis_default(model):
     assert after(command(model=model).argv, "--model") == ("default",)
 
 
@@ -167,7 +167,7 @@ def test_an_invalid_model_is_refused(model):
     assert "agent.model" in refused(model=model)
 
 
-def test_the_servers_of_a_configuration_are_those_that_the_job_needs():
+def test_the_servers_of_a_configuration_are_required_by_the_job():
     servers = {"papers": {"command": "npx"}, "wiki": {"type": "http", "url": "https://wiki"}}
     found = asked(mcpConfig=json.dumps({"mcpServers": servers}))
 
@@ -189,11 +189,11 @@ def test_the_servers_of_a_configuration_are_those_that_the_job_needs():
         "[" * 100_000,
     ],
 )
-def test_a_configuration_that_the_cli_would_pass_over_is_refused(config):
+def test_a_configuration_that_the_cli_would_ignore_is_refused(config):
     assert "mcpConfig" in refused(mcpConfig=config)
 
 
-def test_every_flag_that_we_set_is_refused_among_a_jobs_own():
+def test_a_jobs_arguments_cannot_contain_flags_that_we_set():
     argv = command(
         place=Place("/c", "/h", "/t", "/w", "http://p", "/token", "/mcp.json"),
         left=Left(turns=1, cost=1.0),
@@ -207,7 +207,7 @@ def test_every_flag_that_we_set_is_refused_among_a_jobs_own():
     assert flags <= MANAGED_FLAGS
 
 
-def test_a_jobs_own_arguments_end_before_ours_begin():
+def test_a_jobs_arguments_precede_ours():
     argv = command(extraArgs=["--add-dir", "/data"], allowedTools=["Edit"]).argv
 
     assert after(argv, "--add-dir") == ("/data",)

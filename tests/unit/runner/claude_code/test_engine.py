@@ -7,7 +7,7 @@ import pytest
 from agentjobs_runner.claude_code import engine
 
 
-def test_a_disk_without_room_is_tried_again(monkeypatch):
+def test_a_full_disk_is_retried(monkeypatch):
     def full(**options: str) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -28,5 +28,5 @@ def test_a_disk_without_room_is_tried_again(monkeypatch):
         ({}, None),
     ],
 )
-def test_the_proxy_is_asked_unless_the_job_asks_by_itself(variables, url):
+def test_the_proxy_is_used_unless_the_job_calls_the_provider_directly(variables, url):
     assert engine._proxy(variables) == url

@@ -41,7 +41,7 @@ def first(child: Process) -> list[bytes]:
     return lines
 
 
-def test_pieces_become_lines_and_the_last_needs_no_end():
+def test_chunks_are_joined_into_lines_and_the_last_needs_no_newline():
     lines = Lines(100)
 
     assert lines.feed(b"a\nb") == [b"a"]
@@ -50,7 +50,7 @@ def test_pieces_become_lines_and_the_last_needs_no_end():
     assert lines.rest() == []
 
 
-def test_of_a_long_line_the_beginning_is_kept_and_the_next_is_whole():
+def test_the_beginning_of_a_long_line_is_kept_and_the_next_line_is_complete():
     lines = Lines(3)
 
     found = [line for piece in (b"abc", b"defg" * 1000, b"\nhi\n") for line in lines.feed(piece)]
@@ -58,7 +58,7 @@ def test_of_a_long_line_the_beginning_is_kept_and_the_next_is_whole():
     assert found == [b"abc", b"hi"]
 
 
-def test_a_line_of_100_megabytes_is_cut(begun):
+def test_a_line_of_100_megabytes_is_truncated(begun):
     child = begun("print('x' * 100_000_000); print('end')")
 
     beginning, last = read(child)
@@ -67,14 +67,14 @@ def test_a_line_of_100_megabytes_is_cut(begun):
     assert last == b"end"
 
 
-def test_the_prompt_comes_by_standard_input_however_long_it_is(begun):
+def test_a_prompt_of_any_length_is_passed_by_standard_input(begun):
     child = begun("import sys; print(len(sys.stdin.read()))", b"p" * 3_000_000)
 
     assert read(child) == [b"3000000"]
     assert child.code == 0
 
 
-def test_a_child_that_reads_no_prompt_ends_all_the_same(begun):
+def test_a_child_that_does_not_read_its_prompt_can_end(begun):
     assert read(begun("print('bye')", b"p" * 3_000_000)) == [b"bye"]
 
 
@@ -88,18 +88,18 @@ def test_the_end_of_standard_error_is_kept(begun):
     assert len(child.stderr) == MAX_STDERR_BYTES
 
 
-def test_the_end_is_that_of_the_process_though_a_descendant_holds_its_output(begun):
+def test_the_exit_is_reported_even_if_a_descendant_keeps_the_output_open(begun):
     child = begun("import subprocess; subprocess.Popen(['sleep', '3321'], start_new_session=True); print('done')")
 
     assert read(child) == [b"done"]
     assert child.code == 0
 
 
-def test_it_has_a_session_of_its_own(begun):
+def test_the_process_has_its_own_process_session(begun):
     assert read(begun("import os; print(os.getsid(0) == os.getpgrp() == os.getpid())")) == [b"True"]
 
 
-def test_one_that_is_asked_to_stop_may_go_on_until_it_is_killed(begun):
+def test_a_stopping_process_continues_until_it_is_killed(begun):
     deaf = begun(
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
     )
@@ -114,7 +114,7 @@ def test_one_that_is_asked_to_stop_may_go_on_until_it_is_killed(begun):
     assert deaf.code == -signal.SIGKILL
 
 
-def test_what_cannot_be_run_is_an_error_of_the_system(tmp_path):
+def test_a_program_that_cannot_be_executed_is_an_os_error(tmp_path):
     program = tmp_path / "claude"
     program.write_text("not a program")
 

@@ -13,7 +13,7 @@ def test_a_long_message_is_unchanged_in_the_prompt():
 
 
 @pytest.mark.parametrize("message", ["/exit", " \n/compact now", "/etc/passwd is odd"])
-def test_a_message_that_looks_like_a_command_stays_a_message(message):
+def test_a_message_that_looks_like_a_command_is_passed_as_a_message(message):
     assert not first(message).lstrip().startswith("/")
     assert first(message).endswith(message)
 

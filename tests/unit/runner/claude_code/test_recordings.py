@@ -133,7 +133,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_each_recording_ends_as_its_job_would(name):
+def test_each_recording_has_the_ending_of_its_job(name):
     judged = recordings()[name].judged()
     verdict, reason, *session = ENDINGS[name]
     assert (judged.ending.verdict, judged.ending.reason) == (verdict, reason), judged.ending.message
@@ -141,6 +141,6 @@ def test_each_recording_ends_as_its_job_would(name):
     assert (judged.ending.result is not None) == (verdict is Verdict.SUCCEED)
 
 
-def test_every_recording_has_its_ending():
+def test_every_recording_has_an_expected_ending():
     files = {path.stem for path in FOLDER.glob("*.jsonl")}
     assert set(ENDINGS) == set(recordings()) == files

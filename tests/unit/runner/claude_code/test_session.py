@@ -56,12 +56,12 @@ def keep(kept, tmp_path, *, restored=None, seal=same):
     return keeper.finish()
 
 
-def test_a_session_id_is_of_one_start_alone():
+def test_a_session_id_is_unique_per_start():
     assert new_id("uid", 1) == ID
     assert len({ID, new_id("uid", 2), new_id("other", 1)}) == 3
 
 
-def test_whole_lines_are_kept_and_a_line_that_is_being_written_is_not(kept, written, tmp_path):
+def test_only_complete_lines_are_kept(kept, written, tmp_path):
     written(line(1) + line(2) + '{"half')
 
     assert keep(kept, tmp_path) == ""
@@ -69,7 +69,7 @@ def test_whole_lines_are_kept_and_a_line_that_is_being_written_is_not(kept, writ
     assert kept.read(SESSION).decode() == line(1) + line(2)
 
 
-def test_a_kept_session_is_put_back_and_goes_on_where_it_ended(kept, written, tmp_path):
+def test_a_kept_session_is_restored_and_continues_where_it_ended(kept, written, tmp_path):
     path = written(line(1))
     keep(kept, tmp_path)
     path.unlink()
@@ -83,7 +83,7 @@ def test_a_kept_session_is_put_back_and_goes_on_where_it_ended(kept, written, tm
     assert kept.read(SESSION).decode() == line(1) + line(2)
 
 
-def test_secrets_are_not_kept_and_the_next_pod_puts_its_own_there(kept, written, tmp_path):
+def test_secrets_are_not_kept_and_replaced_by_those_of_the_next_pod(kept, written, tmp_path):
     before, after = ({"API_TOKEN": f"secret-value-{n}-" + "x" * n} for n in (1, 20))
     path = written(line(1, f"it is {before['API_TOKEN']}"))
     keep(kept, tmp_path, seal=Redactor(before).seal)
@@ -97,7 +97,7 @@ def test_secrets_are_not_kept_and_the_next_pod_puts_its_own_there(kept, written,
     assert [json.loads(one)["n"] for one in kept.read(SESSION).splitlines()] == [1, 2]
 
 
-def test_a_file_that_was_rewritten_is_read_from_its_beginning(written):
+def test_a_rewritten_file_is_read_from_its_beginning(written):
     tail = Tail(written(line(1) + line(2)))
     assert tail.more() == ((line(1) + line(2)).encode(), False)
 
@@ -121,7 +121,7 @@ def test_a_file_that_was_rewritten_is_read_from_its_beginning(written):
         lambda kept: kept.delete(SESSION),
     ],
 )
-def test_a_session_that_is_damaged_is_not_resumed_and_says_so(kept, written, tmp_path, damage):
+def test_a_damaged_session_is_not_resumed_and_is_reported(kept, written, tmp_path, damage):
     path = written(line(1))
     keep(kept, tmp_path)
     path.unlink()
@@ -144,7 +144,7 @@ def test_an_abandoned_session_is_not_resumed_and_causes_no_warning(kept, written
     assert kept.read(SESSION) is None
 
 
-def test_a_session_that_needs_a_secret_which_this_pod_lacks_is_not_resumed(kept, written, tmp_path):
+def test_a_session_with_a_secret_that_the_pod_lacks_is_not_resumed(kept, written, tmp_path):
     secrets = {"API_TOKEN": "secret-value-1-x"}
     written(line(1, secrets["API_TOKEN"]))
     keep(kept, tmp_path, seal=Redactor(secrets).seal)
@@ -155,7 +155,7 @@ def test_a_session_that_needs_a_secret_which_this_pod_lacks_is_not_resumed(kept,
     assert "API_TOKEN" in found.why
 
 
-def test_a_session_that_is_too_large_to_keep_is_not_kept_in_part(written, tmp_path):
+def test_a_too_large_session_is_not_kept_partially(written, tmp_path):
     class Full(MemoryKept):
         def write(self, name, content, *, offset=0):
             if name == SESSION and offset:
@@ -173,7 +173,7 @@ def test_a_session_that_is_too_large_to_keep_is_not_kept_in_part(written, tmp_pa
     assert restore(kept, same, tmp_path / "home", tmp_path) == Absent()
 
 
-def test_calls_without_a_result_are_known_when_it_is_put_back(kept, written, tmp_path):
+def test_a_restored_session_reports_calls_without_a_result(kept, written, tmp_path):
     asked = [{"type": "tool_use", "id": f"t{n}", "name": "Bash", "input": {"command": n}} for n in (1, 2)]
     written(line(1, asked) + line(2, [{"type": "tool_result", "tool_use_id": "t1", "content": "ok"}]))
     keep(kept, tmp_path)
@@ -183,7 +183,7 @@ def test_calls_without_a_result_are_known_when_it_is_put_back(kept, written, tmp
     assert set(found.calls.requested) - found.calls.answered == {"t2"}
 
 
-def test_a_result_is_kept_when_it_is_recorded_and_not_before(kept, written, tmp_path):
+def test_a_result_is_kept_only_after_it_is_recorded(kept, written, tmp_path):
     recorded, result = set(), {"type": "tool_result", "content": "ok"}
     written(line(1, [{**result, "tool_use_id": "t1"}]) + line(2, [{**result, "tool_use_id": "t2"}]) + line(3))
     keeper = Keeper(kept, same, tmp_path / "home", ID, None, recorded.__contains__)
@@ -198,7 +198,7 @@ def test_a_result_is_kept_when_it_is_recorded_and_not_before(kept, written, tmp_
     assert kept.read(SESSION).decode().count("sessionId") == 3
 
 
-def test_what_was_not_recorded_is_kept_when_the_cli_has_ended(kept, written, tmp_path):
+def test_unrecorded_lines_are_kept_when_the_cli_has_ended(kept, written, tmp_path):
     written(line(1, [{"type": "tool_result", "tool_use_id": "t1", "content": "Exit code 137"}]))
     keeper = Keeper(kept, same, tmp_path / "home", ID, None, lambda call: False)
     keeper.start()

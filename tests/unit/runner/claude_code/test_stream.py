@@ -21,7 +21,7 @@ def feed(reader, **event):
     return reader.feed(json.dumps(event).encode())
 
 
-def test_a_run_is_told_in_its_order():
+def test_the_events_of_a_run_are_in_order():
     seen, facts = seen_in("tool_bash_denied_default")
 
     kinds = [type(each) for each in seen if not isinstance(each, Noise)]
@@ -30,7 +30,7 @@ def test_a_run_is_told_in_its_order():
     assert (facts.denied, facts.unfinished) == ({"Bash": 1}, False)
 
 
-def test_the_parts_of_an_answer_come_under_its_id_each_with_those_before():
+def test_each_part_of_an_answer_has_its_id_and_the_earlier_parts():
     seen, _ = seen_in("tool_bash_denied_default")
 
     first, second, _ = of(Answered, seen)
@@ -40,7 +40,7 @@ def test_the_parts_of_an_answer_come_under_its_id_each_with_those_before():
     assert second.calls == (Call("toolu_fake_001_0", "Bash", given),)
 
 
-def test_a_tool_that_was_denied_did_not_run():
+def test_a_denied_tool_did_not_run():
     [denied] = of(ToolEnded, seen_in("tool_bash_denied_default")[0])
     ran = of(ToolEnded, seen_in("tool_bash_bypass")[0])
 
@@ -53,14 +53,14 @@ def test_a_tool_that_was_denied_did_not_run():
     ]
 
 
-def test_what_a_subagent_does_is_not_the_main_agents():
+def test_events_of_a_subagent_do_not_belong_to_the_main_agent():
     seen, facts = seen_in("budget_in_subagent_fg")
 
     assert {each.main for each in of(Answered, seen)} == {True, False}
     assert facts.usage["llmCalls"] == len({each.id for each in of(Answered, seen)})
 
 
-def test_an_error_of_the_api_is_no_answer():
+def test_an_error_of_the_api_is_not_an_answer():
     seen, facts = seen_in("api_401")
 
     assert of(Answered, seen) == []
@@ -69,14 +69,14 @@ def test_an_error_of_the_api_is_no_answer():
     assert (first.attempt, first.most, first.delay_seconds, first.status) == (1, 10, 0.588, 401)
 
 
-def test_the_last_result_and_the_newest_structure_of_any_are_kept():
+def test_the_last_result_and_the_newest_structured_output_are_kept():
     _, facts = seen_in("schema_with_bg")
 
     assert (facts.last.text, facts.last.has_structured) == ("second turn text", False)
     assert facts.structured == {"outcome": "first"}
 
 
-def test_the_newest_status_of_a_server_counts():
+def test_the_newest_status_of_a_server_applies():
     reader = Reader()
     for status in ("connected", "failed"):
         feed(reader, type="system", subtype="init", mcp_servers=[{"name": "papers", "status": status}])
@@ -84,7 +84,7 @@ def test_the_newest_status_of_a_server_counts():
     assert reader.facts.servers == {"papers": "failed"}
 
 
-def test_an_event_of_a_kind_to_come_is_passed_over():
+def test_an_event_of_an_unknown_type_is_ignored():
     _, facts = seen_in("success")
     reader = Reader()
     for line in recordings()["success"].lines:
@@ -96,7 +96,7 @@ def test_an_event_of_a_kind_to_come_is_passed_over():
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"Debugger attached.\n", b"[]", b"null", b"12"])
-def test_a_line_that_is_no_event_leaves_a_result_as_it_is(line):
+def test_a_line_that_is_not_an_event_does_not_affect_the_result(line):
     reader = Reader()
     feed(reader, type="result", is_error=False)
     reader.feed(line)
@@ -105,7 +105,7 @@ def test_a_line_that_is_no_event_leaves_a_result_as_it_is(line):
 
 
 @pytest.mark.parametrize("line", [b'{"type":"result","subtype":"succ', b'{"type":"assis', b"{", b' {"a":\xff}'])
-def test_a_line_that_began_as_an_event_may_have_been_the_last_result(line):
+def test_a_truncated_event_invalidates_the_last_result(line):
     reader = Reader()
     feed(reader, type="result", is_error=False)
     reader.feed(line)
@@ -113,7 +113,7 @@ def test_a_line_that_began_as_an_event_may_have_been_the_last_result(line):
     assert reader.facts.unfinished is True
 
 
-def test_a_denial_that_is_told_twice_counts_once():
+def test_a_denial_reported_twice_counts_once():
     reader = Reader()
     denial = {"tool_name": "Bash", "tool_use_id": "toolu_1"}
     feed(reader, type="system", subtype="permission_denied", **denial)
@@ -122,7 +122,7 @@ def test_a_denial_that_is_told_twice_counts_once():
     assert reader.facts.denied == {"Bash": 1}
 
 
-def test_a_tools_result_in_blocks_is_told_by_their_texts():
+def test_a_tools_result_in_blocks_is_recorded_with_their_texts():
     reader = Reader()
     content = [{"type": "text", "text": "two"}, {"type": "image"}, {"type": "text", "text": "lines"}]
     block = {"type": "tool_result", "tool_use_id": "toolu_1", "content": content}

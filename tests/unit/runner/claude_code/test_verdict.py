@@ -32,7 +32,7 @@ def told_of(name, old, new, *, settings=None, output=None):
     return judged(lines, recording.exit, settings or recording.settings, output or recording.output)
 
 
-def test_a_long_delay_of_the_proxy_is_how_long_the_job_snoozes():
+def test_a_long_delay_of_the_proxy_snoozes_the_job_for_that_time():
     assert ended("proxy_429_two_hours").ending.delay_seconds == 7200.0
 
 
@@ -40,11 +40,11 @@ def test_a_rate_limit_without_a_delay_snoozes_for_half_a_minute():
     assert ended("api_429_exhausted").ending.delay_seconds == 30.0
 
 
-def test_denied_tools_are_told_with_their_number():
+def test_denied_tools_are_reported_with_their_number():
     assert "2 calls of tools were denied: Bash, Write" in ended("mode_dontAsk").ending.message
 
 
-def test_a_model_that_stood_in_is_told():
+def test_a_fallback_model_is_reported():
     assert "claude-haiku-5-5 answered instead of sonnet" in ended("stand_in_model").ending.message
 
 
@@ -59,7 +59,7 @@ def test_a_model_that_stood_in_is_told():
         ("400 prompt is too long", "ContextTooLong", Verdict.FAIL),
     ],
 )
-def test_a_context_that_could_not_be_shortened_ends_by_why(said, reason, verdict):
+def test_a_context_that_could_not_be_compacted_ends_with_the_reason(said, reason, verdict):
     recording = recordings()["prompt_too_long"]
     (kind,) = {line for line in recording.lines if b'"type":"result"' in line}
     result = {**json.loads(kind), "terminal_reason": "blocking_limit", "api_error_status": None}
@@ -73,23 +73,23 @@ def test_a_context_that_could_not_be_shortened_ends_by_why(said, reason, verdict
 
 @pytest.mark.parametrize("name", ["success", "mcp_stdio", "schema_ok", "stream_cut_recovers", "bg_bash_8s"])
 @pytest.mark.parametrize("code", [1, 2, 137, 143, -9, -15])
-def test_an_answer_of_a_process_that_ended_badly_is_none(name, code):
+def test_an_answer_of_a_failed_process_does_not_count(name, code):
     assert ended(name, code=code).ending.verdict is Verdict.RETRY
 
 
 @pytest.mark.parametrize("code", [143, -15, 137, -9])
 @pytest.mark.parametrize("name", ["success", "sigterm_in_tool", "sigkill_in_model", "sigint_in_tool"])
-def test_a_process_that_was_told_to_stop_is_no_fault_of_its_own(name, code):
+def test_a_stopped_process_is_not_a_failure(name, code):
     ending = ended(name, code=code, stopped=True).ending
     assert (ending.verdict, ending.reason) == (Verdict.SNOOZE, ErrorClass.INTERRUPTED)
 
 
-def test_an_answer_that_was_whole_before_the_order_to_stop_counts():
+def test_a_complete_answer_before_the_stop_counts():
     assert ended("success", code=0, stopped=True).ending.verdict is Verdict.SUCCEED
 
 
 @pytest.mark.parametrize("name", ["sigkill_in_tool", "success"])
-def test_a_process_killed_for_its_memory_says_so(name):
+def test_a_process_killed_for_its_memory_is_reported(name):
     assert ended(name, code=-9, out_of_memory=True).ending.reason == ErrorClass.OOM_KILLED
 
 
@@ -108,30 +108,30 @@ def test_a_process_killed_for_its_memory_says_so(name):
         (-6, "uv_os_homedir returned ENOENT", "RunnerCrashed", Verdict.RETRY),
     ],
 )
-def test_an_end_without_a_word_is_judged_by_code_and_standard_error(code, stderr, reason, verdict):
+def test_an_end_without_a_result_is_classified_by_exit_code_and_standard_error(code, stderr, reason, verdict):
     ending = judged([], Exit(code, stderr), Settings(model="opus"), Output()).ending
     assert (ending.reason, ending.verdict) == (reason, verdict)
 
 
 @pytest.mark.parametrize("name", ["root_bypass", "root_bypass_startup_results"])
-def test_root_is_told_how_not_to_be(name):
+def test_the_error_about_root_names_a_solution(name):
     assert "runtime.runAsUser" in ended(name).ending.message
 
 
-def test_a_process_that_fails_after_it_began_is_tried_again():
+def test_a_process_that_fails_after_its_start_is_retried():
     begun = recordings()["success"].lines[:1]
     assert judged(begun, Exit(1, "TypeError"), Settings(model="opus"), Output()).ending.verdict is Verdict.RETRY
 
 
 @pytest.mark.parametrize("name", ["schema_ok", "schema_with_bg"])
-def test_an_answer_is_checked_by_us_too(name):
+def test_an_answer_is_checked_against_the_schema_by_the_runner_too(name):
     recording = recordings()[name]
     output = Output.read({"schema": {**SCHEMA, "properties": {"outcome": {"const": "other"}}}})
     found = judged(recording.lines, recording.exit, recording.settings, output)
     assert (found.ending.reason, found.new_session) == (ErrorClass.INVALID_OUTPUT, True)
 
 
-def test_an_invalid_answer_fails_where_the_job_says_so():
+def test_an_invalid_answer_fails_a_job_that_says_so():
     recording = recordings()["schema_never_called"]
     output = Output.read({"schema": SCHEMA, "onInvalid": "Fail"})
     assert judged(recording.lines, recording.exit, recording.settings, output).ending.verdict is Verdict.FAIL
@@ -142,7 +142,7 @@ def test_the_outcome_is_that_of_the_structured_answer():
     assert (result["outcome"], result["structured"]["summary"]) == ("fix", "all fine")
 
 
-def test_a_structured_answer_that_is_no_object_is_none():
+def test_a_structured_answer_that_is_not_an_object_does_not_count():
     new = '"structured_output":["fix"]'
     found = told_of("schema_ok", '"structured_output":{"outcome":"fix","summary":"all fine"}', new)
     assert found.ending.reason == ErrorClass.INVALID_OUTPUT
@@ -164,13 +164,13 @@ def test_a_structured_answer_that_is_no_object_is_none():
         ('"subtype":"init"', '"subtype":"unknown"', "ResultError"),
     ],
 )
-def test_a_success_that_lacks_something_is_none(old, new, reason):
+def test_an_incomplete_success_does_not_count(old, new, reason):
     ending = told_of("success", old, new).ending
     assert (ending.verdict is not Verdict.SUCCEED, ending.reason) == (True, reason)
 
 
 @pytest.mark.parametrize("answered", ["claude-haiku-4-5", "claude-haiku-4-5-20251001"])
-def test_a_model_that_the_cli_asks_instead_is_not_accepted(answered):
+def test_another_model_than_the_jobs_is_not_accepted(answered):
     recording = recordings()["success"]
     lines = [
         line.replace(b'"model":"claude-opus-5-5","content"', f'"model":"{answered}","content"'.encode()).replace(
@@ -182,14 +182,14 @@ def test_a_model_that_the_cli_asks_instead_is_not_accepted(answered):
     assert (ending.verdict, ending.reason) == (Verdict.FAIL, ErrorClass.CONFIG_INVALID)
 
 
-def test_a_server_at_an_address_may_come_back():
+def test_an_unavailable_remote_server_is_retried():
     settings = replace(recordings()["mcp_one_fails"].settings, remote_servers=frozenset({"bad"}))
     recording = recordings()["mcp_one_fails"]
     ending = judged(recording.lines, recording.exit, settings, recording.output).ending
     assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
 
 
-def test_a_server_that_was_not_ready_in_time_may_be_the_next_time():
+def test_a_server_that_was_not_ready_in_time_is_retried():
     began = Began("s", "claude-opus-5-5", "default", {"papers": "pending"}, "2.1.332")
     ending = refused(began, Settings(model="opus", servers=frozenset({"papers"})))
     assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
@@ -197,7 +197,7 @@ def test_a_server_that_was_not_ready_in_time_may_be_the_next_time():
 
 
 @pytest.mark.parametrize("status", ["failed", "needs-auth", "connecting", "", None])
-def test_a_job_that_lacks_a_server_is_refused_before_it_asks_a_model(status):
+def test_a_job_without_a_required_server_is_refused_before_a_model_call(status):
     servers = {} if status is None else {"papers": status}
     began = Began("s", "claude-opus-5-5", "default", servers, "2.1.332")
     assert refused(began, Settings(model="opus", servers=frozenset({"papers"}))).verdict is Verdict.FAIL
@@ -223,7 +223,7 @@ def test_a_job_with_its_servers_and_its_model_is_not_refused():
         ("claude-opus-5-5", "", False),
     ],
 )
-def test_a_model_is_known_by_its_name(settings, ran, same):
+def test_model_names_are_compared_in_canonical_form(settings, ran, same):
     assert is_same_model(settings, ran) is same
 
 
@@ -236,10 +236,10 @@ def test_a_model_is_known_by_its_name(settings, ran, same):
         (errno.ENOMEM, "IO"),
     ],
 )
-def test_a_program_that_cannot_be_executed_is_told_from_a_machine_that_cannot(code, reason):
+def test_a_program_that_cannot_be_executed_is_distinguished_from_a_failure_of_the_machine(code, reason):
     assert not_started(OSError(code, os.strerror(code)), "/usr/bin/claude").reason == reason
 
 
-def test_no_message_is_longer_than_a_status_takes():
+def test_no_message_is_longer_than_the_limit_of_a_status():
     stderr = "x" * 100_000
     assert len(judged([], Exit(1, stderr), Settings(model="opus"), Output()).ending.message) < 1024

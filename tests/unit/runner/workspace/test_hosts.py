@@ -20,7 +20,7 @@ from agentjobs_runner.workspace.hosts import Address
         ("https://[::1]:3000/o/r", "https://[::1]:3000", "o/r"),
     ],
 )
-def test_an_address_of_git_tells_the_page_of_the_repository(url, origin, path):
+def test_the_page_of_a_repository_follows_from_its_git_address(url, origin, path):
     found = Address.of(url)
 
     assert (found.origin, found.path) == (origin, path)
@@ -34,7 +34,7 @@ def test_an_address_without_an_owner_is_refused(url):
     assert refused.value.ending.reason == "PublishRefused"
 
 
-def test_a_host_may_lie_in_a_folder():
+def test_a_host_can_be_below_a_path():
     found = Address.of("https://git.example/gitlab/group/r.git")
 
     assert found.below("https://git.example/gitlab/api/v4") == "group/r"

@@ -24,13 +24,13 @@ def text_of(text="", structured=None):
         ("- \n", None, "Changes of team/fix", ""),
     ],
 )
-def test_title_and_body_come_from_the_answer(text, structured, title, body):
+def test_title_and_body_are_taken_from_the_answer(text, structured, title, body):
     made = text_of(text, structured)
 
     assert (made.title, made.body.removesuffix("Made by the AgentJob team/fix (u-1).").strip()) == (title, body)
 
 
-def test_long_words_are_cut():
+def test_long_texts_are_truncated():
     made = text_of("ü" * 5000 + "\n" + "ü" * 50_000)
 
     assert len(made.title.encode()) <= MAX_TITLE_BYTES
@@ -38,7 +38,7 @@ def test_long_words_are_cut():
 
 
 @pytest.mark.parametrize("text", ["@team", "(@org/team)", "cc @a-b", "/merge", "a\n  /close", "a\r/close", "a\u2028/x"])
-def test_a_request_text_has_no_mentions_and_no_commands(text):
+def test_the_text_of_a_pull_request_has_no_mentions_and_no_commands(text):
     made = text_of("Title\n" + text)
 
     assert "@t" not in made.body
@@ -46,7 +46,7 @@ def test_a_request_text_has_no_mentions_and_no_commands(text):
     assert not any(line.lstrip().startswith("/") for line in made.body.split("\n"))
 
 
-def test_what_is_not_seen_is_not_there():
+def test_invisible_characters_are_removed():
     made = text_of("a\x1b[31m\0b\u202ec\u200bd\ud800e\ufefff\x9bg")
 
     assert made.title == "a[31mbcdefg"

@@ -50,7 +50,7 @@ SAMPLES = {
 
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("around", ["{}", "key = '{}' # pragma: allowlist secret nosec\n", "x={}&y", '{{"a":"{}"}}'])
-def test_a_secret_is_found_whatever_stands_around_it(name, around):
+def test_a_secret_is_found_in_any_context(name, around):
     assert Search([]).find("first\n" + around.format(SAMPLES[name])) is not None
 
 
@@ -70,7 +70,7 @@ def test_a_secret_is_found_whatever_stands_around_it(name, around):
     ],
     ids=range(10),
 )
-def test_what_only_looks_alike_is_none(text):
+def test_similar_texts_are_not_secrets(text):
     assert Search([("the token", letters(40))]).find(text) is None
 
 
@@ -89,13 +89,13 @@ def test_what_only_looks_alike_is_none(text):
     ],
     ids=range(8),
 )
-def test_a_value_of_the_pod_is_found_however_it_is_written(value, spelled):
+def test_a_value_of_the_pod_is_found_in_any_encoding(value, spelled):
     search = Search([("the token of the Secret", value)])
 
     assert search.find(f"{KEY} {spelled(value)} {KEY}") == "the token of the Secret"
 
 
-def test_a_key_of_the_pod_is_found_by_any_of_its_own_lines():
+def test_a_key_of_the_pod_is_found_by_any_of_its_lines():
     search = Search([("the key", SAMPLES["pem"])])
     lines = KEY.split("\n")
 
@@ -115,7 +115,7 @@ def test_a_key_of_the_pod_is_found_by_any_of_its_own_lines():
         "-- ",
     ],
 )
-def test_no_text_takes_long(flood):
+def test_any_text_is_searched_quickly(flood):
     text = (flood * (1 + 1_000_000 // len(flood))).encode()
 
     began = time.process_time()
