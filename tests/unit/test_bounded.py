@@ -1,7 +1,7 @@
 from agentjobs.bounded import Bounded
 
 
-def test_what_was_used_the_longest_ago_makes_room() -> None:
+def test_the_least_recently_used_value_is_dropped() -> None:
     store: Bounded[str, int] = Bounded(2)
     store.put("a", 1)
     store.put("b", 2)
@@ -21,7 +21,7 @@ def test_a_value_that_is_set_again_counts_as_used() -> None:
     assert [key in store for key in "abc"] == [True, False, True]
 
 
-def test_what_is_dropped_is_gone() -> None:
+def test_a_dropped_value_is_not_found() -> None:
     store: Bounded[str, int] = Bounded(2)
     store.put("a", 1)
     store.drop("a")

@@ -11,7 +11,7 @@ from agentjobs.durations import MAX_DURATION, format_duration, format_time, inst
     ("text", "seconds"),
     [("500ms", 0.5), ("90s", 90), ("15m", 900), ("24h", 86400), ("7d", 604800), ("1h30m", 5400), ("0s", 0)],
 )
-def test_units_add_up(text: str, seconds: float) -> None:
+def test_units_are_summed(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
@@ -19,7 +19,7 @@ def test_units_add_up(text: str, seconds: float) -> None:
     "garbage",
     ["", "5", "s", "five", "5 m", "-5s", "1.5h", "5M", "30m1h", "1m1m", "5s\n", "٣s", "9" * 19 + "d", "1h" * 40],
 )
-def test_garbage_is_refused_with_a_cure(garbage: str) -> None:
+def test_an_invalid_duration_is_refused_with_a_solution(garbage: str) -> None:
     with pytest.raises(ValueError, match=r"use (units d, h, m, s, ms|at most 366d)"):
         parse_duration(garbage)
 
@@ -31,7 +31,7 @@ def test_a_duration_is_a_string(value: object) -> None:
 
 
 @given(st.timedeltas(timedelta(0), MAX_DURATION))
-def test_a_formatted_duration_reads_back_to_the_millisecond(duration: timedelta) -> None:
+def test_a_formatted_duration_is_read_back_to_the_millisecond(duration: timedelta) -> None:
     assert parse_duration(format_duration(duration)) == duration - duration % timedelta(milliseconds=1)
 
 
@@ -45,7 +45,7 @@ def test_times_become_utc(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"])
-def test_a_formatted_time_reads_back_in_any_year(text: str) -> None:
+def test_a_formatted_time_is_read_back_in_any_year(text: str) -> None:
     assert format_time(parse_time(text)) == text
 
 
@@ -73,7 +73,7 @@ def test_a_formatted_time_reads_back_in_any_year(text: str) -> None:
     ],
     ids=repr,
 )
-def test_a_time_without_zone_or_sense_is_refused_with_a_cure(garbage: object) -> None:
+def test_an_invalid_time_is_refused_with_a_solution(garbage: object) -> None:
     with pytest.raises(ValueError, match="use RFC 3339 with a zone"):
         parse_time(garbage)
 

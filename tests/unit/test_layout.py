@@ -62,7 +62,7 @@ def tracked():
     ],
     ids=str,
 )
-def test_a_source_folder_holds_one_package_and_what_ships_it(folder, package, more):
+def test_a_source_folder_has_one_package_and_its_image_files(folder, package, more):
     holds = {
         path.relative_to(ROOT / folder).parts[0]
         for name in tracked()
@@ -72,7 +72,7 @@ def test_a_source_folder_holds_one_package_and_what_ships_it(folder, package, mo
     assert holds == {package, *more}
 
 
-def test_the_control_side_imports_nothing_of_googles_but_what_makes_access_tokens():
+def test_the_control_plane_imports_only_googles_authentication():
     tree = ast.parse((ROOT / "operator/agentjobs/proxy/credentials.py").read_text("utf-8"))
     named = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
     named += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
@@ -81,7 +81,7 @@ def test_the_control_side_imports_nothing_of_googles_but_what_makes_access_token
     assert googles == {name for name in googles if name.startswith("google.auth")} != set()
 
 
-def test_every_module_of_the_runner_beside_the_engines_is_held_to_know_none():
+def test_contracts_cover_every_module_of_the_runner_outside_the_engines():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     held = next(
         one["source_modules"] for one in contracts if one.get("forbidden_modules", [])[:1] == ["agentjobs_runner.adk"]
@@ -91,7 +91,7 @@ def test_every_module_of_the_runner_beside_the_engines_is_held_to_know_none():
     assert {name.rpartition(".")[2] for name in held} == modules
 
 
-def test_the_dev_extra_brings_what_the_development_cluster_needs():
+def test_the_dev_extra_has_the_requirements_of_the_development_cluster():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     devcluster = tomllib.loads((ROOT / "devcluster/pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
@@ -112,7 +112,7 @@ def test_the_dev_extra_brings_what_the_development_cluster_needs():
     ],
     ids=lambda package: package.relative_to(ROOT).as_posix(),
 )
-def test_a_package_says_what_its_modules_are(package):
+def test_a_package_docstring_lists_its_modules(package):
     told = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
     modules = {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
 
@@ -134,7 +134,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page):
+def test_every_link_has_a_target(page):
     broken = []
     for found in LINK.finditer(CODE.sub("", page.read_text("utf-8"))):
         path, _, anchor = found["target"].partition("#")
@@ -147,7 +147,7 @@ def test_every_link_leads_somewhere(page):
     assert broken == []
 
 
-def test_every_test_that_the_security_model_names_is_there():
+def test_every_test_named_in_the_security_model_exists():
     named = set(re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "docs/reference/security.md").read_text("utf-8")))
     written = {name for path in TESTS for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))}
 
@@ -168,7 +168,7 @@ def test_every_page_of_the_documentation_can_be_reached_from_its_index():
     assert sorted(path.name for path in set((ROOT / "docs").rglob("*.md")) - seen) == []
 
 
-def test_nothing_names_the_place_where_it_was_written():
+def test_no_file_names_the_place_where_it_was_written():
     found = []
     for name in tracked():
         if name not in ALLOWED:
@@ -179,7 +179,7 @@ def test_nothing_names_the_place_where_it_was_written():
 
 
 @pytest.mark.xdist_group("grouped")
-def test_a_worker_knows_a_test_by_its_group(request):
+def test_parallel_workers_identify_a_test_by_its_group(request):
     """Where it does not, tests of a group meet on several workers, and each starts the group's cluster."""
     if not request.config.getoption("loadgroup", default=False):
         pytest.skip("tests are not spread by their groups")

@@ -38,7 +38,7 @@ def test_a_record_is_one_line_of_json_with_its_fields(configured):
 
 
 @pytest.mark.parametrize("fmt", ["json", "text"])
-def test_what_a_terminal_takes_for_a_command_is_written_out(configured, fmt):
+def test_control_characters_are_escaped(configured, fmt):
     stream = configured(fmt=fmt)
 
     logging.getLogger("x").info("odd.text", extra={"said": "a\x1b[2Jb\x9b2Jc\u2028d\x7f"})
@@ -48,7 +48,7 @@ def test_what_a_terminal_takes_for_a_command_is_written_out(configured, fmt):
     assert "a\\u001b[2Jb\\u009b2Jc\\u2028d\\u007f" in line
 
 
-def test_a_stack_stays_on_the_line(configured):
+def test_a_stack_is_on_the_same_line(configured):
     stream = configured()
 
     try:
@@ -60,7 +60,7 @@ def test_a_stack_stays_on_the_line(configured):
     assert "ValueError: broken" in json.loads(line)["stack"]
 
 
-def test_people_get_words_and_pairs(configured):
+def test_the_text_format_has_a_message_and_key_value_pairs(configured):
     stream = configured(fmt="text")
 
     logging.getLogger("x").warning("queue.full", extra={"queue": "agents", "why": "ten of ten", "none": ""})
@@ -81,7 +81,7 @@ def test_an_unknown_level_is_named():
         logs.configure("LOUD", "json")
 
 
-def test_the_event_is_a_word_and_what_follows_it_the_message(configured):
+def test_the_first_word_is_the_event_and_the_rest_is_the_message(configured):
     stream = configured()
 
     logging.getLogger("agentjobs.x").warning("history.unavailable %s", "no server")
@@ -92,7 +92,7 @@ def test_the_event_is_a_word_and_what_follows_it_the_message(configured):
     assert (theirs["event"], theirs["message"]) == (LIBRARY, "Starting the watch-stream for pods.v1.")
 
 
-def test_a_warning_is_a_line_too(configured):
+def test_a_python_warning_is_a_log_line_too(configured):
     stream = configured()
 
     with warnings.catch_warnings():

@@ -12,7 +12,7 @@ def make(*words):
     ).stdout
 
 
-def test_the_help_loses_nothing_behind_a_bar():
+def test_help_texts_with_a_bar_are_printed_completely():
     assert "[APISERVER=embedded|envtest]" in make("help")
 
 
@@ -22,7 +22,7 @@ def test_the_demo_installs_no_test_tools():
     assert ("'.[dev]'" in needed, "'.[test]'" in needed) == (True, False)
 
 
-def test_setup_says_how_long_and_how_big_before_it_installs():
+def test_setup_prints_duration_and_size_before_it_installs():
     lines = make("--always-make", "--dry-run", "setup").splitlines()
 
     installs = [place for place, line in enumerate(lines) if "pip install" in line]

@@ -29,7 +29,7 @@ def models_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["prices: 7", None])
-def test_a_file_of_models_that_is_of_no_use_ends_it_at_once(models_file, text):
+def test_an_invalid_models_file_ends_the_operator_immediately(models_file, text):
     if text is None:
         models_file.unlink()
     else:
@@ -39,7 +39,7 @@ def test_a_file_of_models_that_is_of_no_use_ends_it_at_once(models_file, text):
         operator_of(models_file)
 
 
-def test_wrong_settings_end_it_with_the_exit_code_of_a_wrong_command_line(models_file):
+def test_invalid_settings_end_the_operator_with_the_exit_code_of_a_usage_error(models_file):
     models_file.write_text("prices: 7")
 
     with pytest.raises(SystemExit) as left:
@@ -48,7 +48,7 @@ def test_wrong_settings_end_it_with_the_exit_code_of_a_wrong_command_line(models
     assert left.value.code == 2
 
 
-async def test_it_ends_to_be_started_again_when_the_file_of_models_changes(models_file):
+async def test_the_operator_exits_to_be_restarted_when_the_models_file_changes(models_file):
     operator = operator_of(models_file)
     following = asyncio.create_task(operator._follow_models())
     await asyncio.sleep(0.05)
@@ -60,7 +60,7 @@ async def test_it_ends_to_be_started_again_when_the_file_of_models_changes(model
     assert operator._stop.is_set()
 
 
-async def test_it_goes_on_with_what_it_has_while_the_file_is_broken(models_file, caplog):
+async def test_the_operator_keeps_its_models_while_the_file_is_invalid(models_file, caplog):
     operator = operator_of(models_file)
     following = asyncio.create_task(operator._follow_models())
     models_file.write_text("prices: 7")

@@ -111,11 +111,11 @@ def line(event, **fields):
         pytest.param(line("step.model", author="a", calls=[{"args": 3}]), "a  model calls None()", id="odd-args"),
     ],
 )
-def test_a_line_reads_as_a_sentence(given, shown):
+def test_a_line_is_shown_as_a_sentence(given, shown):
     assert readable(parsed(json.dumps(given))) == f"20:11:25 {shown}"
 
 
-def test_what_the_last_line_says_again_is_left_out():
+def test_fields_repeated_from_the_last_line_are_left_out():
     assert readable(line("step.ended", author="refund", verdict="Succeed", reason="ResultAccepted")) == ""
 
 
@@ -151,13 +151,13 @@ HOSTILE = "a\x1b[2Jb\x9b2J\u202edc\x07\nnew line\x00"
         pytest.param(line("attempt.ended", verdict=HOSTILE, reason=HOSTILE, why=HOSTILE), id="end"),
     ],
 )
-def test_nothing_in_a_line_steers_a_terminal_or_begins_another_line(given, colour):
+def test_control_characters_and_newlines_in_a_line_are_escaped(given, colour):
     plain = re.sub(r"\x1b\[\d+m", "", readable(given, colour=colour))
 
     assert plain.isprintable()
 
 
-def test_a_stack_cannot_steer_a_terminal_either():
+def test_control_characters_in_a_stack_are_escaped():
     shown = readable(line("agent.raised", level="error", stack=f"Traceback\n{HOSTILE}"))
 
     assert all(one.isprintable() for one in shown.split("\n"))
@@ -171,14 +171,14 @@ def test_a_step_fits_the_terminal():
     assert plain.endswith("…")
 
 
-def test_colours_are_for_terminals_alone():
+def test_colours_are_used_only_on_terminals():
     ended = line("attempt.ended", verdict="Fail", reason="ToolError", why="x")
 
     assert "\x1b[31mFail\x1b[0m" in readable(ended, colour=True)
     assert "\x1b" not in readable(ended)
 
 
-def test_the_error_of_a_tool_for_the_model_is_not_cut():
+def test_the_error_of_a_tool_for_the_model_is_not_truncated():
     told = "Invoking `find()` failed as the following mandatory input parameters are not present: order " * 3
 
     text = readable(line("step.tool", author="judge", tool="find", result={"error": told}), width=80)

@@ -76,7 +76,7 @@ def test_an_event_has_the_keys_and_types_of_the_contract(event):
     assert sorted(wrong(event, contract.Event)) == []
 
 
-def test_what_is_compared_would_find_a_wrong_key():
+def test_the_comparison_finds_a_wrong_key():
     changed = {**document("ResultDocument"), "results": None, "reason": 7}
     del changed["message"]
 
@@ -91,11 +91,11 @@ def test_what_is_compared_would_find_a_wrong_key():
         ("StepsBody", bodies.StepsBody),
     ],
 )
-def test_the_gateway_takes_the_bodies_of_the_page(name, model):
+def test_the_gateway_accepts_the_documented_bodies(name, model):
     assert isinstance(bodies.parse(model, json.dumps(document(name)).encode()), model)
 
 
-def test_the_termination_message_is_read_and_written_as_it_is_shown():
+def test_the_termination_message_is_read_and_written_as_documented():
     shown = document("Termination")
 
     word = TerminationMessage.load(json.dumps(shown))
@@ -104,7 +104,7 @@ def test_the_termination_message_is_read_and_written_as_it_is_shown():
     assert json.loads(word.dump()) == {**shown, "delaySeconds": 30.0}
 
 
-def test_the_variables_are_those_of_a_pod():
+def test_the_documented_variables_are_those_of_a_pod():
     (runner,) = (one for one in GOLDEN["spec"]["containers"] if one["name"] == contract.RUNNER_CONTAINER)
     given = {one["name"] for one in runner["env"] if one["name"].startswith("AGENTJOBS_")}
     told = {name for row in rows("Variable") for name in re.findall(r"`([A-Z_]+)`", row[0])}
@@ -116,13 +116,13 @@ def test_the_variables_are_those_of_a_pod():
     assert told == {name for name in known if not ours.fullmatch(name)}
 
 
-def test_the_exit_codes_are_the_contracts():
+def test_the_documented_exit_codes_are_those_of_the_contract():
     told = {row[0].strip("`"): int(row[1]) for row in rows("Verdict")}
 
     assert told == {**{verdict.value: code for verdict, code in EXIT_CODES.items()}, "": EXIT_FENCED}
 
 
-def test_the_base_urls_are_those_of_the_proxy():
+def test_the_documented_base_urls_are_those_of_the_proxy():
     told = {row[1].strip("`") for row in rows("Client of")}
 
     assert told == {
@@ -154,7 +154,7 @@ def left(told):
 
 
 @pytest.mark.parametrize("row", rows("Exit code"), ids=lambda row: f"{row[0]}-{row[1]}")
-def test_the_operator_makes_of_an_end_what_the_page_says(row):
+def test_the_operator_decides_on_endings_as_documented(row):
     code, told, becomes, _ = row
 
     ending = diagnose(pod(int(code), left(told)))
@@ -180,5 +180,5 @@ def test_the_operator_makes_of_an_end_what_the_page_says(row):
         f"`Snooze` with reason `{ErrorClass.JOURNAL_UNAVAILABLE}`",
     ],
 )
-def test_the_numbers_are_the_contracts(number):
+def test_the_documented_limits_are_those_of_the_contract(number):
     assert number in PAGE

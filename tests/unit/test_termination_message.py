@@ -23,7 +23,7 @@ def kept(text, containers):
         pytest.param("😀" * 3000, id="of-four-bytes"),
     ],
 )
-def test_a_message_is_whole_in_a_pod_of_eight_containers(text):
+def test_a_message_is_complete_in_a_pod_with_eight_containers(text):
     said = TerminationMessage(
         Verdict.FAIL, "ConfigInvalid", text, start=2, uid="u" * 36, summary=text, outcome="x" * 63
     )
@@ -35,7 +35,7 @@ def test_a_message_is_whole_in_a_pod_of_eight_containers(text):
     assert read.message
 
 
-def test_only_message_and_summary_are_cut():
+def test_only_message_and_summary_are_truncated():
     published = Published(branch="b" * 253, commit="a" * 64, pullRequest="https://" + '"' * 500)
     said = TerminationMessage(Verdict.SUCCEED, "r" * 63, "m" * 900, start=2, uid="u", summary="s", published=published)
 
@@ -45,11 +45,11 @@ def test_only_message_and_summary_are_cut():
     assert (read.published, read.message) == (published, "")
 
 
-def test_what_is_too_long_without_them_is_written_as_it_is():
+def test_a_document_that_is_too_long_without_them_is_written_unchanged():
     assert len(TerminationMessage(Verdict.FAIL, "r" * 9000, "m", start=1, uid="").dump()) > MAX_TERMINATION_BYTES
 
 
-def test_a_failure_beside_seven_containers_is_not_taken_for_a_crash():
+def test_a_failure_in_a_pod_with_eight_containers_is_not_considered_a_crash():
     text = TerminationMessage(Verdict.FAIL, "ConfigInvalid", "why " * 500, start=1, uid="u").dump()
     ended = {"exitCode": 78, "message": kept(text, 8), "startedAt": "2026-11-29T16:00:00Z"}
     owner = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "name": "a", "uid": "u", "controller": True}

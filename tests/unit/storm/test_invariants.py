@@ -15,7 +15,7 @@ def promises(plan, seen, **refused):
     return {one.promise for one in violations(plan, seen, refused=refused)}
 
 
-def test_a_storm_in_which_all_went_well_breaks_nothing(plan, seen):
+def test_a_correct_storm_violates_no_invariant(plan, seen):
     assert promises(plan, seen) == set()
 
 
@@ -158,7 +158,7 @@ def hanging_tick(plan, seen):
         pytest.param(hanging_tick, id="a-job-that-hangs"),
     ],
 )
-def test_a_schedule_that_starts_twice_or_not_at_all_is_seen(plan, seen, break_it):
+def test_a_schedule_that_starts_twice_or_not_at_all_is_found(plan, seen, break_it):
     job = {"uid": "v", "name": "i-tick-29000000", "schedule": "i-tick", "phase": "Deleted", "deleted_at": "then"}
     seen.rows["v"] = Rows(job)
     seen.jobs["v"] = SeenJob("i-tick-29000000", "v", {"phase": "Pending"}, gone=True)
@@ -201,7 +201,7 @@ def test_a_schedule_that_starts_twice_or_not_at_all_is_seen(plan, seen, break_it
         pytest.param(step_that_was_passed, "no recorded step is repeated", id="a-step-that-was-passed"),
     ],
 )
-def test_a_broken_promise_is_seen(plan, seen, break_it, promise):
+def test_a_violated_invariant_is_found(plan, seen, break_it, promise):
     break_it(plan, seen)
 
     assert promise in promises(plan, seen)
@@ -215,7 +215,7 @@ def test_a_start_that_succeeded_had_its_effect(plan, seen):
     assert promises(plan, seen) == {"no recorded step is repeated"}
 
 
-def test_a_start_that_only_repeats_a_stored_answer_needs_no_effect(plan, seen):
+def test_a_start_that_only_returns_a_stored_answer_needs_no_effect(plan, seen):
     seen.jobs["u"].name = seen.rows["u"].job["name"] = "tool-1"
     plan = replace(plan, wishes=(Wish(0, "tool-1", "tool"),))
     again = {**RECORD, "start": 2, "attempt": 2}
@@ -230,14 +230,14 @@ def test_a_start_that_only_repeats_a_stored_answer_needs_no_effect(plan, seen):
     assert promises(plan, seen) == set()
 
 
-def test_a_refused_job_breaks_a_promise_unless_its_spec_is_bad(plan, seen):
+def test_a_refused_job_is_a_violation_unless_its_spec_is_invalid(plan, seen):
     bad = replace(plan, wishes=(*plan.wishes, Wish(1, "i-invalid-2", "i-invalid")))
 
     assert promises(bad, seen, **{"i-invalid-2": "spec: no"}) == set()
     assert promises(plan, seen, **{"ok-1": "quota"}) == {"every job ends as it may"}
 
 
-def test_two_leaders_are_forgiven_for_a_moment_after_their_lease_was_deleted(plan, seen):
+def test_two_leaders_are_tolerated_briefly_after_the_lease_was_deleted(plan, seen):
     seen.crowds += [Crowd(30.0, "two jobs run in a session", 17, of_session=True)]
     seen.gaps += [(15, 17)]
 
@@ -246,26 +246,26 @@ def test_two_leaders_are_forgiven_for_a_moment_after_their_lease_was_deleted(pla
     assert promises(plan, seen) == {"limits hold"}
 
 
-def test_a_slot_too_many_is_never_forgiven(plan, seen):
+def test_an_exceeded_slot_limit_is_never_tolerated(plan, seen):
     seen.crowds += [Crowd(30.0, "25 jobs run, 24 may", 17)]
     seen.gaps += [(15, 17)]
 
     assert promises(plan, seen) == {"limits hold"}
 
 
-def test_a_job_that_has_ended_and_holds_a_slot_has_left_it_behind(plan, seen):
+def test_a_slot_held_by_an_ended_job_is_a_violation(plan, seen):
     seen.rows["u"].slots.append({"uid": "u", "start": 1})
 
     assert promises(plan, seen) == {"nothing is left behind"}
 
 
-def test_a_job_that_came_and_went_unseen_was_deleted(plan, seen):
+def test_a_job_that_was_never_observed_was_deleted(plan, seen):
     brief = replace(plan, wishes=(*plan.wishes, Wish(1, "i-delete-2", "i-delete")))
 
     assert promises(brief, seen) == set()
 
 
-def test_a_row_of_an_unseen_job_belongs_to_a_deleted_one(plan, seen):
+def test_a_row_of_an_unobserved_job_belongs_to_a_deleted_one(plan, seen):
     unseen = {"uid": "x", "name": "i-delete-2", "schedule": "", "phase": "Deleted", "deleted_at": "then"}
     seen.rows["x"] = Rows(unseen)
     assert promises(plan, seen) == set()

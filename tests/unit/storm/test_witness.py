@@ -51,7 +51,7 @@ def job(name, *, phase="Running", session=""):
 ENDED = {"phase": "Succeeded", "state": {"terminated": {"exitCode": 0}}}
 
 
-async def test_two_living_pods_of_two_jobs_in_a_session_are_seen():
+async def test_two_live_pods_of_two_jobs_in_a_session_are_found():
     seen = [WatchEvent("ADDED", pod("one")), WatchEvent("ADDED", pod("two", phase="Pending"))]
 
     assert len(await limits_of(pods=seen)) == 1
@@ -66,13 +66,13 @@ async def test_two_living_pods_of_two_jobs_in_a_session_are_seen():
         pytest.param([pod("one", state={"terminated": {}}), pod("two")], id="a-sidecar-runs-on"),
     ],
 )
-async def test_what_may_be_is_no_crowd(second):
+async def test_allowed_concurrency_is_not_a_violation(second):
     seen = [WatchEvent("ADDED", pod("one")), *(WatchEvent("MODIFIED", obj) for obj in second)]
 
     assert await limits_of(pods=seen) == []
 
 
-async def test_a_pod_that_is_gone_leaves_its_session():
+async def test_a_deleted_pod_frees_its_session():
     first = Listing([pod("one")])
 
     assert await limits_of(pods=[first, WatchEvent("DELETED", pod("one")), WatchEvent("ADDED", pod("two"))]) == []
@@ -80,13 +80,13 @@ async def test_a_pod_that_is_gone_leaves_its_session():
     assert await limits_of(pods=[first, Listing([pod("two"), pod("one", **ENDED)])]) == []
 
 
-async def test_a_slot_too_many_is_seen():
+async def test_an_exceeded_slot_limit_is_found():
     seen = [WatchEvent("ADDED", job(name)) for name in ("one", "two", "three")]
 
     assert len(await limits_of(jobs=seen)) == 1
 
 
-async def test_two_running_jobs_of_a_session_are_seen():
+async def test_two_running_jobs_of_a_session_are_found():
     seen = [WatchEvent("ADDED", job(name, session="s")) for name in ("one", "two")]
 
     assert len(await limits_of(jobs=seen)) == 1
