@@ -304,7 +304,7 @@ def talking(
     url: str | None = None,
     ca: str | None = None,
 ) -> Iterator[Talk]:
-    """Return both servers; each is connected at its first request. No request is retried: the user does that."""
+    """Return both servers; each is connected at its first request. No request is retried, except by verbs that wait."""
     access = access_of(kubeconfig=kubeconfig, context=context)
     from agentjobs.cli.cluster import Cluster
     from agentjobs.client.connection import Endpoint, api_server, gateway

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
 
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
+_RETRY_SECONDS: Final = 0.5
 # A misspelled condition would be waited for in vain. The API modules that have the list take too long to load.
 CONDITIONS: Final = (
     "Complete",
@@ -130,13 +131,25 @@ def _held(body: Mapping[str, Any] | None) -> str:
 
 
 def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
-    """Yield the job now and after every change, until `deadline` (of time.monotonic)."""
+    """Yield the job now and after every change, until `deadline` (of time.monotonic).
+
+    After the first answer the API server may be unavailable for `PATIENCE_SECONDS`: jobs run for hours.
+    """
+    from agentjobs import errors
     from agentjobs.cli.cluster import AGENTJOBS
+    from agentjobs.client.requests import PATIENCE_SECONDS
 
     name, place = target.name, AGENTJOBS.path(target.do.namespace)
     params = {"fieldSelector": f"metadata.name={name}"}
+    patient_until = 0.0
     while True:
-        job = cluster.request("GET", AGENTJOBS.path(target.do.namespace, name))
+        try:
+            job = cluster.request("GET", AGENTJOBS.path(target.do.namespace, name))
+        except errors.Unavailable:
+            if time.monotonic() >= patient_until:
+                raise
+            time.sleep(_RETRY_SECONDS)
+            continue
         yield job
         left = WATCH_SECONDS if deadline is None else deadline - time.monotonic()
         if left <= 0:
@@ -144,13 +157,19 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
         version = job["metadata"]["resourceVersion"]
         # The read timeout restarts with each event, so the server gets a timeout as well.
         query = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
-        for event in cluster.watch(place, params=query, seconds=min(left, WATCH_SECONDS)):
-            if event.get("type") == "DELETED":
-                raise Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
-            if event.get("type") in {"ADDED", "MODIFIED"}:
-                yield event["object"]
-            if event.get("type") == "ERROR" or (deadline is not None and time.monotonic() >= deadline):
-                break
+        try:
+            for event in cluster.watch(place, params=query, seconds=min(left, WATCH_SECONDS)):
+                if event.get("type") == "DELETED":
+                    raise Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
+                if event.get("type") in {"ADDED", "MODIFIED"}:
+                    yield event["object"]
+                if event.get("type") == "ERROR" or (deadline is not None and time.monotonic() >= deadline):
+                    break
+        except errors.Unavailable:
+            time.sleep(_RETRY_SECONDS)
+        patient_until = time.monotonic() + PATIENCE_SECONDS
+        if deadline is not None:
+            patient_until = min(patient_until, deadline)
 
 
 def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:

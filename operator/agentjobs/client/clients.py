@@ -27,6 +27,7 @@ from agentjobs.client.overview import AsyncOverview, Overview
 from agentjobs.client.overview_operations import OverviewOperations
 from agentjobs.client.queue_operations import QueueOperations
 from agentjobs.client.queues import AsyncQueues, Queues
+from agentjobs.client.requests import PATIENCE_SECONDS
 from agentjobs.client.rerunning import Edits
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
@@ -35,9 +36,6 @@ from agentjobs.client.sessions import AsyncSessions, Sessions
 from agentjobs.client.transport import Blocking, Endpoints, Nonblocking
 
 T = TypeVar("T")
-
-PATIENCE_SECONDS = 30.0
-"""Default patience in seconds: a restart of the API server or a failover of the database takes less."""
 
 
 def _endpoints(access: Access, *, gateway_url: str | None, gateway_ca: str | None) -> Endpoints:

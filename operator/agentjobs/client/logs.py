@@ -6,7 +6,7 @@ were already shown, so that no line is lost or repeated.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from agentjobs import errors
 from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Sleep, Stream
 from agentjobs.client.job import Job
 from agentjobs.client.operations import Operations
+from agentjobs.client.requests import PATIENCE_SECONDS
 from agentjobs.contract import LABEL_JOB, RUNNER_CONTAINER, pod_name, start_of
 
 # Polling interval while a job waits.
@@ -49,7 +50,8 @@ class Part:
 def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None = None) -> Stream[Job | LogLine]:
     """Emit the job at each change of phase or start, and all lines of its pods, until it has ended.
 
-    `tail` limits the lines that the first pod has already printed.
+    `tail` limits the lines that the first pod has already printed. After the first answer, servers may be unavailable
+    for `PATIENCE_SECONDS`.
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; it continues to run.
@@ -59,8 +61,11 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
     reported: tuple[Any, ...] = ()
     shown: dict[int, int] = {}
     job: Job | None = None
+    lost_at: float | None = None
     while True:
-        job = yield from _again(do, name, job)
+        now = yield Now()
+        patience = PATIENCE_SECONDS if deadline is None else min(PATIENCE_SECONDS, max(0.0, deadline - now))
+        job = yield from _again(do if job is None else replace(do, patience=patience), name, job)
         if reported != (job.phase, job.status.starts, job.reason):
             reported = job.phase, job.status.starts, job.reason
             yield Emit(job)
@@ -68,8 +73,16 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         if start and tail is not None:
             shown[start], tail = (yield from _tail(do, name, start, tail)), None
         known = shown.get(start, 0)
-        if start:
-            shown[start] = yield from _log(do, name, start, skip=known, deadline=deadline)
+        try:
+            if start:
+                shown[start] = yield from _log(do, name, start, skip=known, deadline=deadline)
+            lost_at = None
+        except errors.Unavailable:
+            lost_at = now if lost_at is None else lost_at
+            if now - lost_at > PATIENCE_SECONDS or (deadline is not None and now >= deadline):
+                raise
+            yield Sleep(POLL_SECONDS)
+            continue
         if job.finished:
             return
         if deadline is not None and (yield Now()) >= deadline:

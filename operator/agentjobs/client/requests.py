@@ -15,6 +15,8 @@ from agentjobs.contract import GROUP, VERSION
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 30.0
+"""Default patience in seconds: a restart of the API server or a failover of the database takes less."""
 PAGE: Final = 500
 # A conflicting writer is done after one or two tries.
 _APPLY_TRIES: Final = 5

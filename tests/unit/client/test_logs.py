@@ -50,6 +50,33 @@ def test_following_waits_for_a_pod_that_does_not_exist_yet(world, at):
     assert lines(there) == [(1, "a")]
 
 
+AWAY = errors.Unavailable("connection refused")
+
+
+def test_following_continues_after_an_outage_of_the_api_server(world, at):
+    there = world([at(1), AWAY, AWAY, at(1), at(1, ended="Complete")], [["a"], [AWAY], ["a", "b"]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert [text for _, text in lines(there)] == ["a", "b"]
+
+
+def test_a_long_outage_ends_following(world, at):
+    there = world([at(1), *[AWAY] * 40], [["a"]])
+
+    with pytest.raises(errors.Unavailable):
+        there.run(follow(DO, "hello", timeout=None))
+    assert 1025 < there.now < 1035
+
+
+def test_the_first_answer_is_not_waited_for(world):
+    there = world([AWAY])
+
+    with pytest.raises(errors.Unavailable):
+        there.run(follow(DO, "hello", timeout=None))
+    assert there.now == 1000
+
+
 def test_following_ends_when_the_job_is_deleted(world, at):
     there = world([at(1), errors.NotFound("no job")], [["a"]])
 
