@@ -117,7 +117,7 @@ def test_an_answer_that_is_not_json_is_not_the_gateways(gateway):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>login</html>"], ids=["empty", "list", "page"])
-def test_a_success_that_is_not_the_gateways_is_retried(gateway, body):
+def test_a_success_that_is_not_the_gateways_is_unavailable(gateway, body):
     made = gateway(200, body=body)
 
     with pytest.raises(Unavailable, match="check AGENTJOBS_GATEWAY_URL"):

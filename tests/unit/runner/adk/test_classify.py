@@ -230,7 +230,7 @@ def test_a_rate_limit_snoozes_for_its_delay_or_thirty_seconds(error, seconds):
         ("503", ("Retry", "ModelUnavailable")),
     ],
 )  # fmt: skip
-def test_an_error_that_adk_only_logs_has_its_error_class(code, expected):
+def test_an_error_code_in_an_event_has_its_error_class(code, expected):
     ending = unfinished_ending(code, "")
 
     assert (ending.verdict.value, ending.reason) == expected

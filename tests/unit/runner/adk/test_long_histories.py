@@ -209,7 +209,7 @@ def described(monkeypatch):
 
 
 @pytest.mark.parametrize(("asked_for", "contents"), [(None, 0), ("NO_CONTENT", 0), ("SPAN_ONLY", 1), ("EVENT_ONLY", 1)])
-def test_contents_are_rebuilt_only_for_agents_that_include_them(asked_for, contents, described):
+def test_contents_are_described_only_if_telemetry_captures_them(asked_for, contents, described):
     request = LlmRequest(contents=[types.Content(role="user", parts=[])])
 
     long_histories._span(request, {}, TelemetryConfig(capture_message_content=asked_for))

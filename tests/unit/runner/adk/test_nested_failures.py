@@ -125,7 +125,7 @@ async def test_a_caller_gets_no_answer_for_an_error_that_no_model_can_handle(sta
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-async def test_a_providers_error_that_is_only_logged_ends_the_start_too(started, container):
+async def test_a_providers_error_that_is_only_in_an_event_ends_the_start_too(started, container):
     ending = await started(f"{container}(LlmAgent(name='in', model=Soft(model='m')))")
 
     assert (ending.verdict, ending.reason) == ("Snooze", "ModelRateLimited")

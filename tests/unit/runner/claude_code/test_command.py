@@ -70,7 +70,7 @@ def test_a_job_that_calls_anthropic_directly_keeps_its_key():
     assert "apiKeyHelper" not in str(made.argv)
 
 
-def test_nonessential_traffic_and_background_tasks_are_disabled():
+def test_nonessential_traffic_background_tasks_and_waiting_tools_are_disabled():
     made = command()
 
     assert made.env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] == "1"

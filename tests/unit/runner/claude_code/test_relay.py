@@ -109,13 +109,13 @@ def test_an_answer_in_parts_is_one_step_before_those_of_its_tools(here):
     assert here.journal.usage.total == {"llmCalls": 1, "toolCalls": 2, "inputTokens": 100, "outputTokens": 1}
 
 
-def test_the_same_id_again_is_another_call(here):
+def test_a_repeated_id_is_another_call(here):
     here.tell(answered(1, call(1)), ended(1), answered(2, call(1)), ended(1), None)
 
     assert [step.key for step, body in here.journal.steps if body is not None] == ["2/m1", "2/t1", "2/m2", "2/t1#2"]
 
 
-def test_tokens_that_the_result_alone_knows_are_counted_with_the_last_answer(here):
+def test_tokens_reported_only_in_the_result_are_counted_with_the_last_answer(here):
     here.tell(answered(1, call(1)), ended(1), answered(2, text="Done."), concluded(output=40))
 
     assert here.journal.usage.total["outputTokens"] == 40
@@ -128,7 +128,7 @@ def test_an_answer_without_calls_is_final_and_one_of_a_subagent_is_not(here):
     assert texts == [("subagent", "inner", False), ("claude", "outer", True)]
 
 
-def test_tries_and_noise_are_no_progress(here):
+def test_retries_and_other_output_are_not_progress(here):
     before = here.heard.signs
 
     here.tell(Retrying(1, 2, 0.5, 529, "overloaded"), Noise("system/status"))
@@ -136,7 +136,7 @@ def test_tries_and_noise_are_no_progress(here):
     assert here.heard.signs == before
 
 
-def test_a_process_begins_once_however_many_turns_it_takes(here):
+def test_a_process_is_recorded_as_begun_once(here):
     began = Began("s", "claude", "default", {}, "2.1.332")
 
     here.tell(began, began)
@@ -151,7 +151,7 @@ def test_a_result_of_an_unknown_call_is_an_entry_and_not_a_step(here):
     assert here.relay.has_recorded("t9")
 
 
-def test_what_runs_has_a_name(here):
+def test_the_running_step_has_a_name(here):
     here.relay.starts({"papers", "mail"})
     assert here.gate.running == "the start of Claude Code with its MCP servers mail, papers"
 
@@ -165,7 +165,7 @@ def test_what_runs_has_a_name(here):
     assert (here.gate.running, here.relay.in_tool) == ("a model call", False)
 
 
-def test_a_result_counts_as_recorded_when_it_is(here):
+def test_a_result_counts_as_recorded_only_after_it_is_stored(here):
     here.tell(answered(1, call(1)))
     assert not here.relay.has_recorded("t1")
 
@@ -183,7 +183,7 @@ def test_a_tool_beyond_the_budget_is_recorded_as_begun_and_ends_the_start(make):
     assert here.journal.names[-1] == "tool Bash…"
 
 
-def test_model_calls_are_counted_where_no_proxy_does(make):
+def test_model_calls_are_counted_if_there_is_no_proxy(make):
     here = make(spends=StartBudget(Limits(tokens=150)))
     here.tell(answered(1, call(1)), ended(1))
 
@@ -193,7 +193,7 @@ def test_model_calls_are_counted_where_no_proxy_does(make):
     assert here.journal.names[-1] == "model claude"
 
 
-def test_an_answer_that_passes_a_limit_may_be_the_last(make):
+def test_an_answer_that_exceeds_a_limit_can_be_the_final_one(make):
     here = make(spends=StartBudget(Limits(tokens=50)))
 
     here.tell(answered(1, text="Done."), None)
@@ -202,7 +202,7 @@ def test_an_answer_that_passes_a_limit_may_be_the_last(make):
         here.relay.check()
 
 
-def test_a_step_is_cut_to_what_can_be_recorded(here):
+def test_a_step_is_truncated_to_the_recordable_size(here):
     calls = [Call(f"t{n}", "Write", {"content": "x" * 60_000}) for n in range(40)]
 
     here.tell(answered(1, *calls, text="y" * 200_000))
@@ -226,7 +226,7 @@ def test_turns_are_answers_of_the_main_model_of_the_attempts_that_count():
     assert (turns_of(steps, None), turns_of(steps, 2)) == (2, 1)
 
 
-def test_calls_are_uncertain_that_have_no_result_in_the_session_or_are_not_in_it_at_all():
+def test_calls_without_a_result_in_the_session_are_uncertain():
     asked = {n: {"id": n, "name": "Bash", "input": {"command": n}} for n in ("t1", "t2")}
     calls = Calls(asked, frozenset({"t1"}))
     steps = [recorded(f"1/t{n}", kind="tool", id=f"t{n}") for n in (1, 2, 3)]
@@ -236,7 +236,7 @@ def test_calls_are_uncertain_that_have_no_result_in_the_session_or_are_not_in_it
     assert [(call.id, call.input) for call in found] == [("t2", '{"command": "t2"}'), ("t3", "")]
 
 
-def test_a_result_in_the_session_that_the_newest_start_did_not_record_is_uncertain():
+def test_an_unrecorded_result_in_the_session_is_uncertain():
     asked = {n: {"id": n, "name": "Edit", "input": {}} for n in ("t1", "t2", "t3")}
     calls = Calls(asked, frozenset(asked))
     steps = [
@@ -248,7 +248,7 @@ def test_a_result_in_the_session_that_the_newest_start_did_not_record_is_uncerta
     assert [one.id for one in uncertain_calls(calls, steps)] == ["t3"]
 
 
-def test_the_cli_is_held_while_a_step_cannot_be_stored(here, monkeypatch):
+def test_the_cli_is_paused_while_a_step_cannot_be_stored(here, monkeypatch):
     record, waits = here.journal.record, [0.0, 0.1]
 
     async def slow(step, body, **more):
@@ -265,7 +265,7 @@ def test_the_cli_is_held_while_a_step_cannot_be_stored(here, monkeypatch):
     assert here.journal.names == ["model claude", "model claude"]
 
 
-def test_a_step_that_cannot_be_recorded_lets_the_cli_go_on_to_its_end(here, monkeypatch):
+def test_a_step_that_cannot_be_recorded_does_not_pause_the_cli(here, monkeypatch):
     async def refused(step, body, **more):
         await asyncio.sleep(0.05)
         raise StartEnded(Ending(Verdict.FAIL, ErrorClass.JOURNAL_FULL, "no room"))
@@ -277,7 +277,7 @@ def test_a_step_that_cannot_be_recorded_lets_the_cli_go_on_to_its_end(here, monk
     assert here.held == ["held", "goes on"]
 
 
-def test_a_call_that_no_proxy_counts_is_recorded_with_its_cost(make):
+def test_without_a_proxy_a_call_is_recorded_with_its_cost(make):
     spends = StartBudget(Limits(cost=Decimal(5)), prices=True, on=date(2026, 11, 29))
     answer = Answered("m1", "claude-sonnet-5-5", "Done.", (), {"inputTokens": 1000, "outputTokens": 9}, True)
 
