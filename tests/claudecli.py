@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A stand-in for the CLI of Claude Code, for machines that do not have it: as much of it as a job sees.
+"""A stand-in for the CLI of Claude Code, for machines that do not have it: the part that jobs use.
 
 It reads its arguments, its prompt and its settings as the real one does, asks the API at ANTHROPIC_BASE_URL, runs Bash,
 Write and Read, keeps its session where the real one does, and prints the same events. The tests that use it run with

@@ -1,4 +1,4 @@
-"""Jobs as REST tells them, for tests of pages: a test spells only what it is about."""
+"""Jobs as REST returns them, for tests of pages: a test sets only the fields that it is about."""
 
 from datetime import UTC, datetime, timedelta
 

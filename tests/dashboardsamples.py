@@ -1,4 +1,4 @@
-"""What REST may answer of many jobs: an installation in which much happens, and one in which nothing does."""
+"""Answers of REST about many jobs: a busy installation and an idle one."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

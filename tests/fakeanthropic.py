@@ -1,4 +1,4 @@
-"""Anthropic's Messages API on the loopback, scripted: what the CLI of Claude Code asks, real or not.
+"""Anthropic's Messages API on the loopback, scripted: what the CLI of Claude Code calls, the real one or the stand-in.
 
 A script is a list of answers, given in their order; the last one is given again and again. Each is a dictionary:
 

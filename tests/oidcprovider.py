@@ -1,4 +1,4 @@
-"""A provider of OpenID Connect for tests: it signs in whoever comes, by code and PKCE, and tells lies on demand."""
+"""A provider of OpenID Connect for tests: it signs in every user, by code and PKCE, and can return false claims."""
 
 import base64
 import functools

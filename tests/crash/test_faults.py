@@ -1,4 +1,4 @@
-"""What goes wrong around a start that records its steps, from its pod's double to a row that cannot be read."""
+"""Faults around a start that records its steps, from a second pod to an unreadable row."""
 
 import asyncio
 import os

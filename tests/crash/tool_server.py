@@ -1,4 +1,4 @@
-"""An MCP server whose tool has an effect: beside the gateway for all runs, or as a process of the runner over stdio.
+"""An MCP server whose tool has an effect: a server for all runs, or a child process of the runner over stdio.
 
 Whose effect it is, is said by the caller's headers, or by the environment of the process.
 """

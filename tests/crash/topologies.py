@@ -1,4 +1,4 @@
-"""What is killed: each shape of agents with what its job says. Pure."""
+"""The agents that are killed: each shape of agents with its job. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

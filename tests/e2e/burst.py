@@ -1,4 +1,4 @@
-"""Jobs a second on one node with real containers, beside batch/v1 Jobs: `make bench-cluster`. Nothing here judges.
+"""Jobs a second on one node with real containers, compared with batch/v1 Jobs: `make bench-cluster`. Asserts nothing.
 
 Not collected by `make e2e`. A burst of each kind runs alone, in turns, all of the same image and under the same limits:
 

@@ -1,4 +1,4 @@
-"""Anthropic's API in a pod, for agents that code: tests/fakeanthropic.py, whose script comes with the prompt.
+"""Anthropic's API in a pod, for coding agents: tests/fakeanthropic.py, whose script is in the prompt.
 
 So several jobs can be played for at once, and nobody has to reach the pod. A script is begun once: what a killed start
 has heard, the next one does not hear again.

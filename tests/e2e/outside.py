@@ -1,4 +1,4 @@
-"""What is outside of an installation: a pod that is told of jobs, as a sink, and calls the gateway, as a webhook does.
+"""Clients and receivers outside of an installation: a pod that gets notifications and calls the gateway.
 
 It runs the receiver of the example. Whose calls make jobs, and of which template, is in `values`.
 """

@@ -1,4 +1,4 @@
-"""High availability under load: parts are killed and stopped while jobs run, and nothing is lost or doubled.
+"""High availability under load: processes are killed and stopped while jobs run, and nothing is lost or repeated.
 
 What is asserted are counts; the seconds are printed at the end of the session. A load is a stream of jobs of one start.
 Parts are replaced by those of another version in test_chart.py.

@@ -1,4 +1,4 @@
-"""Agents that code, in pods of their own: Claude Code, or the tests' stand-in for it, and a program in another image.
+"""Coding agents in their own pods: Claude Code, or the tests' stand-in for it, and a program in another image.
 
 tests/e2e/images.sh says which of both is in the image.
 """

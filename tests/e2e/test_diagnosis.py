@@ -1,4 +1,4 @@
-"""Real causes, told apart by the status and in words by `kubectl describe`, as recorded pods' ends promise.
+"""Real causes, distinguished by the status and by `kubectl describe`, as in recorded endings of pods.
 
 Eviction because a node runs low is not provoked here, only recorded once
 (tests/unit/core/pods/pod_ends/evicted-node.json): its threshold is the kubelet's own, so it needs another kubelet, and

@@ -1,4 +1,4 @@
-"""Things die on a real node; each job ends all the same, once, and history says the same as the object."""
+"""Processes and pods are killed on a real node; each job still ends once, and history agrees with the object."""
 
 import concurrent.futures
 

@@ -1,4 +1,4 @@
-"""Jobs of templates, follow-ups and calls from outside, on a real cluster, and what a receiver is told."""
+"""Jobs of templates, follow-ups and triggers on a real cluster, and the notifications of a receiver."""
 
 import json
 import secrets

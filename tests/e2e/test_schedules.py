@@ -1,4 +1,4 @@
-"""A schedule on a real clock: it fires, is triggered by hand, and makes nothing while suspended."""
+"""A schedule on a real clock: it creates jobs at its times and by trigger, and none while suspended."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""What a storm will do, drawn from its seed before it begins: which jobs come when, and what breaks when. Pure.
+"""The plan of a storm, drawn from its seed before it begins: the times of jobs and faults. Pure.
 
 The same seed, length and API server give the same plan. What then happens between two processes is timing, and no seed
 holds that.

@@ -1,4 +1,4 @@
-"""Carries out the faults of a plan on a running cluster, each by a method of its name, and mends them in time."""
+"""Carries out the faults of a plan on a running cluster, each by a method of its name, and ends them in time."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What code and models may do worst: a named class, nothing lost, others unharmed. Real runner, real gateway."""
+"""The worst behaviour of code and models has a named error class and no effect on others. Real runner and gateway."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Jobs of Claude Code whose pods are killed, suspended and cancelled: each answer is asked, done and paid once."""
+"""Jobs of Claude Code whose pods are killed, suspended and cancelled: each answer is requested, used and paid once."""
 
 import asyncio
 import os

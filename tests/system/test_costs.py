@@ -1,4 +1,4 @@
-"""Budgets in dollars: a whole cluster, the model proxy in it, and a provider that tells what each call used."""
+"""Budgets in dollars: a whole cluster with the model proxy, and a provider that reports the usage of each call."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""An operator that has lost a part of itself ends with an error; it does not go on and look well."""
+"""An operator one of whose background tasks failed exits with an error."""
 
 import asyncio
 import logging

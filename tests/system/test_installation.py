@@ -1,4 +1,4 @@
-"""Every process of a cluster is told of: the operator that leads, the one that stands by, and those that serve."""
+"""Every process of a cluster is listed: the leading operator, the one on standby, and the servers."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Sinks are told what happens to jobs, through the whole system: the example, its receiver, and what goes wrong."""
+"""Notifications of jobs through the whole system: the example, its receiver, and failures."""
 
 import asyncio
 import os

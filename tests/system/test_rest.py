@@ -1,4 +1,4 @@
-"""What people do and read by REST, in a whole cluster: the operator does what they asked for."""
+"""Actions and reads by REST in a whole cluster: the operator does what users request."""
 
 import ssl
 

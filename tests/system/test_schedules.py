@@ -1,4 +1,4 @@
-"""Schedules through the whole system: the examples by trigger, and bad ones, each refused or told."""
+"""Schedules through the whole system: the examples by trigger, and invalid ones, which are refused or reported."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sessions in a whole cluster: jobs go on where others ended, also when these are gone and when pods are killed."""
+"""Sessions in a whole cluster: jobs continue where others ended, even if these were deleted and pods are killed."""
 
 import json
 import ssl

@@ -1,4 +1,4 @@
-"""Verdicts that know of steps, with a real operator, gateway and runner: what got on goes on, and costs no attempt."""
+"""Verdicts that depend on steps, with a real operator, gateway and runner: starts with progress use up no attempt."""
 
 import psycopg
 import pytest

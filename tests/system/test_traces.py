@@ -1,4 +1,4 @@
-"""A job's trace, as a collector gets it: one over all starts, without a word of what was said."""
+"""A job's trace, as a collector gets it: one over all starts, without texts."""
 
 import re
 from pathlib import Path

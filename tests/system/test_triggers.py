@@ -1,4 +1,4 @@
-"""Signed calls through the whole system: each makes one job, whatever comes twice and whatever is away."""
+"""Signed calls through the whole system: each creates one job, despite repetitions and outages."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Log lines for people: recorded lines of a runner, and what else may stand in a pod's log."""
+"""Log lines for people: recorded lines of a runner, and other lines of a pod's log."""
 
 import json
 import re

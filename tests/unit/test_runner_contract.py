@@ -1,4 +1,4 @@
-"""docs/reference/runner-contract.md says what the code says: documents, variables, limits, and what becomes of them."""
+"""docs/reference/runner-contract.md agrees with the code: documents, variables, limits, and their effects."""
 
 import json
 import re

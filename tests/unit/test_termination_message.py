@@ -1,4 +1,4 @@
-"""What a container says last arrives whole, whatever is in it and beside it."""
+"""The termination message of a container is complete, for any content and number of containers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Ports that programs are told to listen on."""
+"""Ports on which programs listen."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What an API server accepts once it goes on writing: values drawn from the schema, on each server there is."""
+"""Objects that an API server accepted can be edited later: values drawn from the schema, on each available server."""
 
 from typing import Any
 

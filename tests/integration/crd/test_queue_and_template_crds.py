@@ -1,4 +1,4 @@
-"""AgentQueue and AgentTemplate on API servers: what they refuse and accept, and that nothing accepted is stuck."""
+"""AgentQueue and AgentTemplate on API servers: what they refuse and accept, and that accepted objects can be edited."""
 
 import json
 from collections.abc import Callable

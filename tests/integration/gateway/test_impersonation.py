@@ -1,4 +1,4 @@
-"""Somebody who acts as another: the gateway and the API server behind it give them the rights of that one."""
+"""Impersonation: gateway and API server give a caller the permissions of the impersonated user."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""A stream of changes over real sockets: it hears what the operator writes, and lets the gateway stop."""
+"""A stream of changes over real sockets: it reports the operator's writes and does not delay a shutdown."""
 
 import asyncio
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""Whatever stands in a question of a user, the answer is about the question: the gateway never fails by it."""
+"""Unusual queries of users are answered or refused: none causes an internal error."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The recipe for enqueueing in an application's own transaction: one job for what was committed, whatever dies."""
+"""The recipe for enqueueing in an application's own transaction: one job per committed row, despite crashes."""
 
 import asyncio
 import os

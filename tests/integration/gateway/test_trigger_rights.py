@@ -1,4 +1,4 @@
-"""A call with a token makes a job with that token's rights, whatever the gateway itself may do."""
+"""A call with a token creates a job with that token's permissions, and never with the gateway's own."""
 
 import pytest
 

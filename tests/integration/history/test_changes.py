@@ -1,4 +1,4 @@
-"""What PostgreSQL alone can do to whoever asks for changes: late commits, restored rows, many rows."""
+"""Cases of reading changes that only PostgreSQL has: late commits, restored rows, many rows."""
 
 import psycopg
 import pytest

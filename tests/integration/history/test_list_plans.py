@@ -1,4 +1,4 @@
-"""PostgreSQL finds a page of jobs by an index, whatever is asked for, and plans anew for each question."""
+"""PostgreSQL reads a page of jobs from an index for every filter, and plans each query separately."""
 
 from decimal import Decimal
 

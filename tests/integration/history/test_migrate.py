@@ -1,4 +1,4 @@
-"""Migrations make what the tables say, for any number of callers at once."""
+"""Migrations create what the tables define, for any number of simultaneous callers."""
 
 import asyncio
 import re

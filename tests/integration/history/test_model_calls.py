@@ -1,4 +1,4 @@
-"""The ledger on PostgreSQL: two proxies at once keep a budget, by the same rule as the one in Python."""
+"""The ledger on PostgreSQL: two simultaneous proxies respect a budget, by the same rule as the one in Python."""
 
 import asyncio
 import itertools

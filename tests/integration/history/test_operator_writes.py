@@ -1,4 +1,4 @@
-"""What the operator writes stands, whatever the order, however often, by however many operators."""
+"""The operator's writes have the same result in any order, with repetitions, and from several operators."""
 
 import asyncio
 

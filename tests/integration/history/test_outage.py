@@ -1,4 +1,4 @@
-"""While PostgreSQL is away everything says so in time, and afterwards nothing is lost or doubled."""
+"""During an outage of PostgreSQL every call fails in time, and afterwards nothing is lost or repeated."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What waits in the outbox makes nothing slower, whatever the planner thought of the tables when they were empty."""
+"""Waiting notifications slow nothing down, even if the planner saw empty tables."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What ended long ago and has no object goes; everything else stays, whatever the sweep meets."""
+"""Old jobs without an object are deleted; everything else is kept, despite faults during the sweep."""
 
 from dataclasses import replace
 from datetime import timedelta

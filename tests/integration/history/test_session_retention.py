@@ -1,4 +1,4 @@
-"""Sessions and what belongs to their users go when nothing used them for long, and nothing else does."""
+"""Sessions and their users' data are deleted when they were not used for long, and nothing else is."""
 
 import contextlib
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Slots under many connections at once."""
+"""Slots with many concurrent connections."""
 
 import asyncio
 import random

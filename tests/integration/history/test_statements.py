@@ -1,4 +1,4 @@
-"""The SQL of history is plain text: PostgreSQL takes each statement as it stands, and the code uses each."""
+"""The SQL of history is plain text: PostgreSQL accepts each statement, and the code uses each."""
 
 import re
 from importlib import resources

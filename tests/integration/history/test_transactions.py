@@ -1,4 +1,4 @@
-"""Statements of a transaction travel together, and what is wrong with one of them is still told."""
+"""Statements of a transaction are sent together, and an error of one of them is still reported."""
 
 import psycopg
 import pytest

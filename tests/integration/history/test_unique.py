@@ -1,4 +1,4 @@
-"""Unique jobs on PostgreSQL, accepted by two operators at once."""
+"""Unique jobs on PostgreSQL, accepted by two simultaneous operators."""
 
 import asyncio
 import random

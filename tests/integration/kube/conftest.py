@@ -1,4 +1,4 @@
-"""A tiny API server that records requests and answers what a test tells it."""
+"""A tiny API server that records requests and gives the answers of a test."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

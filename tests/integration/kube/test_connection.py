@@ -1,4 +1,4 @@
-"""How a client finds its server and proves who it is."""
+"""How a client finds its server and authenticates."""
 
 import asyncio
 import base64

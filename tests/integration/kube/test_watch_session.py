@@ -1,4 +1,4 @@
-"""What kopf lists and watches reaches our observers, and of that kopf sees only how far it has come."""
+"""Lists and watches of kopf reach our observers, and kopf gets only the resource version."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What the proxy lets nobody do to it: connections, slow requests, and a database that is away."""
+"""Limits of the proxy: connections, slow requests, and an unavailable database."""
 
 import asyncio
 import ssl

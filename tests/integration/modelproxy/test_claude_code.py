@@ -1,4 +1,4 @@
-"""Claude Code's CLI behind a real proxy. It is the one that AGENTJOBS_CLAUDE names, else the tests' stand-in."""
+"""Claude Code's CLI behind a real proxy: the one that AGENTJOBS_CLAUDE names, otherwise the tests' stand-in."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""PostgreSQL is killed while calls wait, and while answers come."""
+"""PostgreSQL is killed while calls wait, and while answers are received."""
 
 import asyncio
 import os

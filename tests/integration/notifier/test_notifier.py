@@ -1,4 +1,4 @@
-"""Sinks are told everything at least once and in order, whatever they and the notifiers do."""
+"""Sinks get all notifications at least once and in order, despite faults of sinks and notifiers."""
 
 import asyncio
 import contextlib

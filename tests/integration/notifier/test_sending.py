@@ -1,4 +1,4 @@
-"""What comes of a request, whatever a sink does with it."""
+"""The result of a request for every answer of a sink."""
 
 import asyncio
 import logging

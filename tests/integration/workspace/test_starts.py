@@ -1,4 +1,4 @@
-"""Starts of a job with a workspace: the real containers, one after the other, beside a gateway on this machine."""
+"""Starts of a job with a workspace: the real containers, one after the other, with a gateway on this machine."""
 
 import os
 import signal

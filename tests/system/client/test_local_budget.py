@@ -1,4 +1,4 @@
-"""`run --local` counts and caps what a job spends as a cluster does, and tells it at the end."""
+"""`run --local` counts and limits what a job uses as a cluster does, and prints it at the end."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`agentjobs run --claude` without a cluster: the verdict is the exit code, and what is found is said."""
+"""`agentjobs run --claude` without a cluster: the exit code is the verdict, and the installed CLI is used."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Every command and every YAML of the documentation does what the page says."""
+"""Every command and every YAML block of the documentation has the documented effect."""
 
 import asyncio
 import contextlib

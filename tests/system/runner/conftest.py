@@ -1,4 +1,4 @@
-"""A gateway and a Gemini server on the loopback, and the real runner as a process beside them."""
+"""A gateway and a Gemini server on the loopback, and the real runner as a process."""
 
 import json
 import os

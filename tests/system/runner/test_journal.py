@@ -1,4 +1,4 @@
-"""The real runner's journal, start to end, with an engine that records what it is told to."""
+"""The real runner's journal, from start to end, with a scripted engine."""
 
 import signal
 

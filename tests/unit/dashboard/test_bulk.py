@@ -1,4 +1,4 @@
-"""Many jobs at once: what is asked of REST, and what people are told of each."""
+"""Actions on many jobs: the requests to REST, and the result for each job."""
 
 import asyncio
 import json

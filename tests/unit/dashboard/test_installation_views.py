@@ -1,4 +1,4 @@
-"""What the page says of an installation, and what is wrong on top of it."""
+"""The page of an installation, which begins with its problems."""
 
 from datetime import timedelta
 

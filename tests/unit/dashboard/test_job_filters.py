@@ -1,4 +1,4 @@
-"""What the list of jobs is asked for: URL, form and filter say the same."""
+"""Filters of the list of jobs: URL, form and filter agree."""
 
 import re
 from datetime import UTC, datetime, timedelta

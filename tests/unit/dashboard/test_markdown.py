@@ -1,4 +1,4 @@
-"""Markdown of models comes out as text with a little structure, whatever is in it."""
+"""Markdown of models is rendered as text with a little structure, for any content."""
 
 from html.parser import HTMLParser
 

@@ -1,4 +1,4 @@
-"""What the page says of models."""
+"""The content of the pages of models."""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the pages of objects say while something is away, gone or not allowed."""
+"""Pages of objects during outages, and for missing and forbidden objects."""
 
 import httpx
 import pytest

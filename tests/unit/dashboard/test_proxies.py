@@ -1,4 +1,4 @@
-"""Who comes through a trusted proxy is believed, and nobody else's headers are."""
+"""Identity headers are accepted from trusted proxies and ignored from other addresses."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""What pages say of queues."""
+"""The content of the pages of queues."""
 
 from datetime import timedelta
 

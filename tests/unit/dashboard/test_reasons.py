@@ -1,4 +1,4 @@
-"""The page of words."""
+"""The page of reasons."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What pages say of schedules."""
+"""The content of the pages of schedules."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Cookies of sessions: what was sealed comes back whole, and whatever is not ours is nobody."""
+"""Cookies of sessions: encrypted sessions are read completely, and all other cookies are ignored."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What pages say of templates, and the form that runs one."""
+"""The content of the pages of templates, and the form that runs one."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The picture of a job's time: nothing overlaps, nothing is lost, and it stays small."""
+"""The timeline of a job: nothing overlaps, nothing is lost, and it is small."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What runners told reads as a conversation, and what models wrote in it is data."""
+"""Entries of runners are shown as a conversation, and texts of models in it are escaped."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What dies in the background is told, with its reason; what is cancelled is not."""
+"""Background tasks that fail are reported with the reason; cancelled ones are not."""
 
 import asyncio
 

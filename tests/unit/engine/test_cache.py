@@ -1,4 +1,4 @@
-"""The cache stays true whatever order news come in."""
+"""The cache is correct for any order of events."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

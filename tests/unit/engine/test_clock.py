@@ -1,4 +1,4 @@
-"""A clock that is set wakes those who wait for an instant."""
+"""A clock change wakes keys that wait for a time."""
 
 import asyncio
 import contextlib

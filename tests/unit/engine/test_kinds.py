@@ -1,4 +1,4 @@
-"""What a change of one kind tells, wakes, and leaves alone."""
+"""The effects of a change of one kind: subscribers, woken objects, and untouched ones."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Every key waits once, is worked on by one at a time, and comes back when it should."""
+"""Every key is queued once, reconciled by one worker at a time, and returns when it is due."""
 
 import asyncio
 

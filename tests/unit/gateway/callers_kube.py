@@ -1,4 +1,4 @@
-"""An API server of a few lines that knows who calls: objects, rights, preconditions, and refusals in its own words."""
+"""A minimal API server that knows its callers: objects, permissions, preconditions, and its own messages."""
 
 import copy
 import json

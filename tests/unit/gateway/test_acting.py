@@ -1,4 +1,4 @@
-"""The client's operations run as who calls, for a bounded time, and what is refused is told in the server's words."""
+"""The client's operations run as the caller, for a bounded time, and refusals have the server's message."""
 
 import asyncio
 import json

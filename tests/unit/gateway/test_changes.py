@@ -1,4 +1,4 @@
-"""Who is told of which changes: everybody what is theirs, each thing once, and nothing is missed."""
+"""Each stream gets the changes that its caller can read, each once, and misses none."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Streams of changes: who may have them, what is written, and when they end."""
+"""Streams of changes: permissions, format, and when they end."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What users read, and as whom."""
+"""What users read of history, with their own permissions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

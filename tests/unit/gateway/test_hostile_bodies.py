@@ -1,4 +1,4 @@
-"""Whatever JSON a runner sends, taking it in costs about its own size: nothing of it is built, and no piece is long."""
+"""Accepting any JSON of a runner takes about its own size in memory: nothing is built from it, and no part is long."""
 
 import contextlib
 import json

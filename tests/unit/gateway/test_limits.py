@@ -1,4 +1,4 @@
-"""Bodies are counted as they arrive, whatever their header promised."""
+"""Bodies are counted as they arrive, regardless of their declared length."""
 
 import asyncio
 

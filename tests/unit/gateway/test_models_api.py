@@ -1,4 +1,4 @@
-"""What users read of models and their costs, and as whom."""
+"""What users read of models and their costs, with their own permissions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What users see of notifications, and as whom."""
+"""What users read of notifications, with their own permissions."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Whatever the OpenAPI document says that may be asked is answered as it says, and what it does not say is refused."""
+"""Requests that the OpenAPI document allows are answered as described, and all others are refused."""
 
 import pytest
 import schemathesis

@@ -1,4 +1,4 @@
-"""The numbers of many jobs, and of the installation: to whom, and of which time."""
+"""Statistics of many jobs and of the installation: permissions and time ranges."""
 
 from datetime import timedelta
 

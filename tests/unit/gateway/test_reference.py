@@ -1,4 +1,4 @@
-"""The reference page tells all there is."""
+"""The reference page is complete."""
 
 from pathlib import Path
 

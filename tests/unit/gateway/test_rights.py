@@ -1,4 +1,4 @@
-"""Who asks and what they may: the same for every route of users, for themselves and as somebody else."""
+"""Authentication and permissions are the same for every route of users, with and without impersonation."""
 
 import asyncio
 import logging

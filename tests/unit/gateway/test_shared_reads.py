@@ -1,4 +1,4 @@
-"""Answers are shared among those who may have them, for seconds, and errors are not."""
+"""Answers are shared for seconds among callers with the same permissions, and errors are not."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What one step gave, however odd it is, and to whom."""
+"""The content of a step, for any content, and who can read it."""
 
 import pytest
 from msgspec import Raw

@@ -1,4 +1,4 @@
-"""Calls that make jobs: who may, what they can say, and that each makes one job."""
+"""Calls that create jobs: permissions, content, and that each creates one job."""
 
 import asyncio
 import base64

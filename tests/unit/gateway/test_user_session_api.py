@@ -1,4 +1,4 @@
-"""What users read and delete of sessions and artifacts, and as whom."""
+"""What users read and delete of sessions and artifacts, with their own permissions."""
 
 import pytest
 from tests.integration.history.runner_calls import Runner, a_turn

@@ -1,4 +1,4 @@
-"""Questions of one moment share a query, and nothing else: answers, refusals and outages are their own."""
+"""Simultaneous requests share only a query: answers, refusals and outages are separate."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A process learns once that PostgreSQL is away, and once that it is back."""
+"""A process detects an outage of PostgreSQL once, and its end once."""
 
 import asyncio
 

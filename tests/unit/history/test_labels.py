@@ -1,4 +1,4 @@
-"""Which labels and words a job is found by."""
+"""Labels and words by which a job is found."""
 
 from agentjobs.history.labels import MAX_LABELS, kept_labels, label_words, labels_of
 from agentjobs.history.words import has_words, words_query

@@ -1,4 +1,4 @@
-"""Programs of the version before go on with the schema after it: during an upgrade, and after a rollback."""
+"""Programs of the previous version work with the next schema: during an upgrade, and after a rollback."""
 
 import importlib
 import pkgutil

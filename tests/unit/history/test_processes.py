@@ -1,4 +1,4 @@
-"""A process says that it lives, whatever becomes of it."""
+"""A process reports that it is alive, despite errors."""
 
 import pytest
 

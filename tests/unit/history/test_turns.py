@@ -1,4 +1,4 @@
-"""What is read of ADK's events, whatever they hold, and whose a session is."""
+"""What is read of ADK's events, for any content, and the owner of a session."""
 
 from datetime import UTC, datetime
 from itertools import combinations

@@ -1,4 +1,4 @@
-"""Unique jobs: whatever comes in whatever order, one job of a key counts, and nobody is skipped without a twin."""
+"""Unique jobs: in any order of arrival one job of a key counts, and no job is skipped without a twin."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The writer never blocks whoever puts, and loses nothing it can hold."""
+"""The writer never blocks its callers, and loses nothing that fits in memory."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""One holder at a time, told by one's own clock alone; whoever may have lost the Lease does not write."""
+"""One holder at a time, by its own clock; a holder that may have lost the Lease does not write."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The dashboard for Grafana asks for metrics and labels that exist, and is one that Grafana 10 takes."""
+"""The dashboard for Grafana uses existing metrics and labels, and Grafana 10 can import it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Metrics have the documented names, and no label that somebody outside can choose."""
+"""Metrics have the documented names, and no label that users can choose."""
 
 import re
 from pathlib import Path

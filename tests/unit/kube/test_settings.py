@@ -1,4 +1,4 @@
-"""Settings come from the environment; complaints name the variable and never the value."""
+"""Settings come from the environment; errors name the variable and never the value."""
 
 from datetime import timedelta
 from pathlib import Path

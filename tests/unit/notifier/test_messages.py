@@ -1,4 +1,4 @@
-"""What sinks get: CloudEvents and Slack messages, signed as Standard Webhooks says, of whatever models wrote."""
+"""What sinks get: CloudEvents and Slack messages, signed as in Standard Webhooks, with any texts of models."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The reference page tells all there is, and its example can be read."""
+"""The reference page is complete, and its example is valid."""
 
 import re
 from pathlib import Path

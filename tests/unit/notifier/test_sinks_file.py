@@ -1,4 +1,4 @@
-"""What a sinks file may say, and what is refused in it, by line and field and without its secrets."""
+"""The content of a sinks file, and errors in it by line and field and without its secrets."""
 
 from datetime import timedelta
 

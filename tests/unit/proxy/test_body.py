@@ -1,4 +1,4 @@
-"""A body that two readers may understand differently is refused; of any other it is known where everything stands."""
+"""A body that two parsers may read differently is refused; in any other the positions of all values are known."""
 
 import json
 

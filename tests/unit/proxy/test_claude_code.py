@@ -1,4 +1,4 @@
-"""Requests of Claude Code's CLI are understood, and go on as they are."""
+"""Requests of Claude Code's CLI are recognized and forwarded unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Limits of queues beside those of keys: never exceeded, in no other queue's way, and others whenever that is said."""
+"""Limits of queues in addition to those of keys: never exceeded, independent, and changed at any time."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A job that asks for what the installation does not allow ends before it has a pod."""
+"""A job that requests what the installation does not allow ends before it has a pod."""
 
 from agentjobs.api.conditions import Phase
 

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: terminal is final, a start has one claimed pod, attempts never skip.
+"""For any order of events: a terminal phase is final, a start has one claimed pod, attempts are consecutive.
 
 A job's budget is never used up when it starts, and raising it is enough for it to go on. No job starts whose model has
 been at its limit for more than two seconds.

@@ -1,4 +1,4 @@
-"""Budgets and model limits through the whole loop: what is asked, written and told, and how often."""
+"""Budgets and model limits in the whole loop: queries, writes and events, and their numbers."""
 
 import pytest
 

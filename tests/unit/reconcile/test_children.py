@@ -1,4 +1,4 @@
-"""A parent creates each of its children exactly once, whatever dies, is late, is lost or is deleted in between.
+"""A parent creates each of its children exactly once, despite crashes, delays, losses and deletions.
 
 The parent and the child are made-up kinds, so that only the protocol is tried: a batch reserves as many items as its
 spec says, and an item runs once it is in the ledger, which survives every process.

@@ -1,4 +1,4 @@
-"""What a start, its slot in history and its claim in the status become when something dies between them."""
+"""A start, its slot in history and its claim in the status, with a crash between any two of them."""
 
 from contextlib import suppress
 

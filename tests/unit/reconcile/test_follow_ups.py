@@ -1,4 +1,4 @@
-"""A job's follow-ups are made when it has ended, each exactly once, whatever dies, is away or refuses."""
+"""A job's follow-ups are created when it has ended, each exactly once, despite crashes, outages and refusals."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings

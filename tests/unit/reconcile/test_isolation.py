@@ -1,4 +1,4 @@
-"""A job's network policy: before its pod, its own, and as the job says."""
+"""A job's NetworkPolicy: created before its pod, owned by it, and as the job specifies."""
 
 import pytest
 

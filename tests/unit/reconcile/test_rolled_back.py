@@ -1,4 +1,4 @@
-"""An older operator beside jobs that a newer one accepted: it cannot read all of them, and holds none up for ever.
+"""An older operator and jobs that a newer one accepted: it cannot read all of them, and blocks none forever.
 
 The newer version is played by writing values into the stored work, and into the object, that this one does not know.
 """

@@ -1,4 +1,4 @@
-"""What a status keeps of an answer, whatever a model wrote."""
+"""What a status contains of an answer, for any text of a model."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A session runs once at a time: every pod that lives holds it, whatever its job says."""
+"""A session has one job at a time: every running pod holds it."""
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict

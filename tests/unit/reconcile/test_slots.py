@@ -1,4 +1,4 @@
-"""Slots of a queue: whoever does not start gives the promise of one back, whatever happens at the worst moment."""
+"""Slots of a queue: a job that does not start releases its promised slot, with a fault at any time."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""No queue has more starts under way than it allows, and no slot is lost, whatever two operators live through.
+"""No queue has more starts in progress than it allows, and no slot is lost, for any events of two operators.
 
 Each operator writes history late, as the real one does, and loses what it has not written when it dies. The answer to
 an acceptance may be lost, too, after it was stored.

@@ -1,4 +1,4 @@
-"""The operator of a job that records steps: what it asks history, what it writes, and what it waits for."""
+"""The operator of a job that records steps: its queries, its writes, and what it waits for."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""`kubectl logs` and a job's name tell what the operator did to it, in order, and nothing of what the job was given."""
+"""The log lines of a job have what the operator did to it, in order, and nothing of the job's input."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Before a job is accepted the API server is asked whether it would take its pod."""
+"""Before a job is accepted its pod is created on the API server as a dry run."""
 
 import pytest
 

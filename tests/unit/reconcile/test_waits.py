@@ -1,4 +1,4 @@
-"""Whom an end wakes, and that nothing is kept of jobs that wait no more."""
+"""Jobs that an end wakes, and that nothing is kept of jobs that no longer wait."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Volumes of workspaces: made once, shared by name, deleted by nobody."""
+"""Volumes of workspaces: created once, shared by name, never deleted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A Named worktree is of one job at a time: who starts has it from its admission until its pod has ended."""
+"""A Named worktree has one job at a time, from its admission until its pod has ended."""
 
 import pytest
 

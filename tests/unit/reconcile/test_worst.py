@@ -1,4 +1,4 @@
-"""What users, nodes and databases do at the worst moment, and what must come of it all the same."""
+"""Faults of users, nodes and databases at the worst time, and the results that must still follow."""
 
 import copy
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What the job may still spend: no call begins beyond it, and nothing is refused that fits."""
+"""The remaining budget of a job: no call begins beyond it, and no call that fits is refused."""
 
 import asyncio
 from contextlib import AsyncExitStack

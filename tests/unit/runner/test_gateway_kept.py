@@ -1,4 +1,4 @@
-"""Kept files through the gateway: parts, further tries, and a gateway that is away or has another pod's start."""
+"""Kept files through the gateway: parts, retries, an unavailable gateway, and a fenced pod."""
 
 from urllib.parse import parse_qs, urlsplit
 

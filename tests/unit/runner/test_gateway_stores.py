@@ -1,4 +1,4 @@
-"""Session, artifacts and memory through the gateway: pages, bytes, secrets, and a gateway that is away."""
+"""Session, artifacts and memory through the gateway: pages, bytes, secrets, and an unavailable gateway."""
 
 import json
 import threading

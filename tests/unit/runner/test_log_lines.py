@@ -1,4 +1,4 @@
-"""What the runner's log lines say, and what they keep to themselves."""
+"""The runner's log lines, and what is redacted in them."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Whose signal it was that told a runner to stop, and what is left of its handlers in its children."""
+"""Which process sent the signal that stopped a runner, and its handlers in child processes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Blocking work of the runner: never behind calls of user code, and done even if nothing waits for it any more."""
+"""Blocking work of the runner: never delayed by calls of user code, and done even if nothing waits for it."""
 
 import asyncio
 import threading

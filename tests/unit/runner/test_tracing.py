@@ -1,4 +1,4 @@
-"""What of a run's spans leaves the pod, and that nothing happens while tracing is off."""
+"""The exported part of a run's spans, and that nothing happens while tracing is disabled."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The judge of a storm sees what is broken, and nothing where nothing is."""
+"""The invariants of a storm find every violation, and none in a correct storm."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the witness of a storm makes of what the watches say: it sees a session that runs twice, and a slot too many."""
+"""What a storm's witness finds in watches: a session that runs twice, and an exceeded slot limit."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Impersonation: who acts as somebody else needs the right to, and has their rights."""
+"""Impersonation requires permission, and a request has the permissions of the impersonated user."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""PersistentVolumeClaims: bound at once, folders that outlive pods, protected while a pod uses them."""
+"""PersistentVolumeClaims: bound immediately, folders that outlive pods, protected while a pod uses them."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A forked program cannot tell that it was not executed, and is ended, reaped and told of like any other."""
+"""A forked program behaves like an executed one, and is ended, reaped and reported like any other."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What has changed since a question before: each change is told once, and nothing is left out."""
+"""Changes since an earlier request: each is reported once, and none is left out."""
 
 import pytest
 from tests.integration.history.runner_calls import a_step, an_event, record

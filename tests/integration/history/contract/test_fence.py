@@ -1,4 +1,4 @@
-"""One pod may write for a start, whatever else still lives."""
+"""Only one pod can write for a start, even if others still run."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Lists of jobs: what a filter asks for, in each order, page by page, over the namespaces that the asker may read."""
+"""Lists of jobs: filters, orders and pages, over the namespaces that the caller can read."""
 
 from dataclasses import replace
 from datetime import timedelta

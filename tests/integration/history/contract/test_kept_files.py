@@ -1,4 +1,4 @@
-"""Files that a start keeps for later ones: what a write makes of a file, who may write, and how much there may be."""
+"""Files that a start keeps for later ones: the content after writes, permission to write, and limits."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What people are told of model calls: who used what, what a job's calls cost, and how limits stand."""
+"""Reports of model calls for users: usage by owner, the cost of a job's calls, and the state of limits."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

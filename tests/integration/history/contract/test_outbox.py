@@ -1,4 +1,4 @@
-"""Sinks are told each transition that they asked for, once, in order, until they took it or it was given up."""
+"""Sinks get each transition that they subscribed to, once and in order, until it is accepted or abandoned."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What happened to many jobs, in numbers: nothing is counted twice, and nothing of other namespaces."""
+"""Statistics of many jobs: nothing is counted twice, and nothing of other namespaces."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the operator asks of a job that others follow, and which of them there have been."""
+"""What the operator reads about a parent job, and the follow-ups that it has had."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Who says that they live is told for a minute."""
+"""Processes that report that they are alive are listed for a minute."""
 
 from datetime import timedelta
 

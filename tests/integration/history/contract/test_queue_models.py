@@ -1,4 +1,4 @@
-"""What queues spend is added up as calls end, and proxies hear of a queue's limits what the operator said last."""
+"""The spending of queues is summed as calls end, and proxies read the latest limits of a queue."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A job goes on where the job before it ended: in its own session, and in no other."""
+"""A job continues its own session where the previous job ended, and no other session."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""No more starts hold slots of a queue than its limits allow, and what was refused leaves nothing."""
+"""Starts never hold more slots of a queue than its limits allow, and a refused claim stores nothing."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Claims in one transaction are answered as if one came after another: PostgreSQL and memory say the same, in order."""
+"""Claims in one transaction are answered as if made one by one, by PostgreSQL and memory alike."""
 
 import itertools
 from datetime import UTC, datetime, timedelta

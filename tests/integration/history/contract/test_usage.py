@@ -1,4 +1,4 @@
-"""What starts used is the sum of what was recorded, whatever was sent how often and however the starts ended."""
+"""The usage of starts is the sum of what was recorded, despite repeated requests and for any ending."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What model calls used over time adds up to what reports by day say, and budgets of queues count all models."""
+"""Usage of model calls over time sums up to the reports by day, and budgets of queues count all models."""
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal

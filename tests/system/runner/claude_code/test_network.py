@@ -1,4 +1,4 @@
-"""Whom the real CLI talks to with the engine's settings: the API that it is given, and nobody else."""
+"""The real CLI connects only to the configured API with the engine's settings."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Starts that are killed, stopped or hang, and the next start, which goes on."""
+"""Starts that are killed, stopped or hang, and the next start, which continues."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""One job of Claude Code, killed again and again: its answer comes, and nothing is done twice."""
+"""A job of Claude Code that is killed repeatedly: it answers, and no step is done twice."""
 
 import random
 import signal

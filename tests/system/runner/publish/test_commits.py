@@ -1,4 +1,4 @@
-"""Commits are made of what the agent left, and nothing that it left is believed or run."""
+"""Commits are made from the agent's files, and nothing among these files is trusted or run."""
 
 import os
 

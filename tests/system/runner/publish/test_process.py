@@ -1,4 +1,4 @@
-"""The container that publishes, as its pod runs it: a process that may be told to stop, or be killed, at any place."""
+"""The publishing container, as its pod runs it: a process that can be stopped or killed at any time."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What is wrong with follow-ups is said before the job runs, not when it has ended."""
+"""Problems of follow-ups are reported before the job runs, not when it has ended."""
 
 import pytest
 

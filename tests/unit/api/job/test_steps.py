@@ -1,4 +1,4 @@
-"""What a job may say about its steps, its session and what a later start keeps."""
+"""Settings of a job about its steps, its session and what later starts reuse."""
 
 from collections.abc import Callable
 from datetime import timedelta

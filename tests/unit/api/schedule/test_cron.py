@@ -1,4 +1,4 @@
-"""The calendar of schedules, against an enumeration that walks through every minute and knows nothing of it."""
+"""The calendar of schedules, compared with an independent enumeration of every minute."""
 
 import functools
 import itertools

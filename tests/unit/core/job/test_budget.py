@@ -1,4 +1,4 @@
-"""Budgets: at a limit a job fails or is kept, an edit lets it go on, and nothing starts while a limit is reached."""
+"""Budgets: at a limit a job fails or is suspended, an edit resumes it, and nothing starts while a limit is reached."""
 
 import json
 import re

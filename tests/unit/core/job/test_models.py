@@ -1,4 +1,4 @@
-"""Which models a job names, and whether they can be asked now: by its namespace's keys, and by what may stand in."""
+"""The models that a job names, and whether they are available: by keys of its namespace and by fallbacks."""
 
 from datetime import UTC, datetime, timedelta
 

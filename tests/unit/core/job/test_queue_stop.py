@@ -1,4 +1,4 @@
-"""A queue that lets nothing run on suspends its jobs after their step; they go on by themselves."""
+"""A drained queue suspends its jobs after their step; they continue by themselves."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Jobs whose answer is stored, and whose start ended without a word of it: the first stored answer is final."""
+"""Jobs with a stored answer whose start ended without a message: the first stored answer is final."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lists of what jobs may ask for: compared as written, and refused in words that a user can act on."""
+"""Lists of allowed images and accounts: compared as written, and refused with a message that a user can act on."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What admission costs, and what it tells those who wait. Its order is in test_order.py."""
+"""The work of admission, and the messages for waiting jobs. Its order is in test_order.py."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What users may rely on, for any stream of jobs: no starvation, fair shares, rates, and nobody in the way.
+"""Guarantees for any stream of jobs: no starvation, fair shares, rates, and no blocking of others.
 
 See docs/reference/queue-order.md.
 """

@@ -1,4 +1,4 @@
-"""What a queue's status says, and which reason goes before which."""
+"""The status of a queue, and the precedence of its reasons."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Counts of queues are those of a walk over all jobs, whatever happened before."""
+"""Counts of queues equal those of a scan over all jobs after any changes."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Jobs that need two locks, their session and a Named worktree: both at once or none, and nobody else waits for it."""
+"""Jobs that need two locks, their session and a Named worktree: they take both or none, and delay no other job."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a schedule starts, misses, and says: decided over hours and years in milliseconds.
+"""What a schedule starts, misses and reports: decided over hours and years in milliseconds.
 
 The cluster's clock begins at 09:00 UTC on Saturday, 21 November 2026; by default a job takes 30 s and a schedule is
 `*/10 * * * *`.

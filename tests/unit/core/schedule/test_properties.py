@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: no time starts twice, and each starts once when nothing forbids it.
+"""For any order of events: no time starts twice, and each starts once if nothing prevents it.
 
 Two operators that hear of things late and partly, and die between any two writes; jobs that end, are deleted by their
 TTL or by hand; people who suspend, edit and ask for jobs; a clock that goes back.

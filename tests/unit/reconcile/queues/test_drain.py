@@ -1,4 +1,4 @@
-"""HoldAndDrain empties a queue, and whatever it met goes on when the queue is open again."""
+"""HoldAndDrain stops the jobs of a queue, and they continue when the queue is open again."""
 
 from agentjobs.api.conditions import Phase
 from agentjobs.contract import Verdict

@@ -1,4 +1,4 @@
-"""A queue's pods go through Kueue where it says so, and a pod that is gated may wait as long as it likes."""
+"""A queue's pods are gated by Kueue if it says so, and a gated pod can wait without a time limit."""
 
 from agentjobs.api.conditions import Phase, find_condition
 

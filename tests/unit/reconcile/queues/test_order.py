@@ -1,4 +1,4 @@
-"""What a queue allows, through the reconciler: who starts, and what PostgreSQL's count adds to the operator's."""
+"""The limits of a queue in the reconciler: the order of starts, and counts that only PostgreSQL has."""
 
 from datetime import UTC, datetime, timedelta
 

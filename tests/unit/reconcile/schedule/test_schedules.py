@@ -1,4 +1,4 @@
-"""One schedule through the reconciler: what is written, in which order, and what holds when the operator dies."""
+"""A schedule in the reconciler: its writes, their order, and crashes of the operator."""
 
 import contextlib
 from datetime import timedelta

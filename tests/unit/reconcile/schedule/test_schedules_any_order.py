@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: every time of a schedule becomes one job or one missed start, and never two."""
+"""For any order of events: every time of a schedule becomes one job or one missed start, and never two."""
 
 from datetime import timedelta
 

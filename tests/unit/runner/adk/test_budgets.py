@@ -1,4 +1,4 @@
-"""A start stops at its budget: at the next step, in whichever agent, and what is replayed costs nothing."""
+"""A start stops at its budget: at the next step, in any agent, and replayed steps do not count."""
 
 import pytest
 from google.adk.agents.run_config import RunConfig

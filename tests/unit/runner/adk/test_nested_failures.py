@@ -1,4 +1,4 @@
-"""What came out of an agent that another one called: what ends the start, and what its caller may be told."""
+"""Errors of an agent that another one called: which end the start, and which are returned to the caller."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Tools that run Runners of their own, several at once: a later start gives each what was recorded for it."""
+"""Tools with their own Runners, several concurrently: a later start gives each its recorded steps."""
 
 import pytest
 from tests.memoryjournal import MemoryJournal

@@ -1,4 +1,4 @@
-"""What providers really answered and its class: every row of `provider_errors.TABLE` by words it was made for."""
+"""Real errors of providers and their classes: every row of `provider_errors.TABLE` has a recorded message."""
 
 from datetime import UTC, datetime
 

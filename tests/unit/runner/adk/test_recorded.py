@@ -1,4 +1,4 @@
-"""ADK's objects as the JSON of a journal: what code changed, whatever else is there, as it was at that moment."""
+"""ADK's objects as the JSON of a journal: changes by code, as they were at the time."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""A start that goes on from a journal: what was recorded answers at once, the rest runs, and all comes out the same.
+"""A start that continues from a journal: recorded steps are replayed, the rest runs, and the result is the same.
 
 Each team runs once to its end. Then, for every number of recorded steps, a second start finds just those.
 """

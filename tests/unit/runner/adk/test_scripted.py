@@ -1,4 +1,4 @@
-"""Scripts: their format, and which answer goes to whom."""
+"""Scripts: their format, and which answer each agent gets."""
 
 from datetime import timedelta
 

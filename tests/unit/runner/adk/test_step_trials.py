@@ -1,4 +1,4 @@
-"""What is tried again inside a start, what a later start asks anew, and what it is told of other requests."""
+"""What is retried within a start, what a later start requests again, and warnings about other requests."""
 
 import pytest
 from tests.memoryjournal import MemoryJournal

@@ -1,4 +1,4 @@
-"""A run that failed fails no second time in the same way: what a model answered is asked for again."""
+"""A failed run does not fail again in the same way: answers of a model are requested again."""
 
 from itertools import pairwise
 

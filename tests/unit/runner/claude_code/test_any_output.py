@@ -1,4 +1,4 @@
-"""Whatever the CLI prints: reading never raises and stays small, and nothing passes for an answer that is none."""
+"""Any output of the CLI: reading never raises and takes bounded memory, and nothing else counts as an answer."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The command line and environment of the CLI, by what a job says."""
+"""The command line and environment of the CLI, for every setting of a job."""
 
 import json
 

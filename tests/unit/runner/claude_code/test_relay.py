@@ -1,4 +1,4 @@
-"""What the CLI tells becomes entries, steps and signs of progress."""
+"""Events of the CLI become entries, steps and progress."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What Git says went wrong, as servers and hosts make it say so."""
+"""Git's failures, with the messages of servers and hosts."""
 
 import pytest
 

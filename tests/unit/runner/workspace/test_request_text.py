@@ -1,4 +1,4 @@
-"""The words of pull requests come from a model: they say what they say, and do nothing."""
+"""The texts of pull requests come from a model: they have no effect but to be read."""
 
 import pytest
 
