@@ -1,9 +1,8 @@
 """The runner's client of the gateway. It reads the token for each request.
 
-Claim and result are retried while the gateway is unavailable; the other methods make one attempt, and their callers
-retry. Used from the threads of the supervisor, recorder and journal, and from those that access sessions and artifacts;
-httpx clients may be shared. Raises only errors of `agentjobs.errors`, and `Missing`: Fenced and Invalid immediately,
-Unavailable after all retries.
+Claim and result are retried while the gateway is unavailable; the other requests make one attempt, and their callers
+use `with_retries`. Used from the threads of the supervisor, recorder and journal, and from those that access sessions
+and artifacts; httpx clients may be shared. Raises only errors of `agentjobs.errors`.
 """
 
 import json
@@ -12,14 +11,25 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import httpx
 
 from agentjobs import contract
 from agentjobs.contract import Attempt, Event, Result, ResultDocument, StepsPage
-from agentjobs.errors import AgentJobsError, Fenced, Invalid, JournalFull, TooLarge, TooManyRequests, Unavailable
+from agentjobs.errors import (
+    AgentJobsError,
+    Fenced,
+    Invalid,
+    JournalFull,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
 from agentjobs_runner.environment import Environment
+
+T = TypeVar("T")
 
 # Timeout of one request: enough for a gateway during a database failover, short compared with two minutes of retries.
 REQUEST_SECONDS: Final = 15.0
@@ -38,10 +48,6 @@ _URLS: Final = 32
 
 # The request itself was invalid. 401, 403 and 404 are not here: a replica may not have seen the new pod or token yet.
 _REFUSED: Final = frozenset({400, 405, 413, 415, 422})
-
-
-class Missing(Unavailable):
-    """The requested object does not exist (404, reason NotFound)."""
 
 
 Instant = Callable[[], float]
@@ -109,23 +115,46 @@ class Gateway:
         """Store the start's ending and return the job's final result, if any."""
         return cast("Result | None", self._until(give_up, "PUT", contract.PATH_RESULT, document).get("final"))
 
-    def _until(self, give_up: Instant, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        backoff = Backoff()
-        while True:
-            left = give_up() - self._clock()
-            try:
-                return self._once(method, path, body, seconds=min(REQUEST_SECONDS, max(1.0, left)))
-            except Unavailable as error:
-                wait = backoff.after(error)
-                if self._clock() + wait >= give_up():
-                    raise
-            self._wait(wait, give_up)
+    def with_retries(
+        self,
+        request: Callable[[], T],
+        *,
+        give_up: Instant | None = None,
+        failed: Callable[[Unavailable], None] = lambda error: None,
+        max_retry_after: float = LONGEST_WAIT_SECONDS,
+    ) -> T:
+        """Send a request, again and again while the gateway is unavailable.
 
-    def _wait(self, seconds: float, give_up: Instant) -> None:
-        # In slices, because SIGTERM may make `give_up` earlier.
-        until = self._clock() + seconds
-        while (left := min(until, give_up()) - self._clock()) > 0:
-            self._sleep(min(left, SLICE_SECONDS))
+        Args:
+            give_up: no retry begins later; by default two minutes from now.
+            failed: called before each retry.
+            max_retry_after: a longer Retry-After is ignored.
+
+        Raises:
+            Fenced, Invalid, NotFound: immediately.
+            Unavailable: after all retries.
+        """
+        limit = self._clock() + contract.GATEWAY_TIMEOUT_SECONDS
+        ends = give_up or (lambda: limit)
+        backoff = Backoff(max_retry_after)
+        while True:
+            try:
+                return request()
+            except Unavailable as error:
+                retry = self._clock() + backoff.after(error)
+                if retry >= ends():
+                    raise
+                failed(error)
+            # In slices, because SIGTERM may make `give_up` earlier.
+            while (left := min(retry, ends()) - self._clock()) > 0:
+                self._sleep(min(left, SLICE_SECONDS))
+
+    def _until(self, give_up: Instant, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        def request() -> Any:
+            left = give_up() - self._clock()
+            return self._once(method, path, body, seconds=min(REQUEST_SECONDS, max(1.0, left)))
+
+        return self.with_retries(request, give_up=give_up)
 
     def _once(
         self,
@@ -137,7 +166,10 @@ class Gateway:
     ) -> Any:
         content = body if body is None or isinstance(body, bytes) else _written(body)
         headers = {"Content-Type": "application/json"}
-        return answer_of(self.request(method, path, content, headers, seconds=seconds), path)
+        try:
+            return answer_of(self.request(method, path, content, headers, seconds=seconds), path)
+        except NotFound as error:  # a replica may not have seen the start yet
+            raise Unavailable(str(error)) from error
 
     def request(
         self,
@@ -148,7 +180,11 @@ class Gateway:
         *,
         seconds: float = REQUEST_SECONDS,
     ) -> httpx.Response:
-        """Send a request, in one attempt, and return the successful response."""
+        """Send a request, in one attempt, and return the successful response.
+
+        Raises:
+            NotFound: the requested object does not exist.
+        """
         try:
             headers = {**_OURS, **(headers or {}), "Authorization": f"Bearer {self._token()}"}
             # `Client.request` would merge URL, headers, cookies and timeouts each time: a third of the cost.
@@ -237,7 +273,7 @@ def _error(response: httpx.Response, what: str) -> AgentJobsError:
     if status == 409:
         return Fenced(message)
     if status == httpx.codes.NOT_FOUND and _reason(response) == "NotFound":
-        return Missing(message)
+        return NotFound(message)
     if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         return JournalFull(message) if _reason(response) == "JournalFull" else TooLarge(message)
     if status in _REFUSED:

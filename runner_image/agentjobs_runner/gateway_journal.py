@@ -5,37 +5,25 @@ A step is sealed and converted to JSON when it is recorded; `step_sender` sends 
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import agentjobs
 from agentjobs import contract
-from agentjobs.contract import Attempt, ErrorClass, RecordedStep, StepsPage, Verdict, Versions
+from agentjobs.contract import Attempt, ErrorClass, RecordedStep, Verdict, Versions
 from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner import version_change
 from agentjobs_runner.endings import Ending, StartEnded
+from agentjobs_runner.gateway import Gateway
 from agentjobs_runner.journal import NewStep
 from agentjobs_runner.log import logger
 from agentjobs_runner.recorded_steps import RecordedSteps, stored_key
 from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.step_sender import Order, StepSender, as_json
 from agentjobs_runner.timeline import Recorder
-
-
-class Requests(Protocol):
-    """The gateway's requests that the journal uses."""
-
-    def steps(self, after: int) -> StepsPage:
-        """Return the page of recorded steps after number `after`, in one attempt."""
-        ...
-
-    def add_steps(self, body: bytes) -> None:
-        """Store steps, in one attempt; sending them again is harmless."""
-        ...
 
 
 class GatewayJournal:
@@ -50,13 +38,10 @@ class GatewayJournal:
     def __init__(
         self,
         attempt: Attempt,
-        gateway: Requests,
+        gateway: Gateway,
         redactor: Redactor,
         recorder: Recorder,
         on_lost: Callable[[Fenced | Unavailable], None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._gateway = gateway
         self._redactor = redactor
@@ -76,7 +61,7 @@ class GatewayJournal:
         """The calls of this start that have not ended."""
         self._recording: dict[str, Future[None]] = {}
         """The steps in `_steps` that the gateway has not stored yet."""
-        self._sender = StepSender(gateway.add_steps, self._frame, self._stored, on_lost, clock=clock, sleep=sleep)
+        self._sender = StepSender(gateway, self._frame, self._stored, on_lost)
         self.reachable = self._sender.reachable
         """Set while the gateway accepts requests."""
 
@@ -231,7 +216,7 @@ class GatewayJournal:
         after: int | None = 0 if self._last else None
         try:
             while after is not None:
-                page = self._sender.patiently(partial(self._gateway.steps, after))
+                page = self._sender.with_retries(partial(self._gateway.steps, after))
                 self._steps.add(page["steps"])
                 after = page["next"]
         except StartEnded as ended:

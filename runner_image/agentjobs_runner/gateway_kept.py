@@ -2,53 +2,36 @@
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 import httpx
 
 from agentjobs import contract
 from agentjobs.contract import MAX_KEPT_PART_BYTES
-from agentjobs_runner.gateway import Missing, answer_of
+from agentjobs.errors import NotFound
+from agentjobs_runner.gateway import answer_of
 
 _BYTES: Final = {"Content-Type": "application/octet-stream"}
-
-
-class Requests(Protocol):
-    """The gateway's requests that are used here."""
-
-    def request(
-        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        """Send a request, in one attempt."""
-        ...
 
 
 class GatewayKept:
     """Implements `kept.Kept`.
 
     Args:
-        patiently: sends a request, with retries while the gateway is unavailable.
-        microseconds: returns the time; see `_writes`.
+        request: sends a request, with retries while the gateway is unavailable.
     """
 
-    def __init__(
-        self,
-        gateway: Requests,
-        patiently: Callable[[Callable[[], httpx.Response]], httpx.Response],
-        *,
-        microseconds: Callable[[], int] = lambda: time.time_ns() // 1000,
-    ) -> None:
-        self._gateway = gateway
-        self._patiently = patiently
-        # They increase over all processes of a start, which run one after the other: the gateway ignores a write with a
-        # smaller number than the file's last one. A process writes less than once per microsecond.
-        self._writes = itertools.count(microseconds())
+    def __init__(self, request: Callable[..., httpx.Response]) -> None:
+        self._request = request
+        # Microseconds, so that they increase over all processes of a start, which run one after the other: the gateway
+        # ignores a write with a smaller number than the file's last one. A process writes less than once in each.
+        self._writes = itertools.count(time.time_ns() // 1000)
 
     def files(self) -> dict[str, int]:
         """Return the names and sizes of all files."""
-        found = answer_of(self._response("GET", contract.PATH_KEPT), contract.PATH_KEPT)
+        found = answer_of(self._request("GET", contract.PATH_KEPT), contract.PATH_KEPT)
         return {file["name"]: file["bytes"] for file in cast("contract.KeptFiles", found)["files"]}
 
     def read(self, name: str) -> bytes | None:
@@ -56,8 +39,8 @@ class GatewayKept:
         whole = bytearray()
         while True:
             try:
-                part = self._response("GET", _path(name=name, offset=len(whole))).content
-            except Missing:
+                part = self._request("GET", _path(name=name, offset=len(whole))).content
+            except NotFound:
                 return None
             whole += part
             if len(part) < MAX_KEPT_PART_BYTES:
@@ -69,16 +52,11 @@ class GatewayKept:
         for begin in range(0, max(len(content), 1), MAX_KEPT_PART_BYTES):
             # The same number in retries: an abandoned request must not undo the next one.
             path = _path(name=name, offset=offset + begin, write=next(self._writes))
-            self._response("PUT", path, content[begin : begin + MAX_KEPT_PART_BYTES], _BYTES)
+            self._request("PUT", path, content[begin : begin + MAX_KEPT_PART_BYTES], _BYTES)
 
     def delete(self, name: str) -> None:
         """Delete a file, if it exists."""
-        self._response("DELETE", _path(name=name, write=next(self._writes)))
-
-    def _response(
-        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        return self._patiently(lambda: self._gateway.request(method, path, content, headers))
+        self._request("DELETE", _path(name=name, write=next(self._writes)))
 
 
 def _path(**query: Any) -> str:

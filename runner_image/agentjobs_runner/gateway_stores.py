@@ -2,20 +2,20 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn, cast
 from urllib.parse import urlencode
+
+import httpx
 
 from agentjobs import contract
 from agentjobs.contract import ArtifactNames, ArtifactSave, ArtifactVersion, ArtifactVersions, MemoryHit, Turn
-from agentjobs.errors import Fenced, Invalid, Unavailable
-from agentjobs_runner.gateway import Backoff, Missing, answer_of
-from agentjobs_runner.gateway_kept import GatewayKept, Requests
+from agentjobs.errors import Fenced, Invalid, NotFound, Unavailable
+from agentjobs_runner.gateway import Gateway, answer_of
+from agentjobs_runner.gateway_kept import GatewayKept
 from agentjobs_runner.redaction import Redactor
 from agentjobs_runner.stores import Earlier
 
-T = TypeVar("T")
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 
@@ -31,21 +31,16 @@ class GatewayStores:
 
     def __init__(
         self,
-        gateway: Requests,
+        gateway: Gateway,
         redactor: Redactor,
         on_lost: Callable[[Fenced | Unavailable], None],
         progressed: Callable[[], None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._gateway = gateway
         self._redactor = redactor
         self._on_lost = on_lost
         self._progressed = progressed
-        self._clock = clock
-        self._sleep = sleep
-        self._kept = GatewayKept(gateway, self._patiently)
+        self._kept = GatewayKept(self._request)
 
     @property
     def kept(self) -> GatewayKept:
@@ -83,7 +78,7 @@ class GatewayStores:
     def save_artifact(self, save: ArtifactSave, content: bytes) -> int:
         """Store a version and return its number."""
         headers = {"Content-Type": _BYTES, contract.HEADER_ARTIFACT: json.dumps(save, separators=(",", ":"))}
-        saved = self._patiently(lambda: self._gateway.request("POST", contract.PATH_ARTIFACT, content, headers))
+        saved = self._request("POST", contract.PATH_ARTIFACT, content, headers)
         return int(answer_of(saved, contract.PATH_ARTIFACT)["version"])
 
     def artifact(self, name: str, version: int | None) -> tuple[ArtifactVersion, bytes] | None:
@@ -91,8 +86,8 @@ class GatewayStores:
         query = {"name": name} | ({} if version is None else {"version": str(version)})
         path = f"{contract.PATH_ARTIFACT}?{urlencode(query)}"
         try:
-            found = self._patiently(lambda: self._gateway.request("GET", path))
-        except Missing:
+            found = self._request("GET", path)
+        except NotFound:
             return None
         return cast("ArtifactVersion", json.loads(found.headers[contract.HEADER_ARTIFACT])), found.content
 
@@ -103,7 +98,7 @@ class GatewayStores:
     def delete_artifact(self, name: str) -> None:
         """Delete all versions of an artifact."""
         path = f"{contract.PATH_ARTIFACT}?{urlencode({'name': name})}"
-        self._patiently(lambda: self._gateway.request("DELETE", path))
+        self._request("DELETE", path)
 
     def search_memory(self, query: str, limit: int) -> list[MemoryHit]:
         """Return texts of other sessions that contain a word of `query`, best first."""
@@ -120,29 +115,23 @@ class GatewayStores:
 
     def _get(self, path: str, **query: str) -> Any:
         whole = f"{path}?{urlencode(query)}" if query else path
-        return answer_of(self._patiently(lambda: self._gateway.request("GET", whole)), path)
+        return answer_of(self._request("GET", whole), path)
 
     def _send(self, method: str, path: str, body: Any) -> Any:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         headers = {"Content-Type": _JSON}
-        return answer_of(self._patiently(lambda: self._gateway.request(method, path, content, headers)), path)
+        return answer_of(self._request(method, path, content, headers), path)
 
-    def _patiently(self, request: Callable[[], T]) -> T:
+    def _request(
+        self, method: str, path: str, content: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         """Send a request, with retries while the gateway is unavailable."""
-        backoff, began = Backoff(), self._clock()
-        while True:
-            try:
-                return request()
-            except Missing:
-                raise
-            except Fenced as error:
-                self._lose(error)
-            except Unavailable as error:
-                wait = backoff.after(error)
-                if self._clock() + wait - began >= contract.GATEWAY_TIMEOUT_SECONDS:
-                    self._lose(error)
-            self._progressed()
-            self._sleep(wait)
+        try:
+            return self._gateway.with_retries(
+                lambda: self._gateway.request(method, path, content, headers), failed=lambda error: self._progressed()
+            )
+        except (Fenced, Unavailable) as error:
+            self._lose(error)
 
     def _lose(self, error: Fenced | Unavailable) -> NoReturn:
         self._on_lost(error)

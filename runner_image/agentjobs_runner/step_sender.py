@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from agentjobs import contract
 from agentjobs.contract import ErrorClass, Verdict
 from agentjobs.errors import Fenced, Invalid, JournalFull, TooLarge, Unavailable
 from agentjobs_runner.endings import Ending, StartEnded
-from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff
+from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Gateway
 from agentjobs_runner.log import logger
 
 T = TypeVar("T")
@@ -43,7 +44,6 @@ class StepSender:
     """Stores steps.
 
     Args:
-        send: makes one request with a `StepsBody` as JSON.
         frame: the other fields of the next body.
         stored: called from the thread with that frame when the gateway has stored a body.
         on_lost: called once from the thread with the error: Fenced, or Unavailable after all retries. Callers then wait
@@ -52,20 +52,15 @@ class StepSender:
 
     def __init__(
         self,
-        send: Callable[[bytes], None],
+        gateway: Gateway,
         frame: Callable[[], dict[str, Any]],
         stored: Callable[[dict[str, Any]], None],
         on_lost: Callable[[Fenced | Unavailable], None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._send = send
+        self._gateway = gateway
         self._frame = frame
         self._stored = stored
         self._on_lost = on_lost
-        self._clock = clock
-        self._sleep = sleep
         self._queue: queue.SimpleQueue[Order] = queue.SimpleQueue()
         self._next: Order | None = None
         self._lock = threading.Lock()
@@ -104,35 +99,22 @@ class StepSender:
             Fenced: another pod holds this start.
             Unavailable: not everything was stored before `give_up()`.
         """
-        while self._waiting and self._lost is None and self._clock() < give_up():
-            self._sleep(_POLL_SECONDS)
+        while self._waiting and self._lost is None and time.monotonic() < give_up():
+            time.sleep(_POLL_SECONDS)
         if self._lost is not None and (self._waiting or isinstance(self._lost, Fenced)):
             raise self._lost
         if self._waiting:
             raise Unavailable("steps could not be stored in time")
 
-    def patiently(self, request: Callable[[], T]) -> T:
-        """Send a request, with retries while the gateway is unavailable.
+    def with_retries(self, request: Callable[[], T]) -> T:
+        """Send a request; see `Gateway.with_retries`."""
+        answer = self._gateway.with_retries(request, failed=self._failed, max_retry_after=LONGEST_PAUSE_SECONDS)
+        self.reachable.set()
+        return answer
 
-        Raises:
-            Fenced, Invalid: immediately.
-            Unavailable: after all retries.
-        """
-        failing_since: float | None = None
-        backoff = Backoff(max_retry_after=LONGEST_PAUSE_SECONDS)
-        while True:
-            try:
-                answer = request()
-            except Unavailable as error:
-                self.reachable.clear()
-                failing_since = self._clock() if failing_since is None else failing_since
-                if self._clock() - failing_since > contract.GATEWAY_TIMEOUT_SECONDS:
-                    raise
-                logger.warning("journal.unavailable", extra={"error": str(error)[:300]})
-                self._sleep(backoff.after(error))
-            else:
-                self.reachable.set()
-                return answer
+    def _failed(self, error: Unavailable) -> None:
+        self.reachable.clear()
+        logger.warning("journal.unavailable", extra={"error": str(error)[:300]})
 
     def _work(self, first: Callable[[], None]) -> None:
         try:
@@ -171,7 +153,7 @@ class StepSender:
         frame = self._frame()
         body = _body(frame, batch)
         try:
-            self.patiently(lambda: self._send(body))
+            self.with_retries(partial(self._gateway.add_steps, body))
         except Invalid as error:
             if len(batch) > 1:  # nothing was stored, because of one of them
                 for order in batch:

@@ -60,6 +60,14 @@ def test_temporary_errors_are_retried(gateway, answer):
     assert len(made.calls) == 2
 
 
+def test_a_start_that_a_replica_has_not_seen_yet_is_claimed_again(gateway):
+    made = gateway(404, 200, body=b'{"reason": "NotFound", "message": "job u has no start 1"}')
+
+    made.attempt(give_up=lambda: 120.0)
+
+    assert len(made.calls) == 2
+
+
 def test_the_gateway_is_unavailable_after_the_last_retry(gateway, clock):
     made = gateway(503)
 

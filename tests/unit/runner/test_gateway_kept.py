@@ -32,8 +32,8 @@ class KeptFiles:
     def start_another(self):
         """As a container does that follows another, or a runner that its pod is given twice."""
         client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(self.answer))
-        gateway = Gateway(client, lambda: "token")
-        stores = GatewayStores(gateway, Redactor({}), self.lost, lambda: None, clock=lambda: self.now, sleep=self.sleep)
+        gateway = Gateway(client, lambda: "token", clock=lambda: self.now, sleep=self.sleep)
+        stores = GatewayStores(gateway, Redactor({}), self.lost, lambda: None)
         self.kept = stores.kept
 
     def answer(self, request):

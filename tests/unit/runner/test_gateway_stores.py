@@ -35,17 +35,14 @@ def made():
             raise Lost from error
 
         client = httpx.Client(base_url="http://gateway", transport=httpx.MockTransport(handle))
-        gateway = Gateway(client, lambda: "token")
+
+        def sleep(seconds):
+            now[0] += seconds
+
+        gateway = Gateway(client, lambda: "token", clock=lambda: now[0], sleep=sleep)
         redactor = Redactor({"MODEL_API_KEY": "sk-0123456789abcdef"})
         signs = []
-        stores = GatewayStores(
-            gateway,
-            redactor,
-            lost,
-            lambda: signs.append(1),
-            clock=lambda: now[0],
-            sleep=lambda seconds: now.__setitem__(0, now[0] + seconds),
-        )
+        stores = GatewayStores(gateway, redactor, lost, lambda: signs.append(1))
         stores.calls, stores.signs = [], signs
         return stores
 
