@@ -91,6 +91,14 @@ def test_contracts_cover_every_module_of_the_runner_outside_the_engines():
     assert {name.rpartition(".")[2] for name in held} == modules
 
 
+def test_the_runner_puts_no_work_into_the_pool_that_user_code_may_fill():
+    sources = {path: path.read_text("utf-8") for path in (ROOT / "runner_image").rglob("*.py")}
+    calls = re.compile(r"\bto_thread\(|\brun_in_executor\(|\bset_default_executor\(")
+
+    assert any("in_thread(" in text for text in sources.values())
+    assert [str(path) for path, text in sources.items() if calls.search(text)] == []
+
+
 def test_the_dev_extra_has_the_requirements_of_the_development_cluster():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     devcluster = tomllib.loads((ROOT / "devcluster/pyproject.toml").read_text("utf-8"))["project"]

@@ -288,6 +288,17 @@ async def test_the_step_of_a_cancelled_task_is_stored(journal):
     assert gateway.keys == ["k"]
 
 
+async def test_a_step_is_stored_while_a_tool_blocks_the_event_loop(journal):
+    gateway, stored = FakeGateway(), threading.Event()
+    gateway.script = [lambda gateway, body: gateway.store(body) or stored.set()]
+    writing = asyncio.ensure_future(journal(gateway).record(a_step("k"), 1))
+    await asyncio.sleep(0)
+
+    assert stored.wait(5)
+    assert gateway.keys == ["k"]
+    await writing
+
+
 @pytest.fixture
 def cancelled(journal):
     """`cancelled(gateway)`: a journal with step `k` on its way to a silent gateway; its task was cancelled."""
