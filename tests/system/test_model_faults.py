@@ -46,7 +46,7 @@ async def system(fake, systems, checkout, backend, forks, tmp_path_factory):
 
 
 @pytest.fixture
-def asks(job_of):
+def job_with_a_call(job_of):
     """A job of one model call."""
 
     def build(name, kind, *, streamed=False, **spec):
@@ -106,7 +106,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("manner", [*FAULTS])
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_no_job_succeeds_with_an_incomplete_answer(system, asks, fake, said, kind, manner):
+async def test_no_job_succeeds_with_an_incomplete_answer(system, job_with_a_call, fake, said, kind, manner):
     names = {f"{kind}-{manner}-{fault}": behaviour for fault, behaviour in FAULTS[manner].items()}
     met = set()
 
@@ -119,7 +119,9 @@ async def test_no_job_succeeds_with_an_incomplete_answer(system, asks, fake, sai
 
     fake.choose = choose
     for name in names:
-        await system.apply(*asks(name, kind, streamed=manner == "streamed", input={"message": f"I am {name}."}))
+        await system.apply(
+            *job_with_a_call(name, kind, streamed=manner == "streamed", input={"message": f"I am {name}."})
+        )
     ends = {name: await system.finished(name) for name in names}
     fake.choose = lambda seen: None
 
@@ -129,9 +131,9 @@ async def test_no_job_succeeds_with_an_incomplete_answer(system, asks, fake, sai
 
 
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_a_job_with_only_incomplete_answers_fails(system, asks, fake, kind):
+async def test_a_job_with_only_incomplete_answers_fails(system, job_with_a_call, fake, kind):
     fake.choose = lambda seen: replace(WHOLE_BUT, cut_after=4)
-    await system.apply(*asks(f"{kind}-half", kind, streamed=True))
+    await system.apply(*job_with_a_call(f"{kind}-half", kind, streamed=True))
 
     status = await system.finished(f"{kind}-half")
     fake.choose = lambda seen: None
@@ -142,10 +144,10 @@ async def test_a_job_with_only_incomplete_answers_fails(system, asks, fake, kind
 
 @pytest.mark.parametrize("raw", [None, {}], ids=["missing", "empty"])
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_missing_usage_is_estimated_and_the_job_succeeds(system, asks, fake, kind, raw):
+async def test_missing_usage_is_estimated_and_the_job_succeeds(system, job_with_a_call, fake, kind, raw):
     name = f"{kind}-usage-{'missing' if raw is None else 'empty'}"
     fake.script(Answer(WHOLE, used=None, raw_usage=raw))
-    await system.apply(*asks(name, kind))
+    await system.apply(*job_with_a_call(name, kind))
 
     status = await system.finished(name)
 
@@ -155,14 +157,14 @@ async def test_missing_usage_is_estimated_and_the_job_succeeds(system, asks, fak
 
 
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_absurd_usage_does_not_use_up_the_budget(system, asks, fake, kind):
+async def test_absurd_usage_does_not_use_up_the_budget(system, job_with_a_call, fake, kind):
     names = {
         "gemini": {"promptTokenCount": -5, "candidatesTokenCount": 10**15, "totalTokenCount": 10**15},
         "openai": {"prompt_tokens": -5, "completion_tokens": 10**15, "total_tokens": 10**15},
         "anthropic": {"input_tokens": -5, "output_tokens": 10**15},
     }
     fake.script(Answer(WHOLE, used=None, raw_usage=names[kind]))
-    await system.apply(*asks(f"{kind}-absurd", kind, budget={"maxCostUSD": "5", "maxTokens": 50_000}))
+    await system.apply(*job_with_a_call(f"{kind}-absurd", kind, budget={"maxCostUSD": "5", "maxTokens": 50_000}))
 
     status = await system.finished(f"{kind}-absurd")
 
@@ -173,9 +175,9 @@ async def test_absurd_usage_does_not_use_up_the_budget(system, asks, fake, kind)
 
 
 @pytest.mark.parametrize("kind", [*MODELS])
-async def test_a_wrong_key_is_named_with_its_location_and_never_shown(system, asks, fake, said, kind):
+async def test_a_wrong_key_is_named_with_its_location_and_never_shown(system, job_with_a_call, fake, said, kind):
     fake.choose = lambda seen: Failure(401, f"Incorrect API key provided: {KEY}")
-    await system.apply(*asks(f"{kind}-key", kind))
+    await system.apply(*job_with_a_call(f"{kind}-key", kind))
 
     status = await system.finished(f"{kind}-key")
     fake.choose = lambda seen: None
@@ -190,12 +192,12 @@ async def test_a_wrong_key_is_named_with_its_location_and_never_shown(system, as
     assert not [one for one in everything if KEY in str(one)]
 
 
-async def test_a_used_up_daily_quota_delays_the_job_without_further_starts(system, asks, fake, said):
+async def test_a_used_up_daily_quota_delays_the_job_without_further_starts(system, job_with_a_call, fake, said):
     fake.choose = lambda seen: Failure(429, "quota", retry_after=20, quota="GenerateRequestsPerDayPerProjectPerModel")
     before = len(fake.seen)
-    await system.apply(*asks("daily", "gemini"))
+    await system.apply(*job_with_a_call("daily", "gemini"))
     status = await system.phase("daily", "Retrying")
-    await system.apply(*asks("daily-2", "gemini"))
+    await system.apply(*job_with_a_call("daily-2", "gemini"))
     waiting = await system.until("daily-2", lambda status: status.get("reason") == "WaitingForModelLimit")
     fake.choose = lambda seen: None
     for name in ("daily", "daily-2"):
@@ -205,10 +207,10 @@ async def test_a_used_up_daily_quota_delays_the_job_without_further_starts(syste
     assert len(fake.seen) == before + 1
 
 
-async def test_a_call_of_a_killed_proxy_costs_its_estimate_and_the_step_is_repeated(system, asks, fake):
+async def test_a_call_of_a_killed_proxy_costs_its_estimate_and_the_step_is_repeated(system, job_with_a_call, fake):
     fake.script(replace(ANSWER, hang_after=4))
     before = len(fake.seen)
-    await system.apply(*asks("killed", "anthropic", streamed=True))
+    await system.apply(*job_with_a_call("killed", "anthropic", streamed=True))
     await system.until("the provider", lambda seen: seen > before, status_of=lambda _: asyncio.sleep(0, len(fake.seen)))
     await asyncio.sleep(0.5)
     await system.crash("gateway")

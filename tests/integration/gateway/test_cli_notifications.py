@@ -18,7 +18,7 @@ ERROR = "answered 410: it is gone\x1b[31m"
 
 
 @pytest.fixture
-async def told(story, database, cluster):
+async def notified(story, database, cluster):
     """A job that failed; its sink `chat` wants no more of it, `audit` was not asked yet."""
     key = JobKey("u1", cluster.namespace, "triage", NOW)
     sinks = [{"sink": sink, "events": ["Failed"]} for sink in ("chat", "audit")]
@@ -37,7 +37,7 @@ def rows(out):
     return [line.split() for line in out.splitlines()[1:]]
 
 
-async def test_notifications_without_a_subcommand_lists_them(told, cli, cluster):
+async def test_notifications_without_a_subcommand_lists_them(notified, cli, cluster):
     code, out, _ = await cli("notifications", "-n", cluster.namespace)
 
     found = {row[1]: row[:5] for row in rows(out)}
@@ -47,14 +47,14 @@ async def test_notifications_without_a_subcommand_lists_them(told, cli, cluster)
     assert "\x1b" not in out
 
 
-async def test_stuck_notifications_are_listed_with_the_reason(told, cli, cluster):
+async def test_stuck_notifications_are_listed_with_the_reason(notified, cli, cluster):
     _, out, _ = await cli("notifications", "--stuck", "--job", "triage", "-o", "json", "-n", cluster.namespace)
 
     (one,) = json.loads(out)
     assert (one["sink"], one["state"], one["error"]) == ("chat", "GivenUp", ERROR)
 
 
-async def test_an_abandoned_notification_can_be_retried(told, cli, cluster):
+async def test_an_abandoned_notification_can_be_retried(notified, cli, cluster):
     first = await cli("notifications", "retry", "triage", "--sink", "chat", "-n", cluster.namespace)
     second = await cli("notifications", "retry", "triage", "--sink", "audit", "-n", cluster.namespace)
 
@@ -62,13 +62,13 @@ async def test_an_abandoned_notification_can_be_retried(told, cli, cluster):
     assert (second[0], second[1]) == (0, "triage: nothing to retry\n")
 
 
-async def test_an_unknown_job_is_an_error(told, cli, cluster):
+async def test_an_unknown_job_is_an_error(notified, cli, cluster):
     code, _, err = await cli("notifications", "--job", "nobody", "-n", cluster.namespace)
 
     assert (code, "nobody" in err) == (1, True)
 
 
-async def test_the_clients_list_and_retry_notifications(told, kubeconfig, cluster):
+async def test_the_clients_list_and_retry_notifications(notified, kubeconfig, cluster):
     def blocking():
         with Client(kubeconfig=str(kubeconfig), namespace=cluster.namespace) as client:
             return [one.sink for one in client.notifications.list(job="u1", stuck=True)]

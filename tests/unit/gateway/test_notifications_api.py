@@ -14,7 +14,7 @@ SINKS = [{"sink": sink, "events": ["Failed"]} for sink in ("chat", "audit")]
 
 
 @pytest.fixture(autouse=True)
-async def _told(kube, history, outbox):
+async def _notification(kube, history, outbox):
     """A job that failed, of which the sink `chat` did not want to hear; and Ada, who may see and change it."""
     from tests.unit.gateway.conftest import NOW
 

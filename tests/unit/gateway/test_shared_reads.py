@@ -35,25 +35,25 @@ def reads():
 
 
 @pytest.fixture
-def asked():
+def query():
     return Asked()
 
 
 @pytest.mark.looptime
-async def test_concurrent_equal_reads_share_one_query(reads, asked):
-    answers = await asyncio.gather(*(reads.once("list", ("docs",), 1, read=asked) for _ in range(200)))
+async def test_concurrent_equal_reads_share_one_query(reads, query):
+    answers = await asyncio.gather(*(reads.once("list", ("docs",), 1, read=query) for _ in range(200)))
 
-    assert (asked.calls, set(answers)) == (1, {1})
+    assert (query.calls, set(answers)) == (1, {1})
 
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("later", "calls"), [(0.8, 1), (1.0, 2)])
-async def test_an_answer_is_shared_for_seconds_after_its_request(reads, asked, later, calls):
+async def test_an_answer_is_shared_for_seconds_after_its_request(reads, query, later, calls):
     began = now()
-    await reads.once("list", None, read=asked)
+    await reads.once("list", None, read=query)
     await asyncio.sleep(began + later - now())
 
-    assert await reads.once("list", None, read=asked) == calls
+    assert await reads.once("list", None, read=query) == calls
 
 
 @pytest.mark.looptime
@@ -72,38 +72,38 @@ async def test_a_query_in_progress_for_longer_is_not_shared(reads):
     [("list", ("shop",), 1), ("list", None, 1), ("list", (), 1), ("counts", ("docs",), 1), ("list", ("docs",), 2)],
 )
 @pytest.mark.looptime
-async def test_answers_are_not_shared_across_scopes_kinds_and_queries(reads, asked, other):
-    await reads.once("list", ("docs",), 1, read=asked)
-    await reads.once(*other, read=asked)
+async def test_answers_are_not_shared_across_scopes_kinds_and_queries(reads, query, other):
+    await reads.once("list", ("docs",), 1, read=query)
+    await reads.once(*other, read=query)
 
-    assert asked.calls == 2
+    assert query.calls == 2
 
 
 @pytest.mark.looptime
-async def test_an_error_is_raised_for_all_waiting_callers_and_not_cached(reads, asked):
-    asked.raises = errors.Unavailable("away")
-    waiting = (reads.once("list", None, read=asked) for _ in range(3))
+async def test_an_error_is_raised_for_all_waiting_callers_and_not_cached(reads, query):
+    query.raises = errors.Unavailable("away")
+    waiting = (reads.once("list", None, read=query) for _ in range(3))
     told = await asyncio.gather(*waiting, return_exceptions=True)
-    asked.raises = None
+    query.raises = None
 
-    assert ([type(each) for each in told], asked.calls) == ([errors.Unavailable] * 3, 1)
-    assert await reads.once("list", None, read=asked) == 2
+    assert ([type(each) for each in told], query.calls) == ([errors.Unavailable] * 3, 1)
+    assert await reads.once("list", None, read=query) == 2
 
 
 @pytest.mark.looptime
-async def test_a_cancelled_caller_does_not_cancel_the_shared_read(reads, asked):
-    first = asyncio.ensure_future(reads.once("list", None, read=asked))
-    second = asyncio.ensure_future(reads.once("list", None, read=asked))
+async def test_a_cancelled_caller_does_not_cancel_the_shared_read(reads, query):
+    first = asyncio.ensure_future(reads.once("list", None, read=query))
+    second = asyncio.ensure_future(reads.once("list", None, read=query))
     await asyncio.sleep(0.05)
     first.cancel()
 
-    assert (await second, asked.calls) == (1, 1)
+    assert (await second, query.calls) == (1, 1)
 
 
 @pytest.mark.looptime
-async def test_few_answers_are_kept_and_expire_by_themselves(reads, asked):
+async def test_few_answers_are_kept_and_expire_by_themselves(reads, query):
     for number in range(9):
-        await reads.once("list", None, number, read=asked)
+        await reads.once("list", None, number, read=query)
     held = len(reads)
     await asyncio.sleep(1.1)
 
@@ -112,11 +112,11 @@ async def test_few_answers_are_kept_and_expire_by_themselves(reads, asked):
 
 @pytest.mark.looptime
 @pytest.mark.parametrize(("said", "calls"), [("", 2), ("no-cache", 2), ("max-age=0", 2), ("max-age=60", 1)])
-async def test_a_cached_answer_is_used_only_if_the_caller_accepts_it(reads, asked, said, calls):
+async def test_a_cached_answer_is_used_only_if_the_caller_accepts_it(reads, query, said, calls):
     for _ in range(2):
-        await reads.for_request(said).once("list", None, read=asked)
+        await reads.for_request(said).once("list", None, read=query)
 
-    assert asked.calls == calls
+    assert query.calls == calls
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_an_answer_of_another_scope_or_an_old_one_is_not_shared(steps):
-    """Whatever is asked in whatever order, with answers that are fast or slow."""
+    """Any requests in any order, with fast and slow answers."""
 
     async def one(reads, scope, question, lasts):
         asked_at = now()

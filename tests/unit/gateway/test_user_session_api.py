@@ -12,7 +12,7 @@ ALL = {("list", "docs", ""), ("get", "docs", ""), ("delete", "docs", "")}
 
 
 @pytest.fixture(autouse=True)
-async def _kept(kube, history, sessions):
+async def _session(kube, history, sessions):
     """A session with a turn and artifacts, and Ada, who may do everything in its namespace."""
     kube.add_user("t", "ada", may=ALL)
     await history.accept("docs")

@@ -35,7 +35,7 @@ class Ledger:
 
 
 @pytest.fixture
-async def made():
+async def running_settlements():
     ledger = Ledger()
     settlements = Settlements(ledger)
     running = asyncio.create_task(settlements.run())
@@ -43,8 +43,8 @@ async def made():
     running.cancel()
 
 
-async def test_calls_that_end_during_a_write_are_settled_together(made):
-    settlements, ledger = made
+async def test_calls_that_end_during_a_write_are_settled_together(running_settlements):
+    settlements, ledger = running_settlements
 
     settlements.add("a", end(1))
     await asyncio.sleep(0.005)
@@ -56,8 +56,8 @@ async def test_calls_that_end_during_a_write_are_settled_together(made):
     assert len(settlements) == 0
 
 
-async def test_calls_that_end_one_after_another_share_a_statement_while_no_call_waits(made):
-    settlements, ledger = made
+async def test_calls_that_end_one_after_another_share_a_statement_while_no_call_waits(running_settlements):
+    settlements, ledger = running_settlements
 
     for number in range(1, 7):
         settlements.add("a", end(number))
@@ -67,8 +67,8 @@ async def test_calls_that_end_one_after_another_share_a_statement_while_no_call_
     assert ledger.batches == [[1], [2, 3, 4, 5], [6]]
 
 
-async def test_a_call_that_waits_for_a_job_is_not_delayed_by_batching(made):
-    settlements, _ = made
+async def test_a_call_that_waits_for_a_job_is_not_delayed_by_batching(running_settlements):
+    settlements, _ = running_settlements
     loop = asyncio.get_running_loop()
     settlements.add("b", end(1))
     await asyncio.sleep(0.012)
@@ -80,8 +80,8 @@ async def test_a_call_that_waits_for_a_job_is_not_delayed_by_batching(made):
     assert loop.time() - began == pytest.approx(0.01, abs=0.001)
 
 
-async def test_calls_that_the_database_does_not_accept_are_kept_until_it_does(made):
-    settlements, ledger = made
+async def test_calls_that_the_database_does_not_accept_are_kept_until_it_does(running_settlements):
+    settlements, ledger = running_settlements
     ledger.away = 5
 
     settlements.add("a", end(1))
@@ -90,8 +90,8 @@ async def test_calls_that_the_database_does_not_accept_are_kept_until_it_does(ma
     assert (ledger.batches, len(settlements)) == ([[1]], 0)
 
 
-async def test_a_refused_settlement_does_not_prevent_others(made):
-    settlements, ledger = made
+async def test_a_refused_settlement_does_not_prevent_others(running_settlements):
+    settlements, ledger = running_settlements
     ledger.refuses = {2}
 
     for number in (1, 2, 3):
@@ -101,8 +101,8 @@ async def test_a_refused_settlement_does_not_prevent_others(made):
     assert (ledger.batches, len(settlements)) == ([[1], [3]], 0)
 
 
-async def test_a_waiter_is_notified_of_settlements_of_its_job_only(made):
-    settlements, _ = made
+async def test_a_waiter_is_notified_of_settlements_of_its_job_only(running_settlements):
+    settlements, _ = running_settlements
     loop = asyncio.get_running_loop()
     waiting = [asyncio.create_task(settlements.change(job, 5)) for job in "ab"]
     await asyncio.sleep(0)
@@ -118,8 +118,8 @@ async def test_a_waiter_is_notified_of_settlements_of_its_job_only(made):
     assert settlements._watchers == {}
 
 
-async def test_a_call_settled_before_its_content_is_complete_is_settled_again(made):
-    settlements, ledger = made
+async def test_a_call_settled_before_its_content_is_complete_is_settled_again(running_settlements):
+    settlements, ledger = running_settlements
 
     settlements.add_unsure("a", end(1))
     await asyncio.sleep(UNSURE_SECONDS + 1)
@@ -127,8 +127,8 @@ async def test_a_call_settled_before_its_content_is_complete_is_settled_again(ma
     assert (ledger.batches, settlements._unsure) == ([[1], [1]], {})
 
 
-async def test_all_content_is_recorded_at_the_end(made):
-    settlements, ledger = made
+async def test_all_content_is_recorded_at_the_end(running_settlements):
+    settlements, ledger = running_settlements
     settlements.add_unsure("a", end(1))
     await asyncio.sleep(1)
 
@@ -137,8 +137,8 @@ async def test_all_content_is_recorded_at_the_end(made):
     assert ledger.batches == [[1], [1]]
 
 
-async def test_remaining_calls_are_settled_at_the_end_within_a_time_limit(made):
-    settlements, ledger = made
+async def test_remaining_calls_are_settled_at_the_end_within_a_time_limit(running_settlements):
+    settlements, ledger = running_settlements
     ledger.away = 2
     settlements.add("a", end(1))
 
@@ -147,8 +147,8 @@ async def test_remaining_calls_are_settled_at_the_end_within_a_time_limit(made):
     assert ledger.batches[0] == [1]
 
 
-async def test_an_unavailable_database_does_not_block_the_end_of_the_process(made):
-    settlements, ledger = made
+async def test_an_unavailable_database_does_not_block_the_end_of_the_process(running_settlements):
+    settlements, ledger = running_settlements
     ledger.away = 10**6
     settlements.add("a", end(1))
     began = asyncio.get_running_loop().time()

@@ -20,8 +20,8 @@ class Lost(Exception):
 
 
 @pytest.fixture
-def made():
-    """`made(answer, …)`: stores over a gateway that answers so, the last one for ever; requests are in `.calls`."""
+def make_stores():
+    """`make_stores(answer, …)`: stores over a gateway with these answers, the last one repeated; requests: `.calls`."""
 
     def make(*answers, seconds=None):
         left, now = list(answers), [0.0]
@@ -53,8 +53,8 @@ def page(events, next_page=None, **more):
     return {"events": events, "state": {}, "user": {}, "app": {}, "turns": 1, "next": next_page} | more
 
 
-def test_a_session_is_read_in_pages(made):
-    stores = made(page([1], "x&y", state={"a": 1}, user={"b": 2}, app={"c": 3}), page([2], "z"), page([3]))
+def test_a_session_is_read_in_pages(make_stores):
+    stores = make_stores(page([1], "x&y", state={"a": 1}, user={"b": 2}, app={"c": 3}), page([2], "z"), page([3]))
 
     found = stores.session()
 
@@ -62,12 +62,12 @@ def test_a_session_is_read_in_pages(made):
     assert [call.url.params.get("after") for call in stores.calls] == [None, "x&y", "z"]
 
 
-def test_secrets_are_sent_as_placeholders_and_restored(made):
-    stores = made(httpx.Response(204))
+def test_secrets_are_sent_as_placeholders_and_restored(make_stores):
+    stores = make_stores(httpx.Response(204))
     stores.put_turn(TURN)
     sent = json.loads(stores.calls[0].content)
 
-    found = made(page([], state=sent["state"])).session()
+    found = make_stores(page([], state=sent["state"])).session()
 
     assert "sk-0123456789abcdef" not in stores.calls[0].content.decode()
     assert found.state == TURN["state"]
@@ -77,30 +77,30 @@ def test_secrets_are_sent_as_placeholders_and_restored(made):
     ("kept", "said"),
     [("⟦⟧ marks", "⟦ marks"), ("key ⟦MODEL_API_KEY⟧", "key sk-0123456789abcdef"), ("⟦OTHER⟧ ⟦⟧", "⟦OTHER⟧ ⟦⟧")],
 )
-def test_memory_returns_texts_with_this_pods_secrets_restored(made, kept, said):
+def test_memory_returns_texts_with_this_pods_secrets_restored(make_stores, kept, said):
     hit = {"id": "e", "session": "s", "author": "user", "time": "2026-01-01T00:00:00Z", "text": kept}
 
-    assert [one["text"] for one in made({"memories": [hit]}).search_memory("marks", 3)] == [said]
+    assert [one["text"] for one in make_stores({"memories": [hit]}).search_memory("marks", 3)] == [said]
 
 
-def test_a_secret_that_the_pod_lacks_is_reported(made):
-    stores = made(httpx.Response(204))
+def test_a_secret_that_the_pod_lacks_is_reported(make_stores):
+    stores = make_stores(httpx.Response(204))
     stores.put_turn(TURN)
     sent = json.loads(stores.calls[0].content.replace(b"MODEL_API_KEY", b"OTHER_API_KEY"))
 
     with pytest.raises(Invalid, match="OTHER_API_KEY"):
-        made(page([], state=sent["state"])).session()
+        make_stores(page([], state=sent["state"])).session()
 
 
-def test_names_of_artifacts_are_read_in_pages(made):
-    stores = made({"names": ["a"], "next": "a"}, {"names": ["b"], "next": None})
+def test_names_of_artifacts_are_read_in_pages(make_stores):
+    stores = make_stores({"names": ["a"], "next": "a"}, {"names": ["b"], "next": None})
 
     assert stores.artifact_names() == ["a", "b"]
     assert [call.url.params.get("after") for call in stores.calls] == [None, "a"]
 
 
-def test_an_artifact_is_saved_as_bytes_with_separate_metadata(made):
-    stores = made({"version": 3})
+def test_an_artifact_is_saved_as_bytes_with_separate_metadata(make_stores):
+    stores = make_stores({"version": 3})
     save = {"name": "päge\n", "key": "k", "kind": "data", "mime": "image/png", "metadata": {}}
 
     assert stores.save_artifact(save, b"\x00\xff") == 3
@@ -108,46 +108,46 @@ def test_an_artifact_is_saved_as_bytes_with_separate_metadata(made):
     assert (call.content, json.loads(call.headers[contract.HEADER_ARTIFACT])) == (b"\x00\xff", save)
 
 
-def test_an_artifact_is_read_with_its_metadata(made):
+def test_an_artifact_is_read_with_its_metadata(make_stores):
     told = {"version": 0, "kind": "data", "mime": "", "bytes": 2, "time": "2026-01-01T00:00:00Z", "metadata": {}}
     answer = httpx.Response(200, content=b"\x00\xff", headers={contract.HEADER_ARTIFACT: json.dumps(told)})
-    stores = made(answer)
+    stores = make_stores(answer)
 
     assert stores.artifact("a/b c", 0) == (told, b"\x00\xff")
     assert dict(stores.calls[0].url.params) == {"name": "a/b c", "version": "0"}
 
 
-def test_a_missing_artifact_is_none(made):
-    stores = made(httpx.Response(404, json={"reason": "NotFound", "message": "no such artifact"}))
+def test_a_missing_artifact_is_none(make_stores):
+    stores = make_stores(httpx.Response(404, json={"reason": "NotFound", "message": "no such artifact"}))
 
     assert stores.artifact("a", None) is None
     assert len(stores.calls) == 1
 
 
-def test_a_pod_that_is_not_known_yet_retries(made):
+def test_a_pod_that_is_not_known_yet_retries(make_stores):
     unknown = httpx.Response(404, json={"reason": "UnknownPod", "message": "not yet"})
 
-    assert made(unknown, {"versions": []}).artifact_versions("a") == []
+    assert make_stores(unknown, {"versions": []}).artifact_versions("a") == []
 
 
-def test_waiting_for_an_unavailable_gateway_does_not_count_as_missing_progress(made):
-    stores = made(httpx.Response(503), httpx.Response(503), {"memories": []})
+def test_waiting_for_an_unavailable_gateway_does_not_count_as_missing_progress(make_stores):
+    stores = make_stores(httpx.Response(503), httpx.Response(503), {"memories": []})
 
     assert stores.search_memory("cat", 3) == []
     assert (len(stores.calls), len(stores.signs)) == (3, 2)
 
 
 @pytest.mark.parametrize(("answer", "cause"), [(503, Unavailable), (409, Fenced)])
-def test_a_long_outage_or_a_fence_ends_the_start(made, answer, cause):
+def test_a_long_outage_or_a_fence_ends_the_start(make_stores, answer, cause):
     with pytest.raises(Lost) as ended:
-        made(httpx.Response(answer)).delete_artifact("a")
+        make_stores(httpx.Response(answer)).delete_artifact("a")
 
     assert isinstance(ended.value.__cause__, cause)
 
 
 @pytest.mark.parametrize("status", [413, 422])
-def test_a_refused_request_is_not_retried(made, status):
-    stores = made(httpx.Response(status, json={"reason": "No", "message": "full"}))
+def test_a_refused_request_is_not_retried(make_stores, status):
+    stores = make_stores(httpx.Response(status, json={"reason": "No", "message": "full"}))
 
     with pytest.raises(Invalid, match="full"):
         stores.put_turn(TURN)

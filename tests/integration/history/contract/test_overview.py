@@ -17,8 +17,8 @@ COUNTED = ("created", "started", "succeeded", "failed", "cancelled", "skipped")
 
 
 @pytest.fixture
-def tell(operator, a_job):
-    """`await tell("uid-1", (1, "Running"), (5, "Failed"))`: a job of a queue with these phases at these minutes."""
+def job_with_phases(operator, a_job):
+    """`await job_with_phases("uid-1", (1, "Running"), (5, "Failed"))`: a job with these phases at these minutes."""
 
     async def run(uid, *phases, queue="agents", starts=0, deleted=False, reason=None, **key):
         build = a_job(uid, name=f"job-{uid}", **key)
@@ -39,12 +39,12 @@ def totals(activity):
     return {name: sum(getattr(one, name) for one in activity.slices) for name in COUNTED}
 
 
-async def test_open_jobs_are_counted_by_the_reason_for_which_they_wait(tell, overview):
-    await tell("uid-1", (3, "Queued"))
-    await tell("uid-2", (1, "Queued"))
-    await tell("uid-3", (2, "Running"), queue="batch", namespace="docs")
-    await tell("uid-4", (1, "Running"), (2, "Succeeded"))
-    await tell("uid-5", (1, "Running"), deleted=True)
+async def test_open_jobs_are_counted_by_the_reason_for_which_they_wait(job_with_phases, overview):
+    await job_with_phases("uid-1", (3, "Queued"))
+    await job_with_phases("uid-2", (1, "Queued"))
+    await job_with_phases("uid-3", (2, "Running"), queue="batch", namespace="docs")
+    await job_with_phases("uid-4", (1, "Running"), (2, "Succeeded"))
+    await job_with_phases("uid-5", (1, "Running"), deleted=True)
 
     found = await overview.open_jobs()
 
@@ -56,18 +56,18 @@ async def test_open_jobs_are_counted_by_the_reason_for_which_they_wait(tell, ove
     assert not found.more
 
 
-async def test_a_job_without_transitions_waits_since_its_creation(tell, overview):
-    await tell("uid-1", minute=7)
+async def test_a_job_without_transitions_waits_since_its_creation(job_with_phases, overview):
+    await job_with_phases("uid-1", minute=7)
 
     [found] = (await overview.open_jobs()).items
 
     assert (found.phase, found.reason, found.since) == ("Pending", "", NOON + timedelta(minutes=7))
 
 
-async def test_only_jobs_of_these_namespaces_are_counted(tell, overview):
-    await tell("uid-1", (1, "Failed"))
-    await tell("uid-2", (1, "Running"), (2, "Failed"), namespace="docs", starts=2)
-    await tell("uid-3", (1, "Queued"), namespace="docs")
+async def test_only_jobs_of_these_namespaces_are_counted(job_with_phases, overview):
+    await job_with_phases("uid-1", (1, "Failed"))
+    await job_with_phases("uid-2", (1, "Running"), (2, "Failed"), namespace="docs", starts=2)
+    await job_with_phases("uid-3", (1, "Queued"), namespace="docs")
 
     docs, nothing = [await overview.activity(MORNING, EVENING, places) for places in (["docs"], [])]
 
@@ -77,10 +77,10 @@ async def test_only_jobs_of_these_namespaces_are_counted(tell, overview):
     assert (await overview.open_jobs([])).items == []
 
 
-async def test_an_event_is_counted_in_the_slice_of_its_time(tell, overview):
-    await tell("uid-1", (1, "Running"), (16, "Succeeded"), starts=1)
-    await tell("uid-2", (1, "Running"), (61, "Cancelled"), minute=-1)
-    await tell("uid-3", (1, "Skipped"))
+async def test_an_event_is_counted_in_the_slice_of_its_time(job_with_phases, overview):
+    await job_with_phases("uid-1", (1, "Running"), (16, "Succeeded"), starts=1)
+    await job_with_phases("uid-2", (1, "Running"), (61, "Cancelled"), minute=-1)
+    await job_with_phases("uid-3", (1, "Skipped"))
 
     told = await overview.activity(NOON - timedelta(hours=12), NOON + timedelta(hours=8))
 
@@ -91,19 +91,19 @@ async def test_an_event_is_counted_in_the_slice_of_its_time(tell, overview):
     assert (quarter.succeeded, hour.cancelled) == (1, 1)
 
 
-async def test_each_start_is_counted_and_a_vanished_job_is_not_counted_as_ended(tell, overview):
-    await tell("uid-1", (1, "Running"), starts=3, deleted=True)
+async def test_each_start_is_counted_and_a_vanished_job_is_not_counted_as_ended(job_with_phases, overview):
+    await job_with_phases("uid-1", (1, "Running"), starts=3, deleted=True)
 
     told = totals(await overview.activity(MORNING, EVENING))
 
     assert (told["created"], told["started"], sum(told.values())) == (1, 3, 4)
 
 
-async def test_failures_are_counted_by_reason_with_the_most_frequent_first(tell, overview):
+async def test_failures_are_counted_by_reason_with_the_most_frequent_first(job_with_phases, overview):
     for number, minute in enumerate((1, 9, 4)):
-        await tell(f"uid-{number}", (minute, "Failed"), reason="ToolError")
-    await tell("uid-8", (2, "Failed"), reason="Lost")
-    await tell("uid-9", (2, "Cancelled"), reason="Lost")
+        await job_with_phases(f"uid-{number}", (minute, "Failed"), reason="ToolError")
+    await job_with_phases("uid-8", (2, "Failed"), reason="Lost")
+    await job_with_phases("uid-9", (2, "Cancelled"), reason="Lost")
 
     told = (await overview.activity(MORNING, EVENING)).failures
 
@@ -113,9 +113,9 @@ async def test_failures_are_counted_by_reason_with_the_most_frequent_first(tell,
     ]
 
 
-async def test_the_rarest_reasons_are_left_out(tell, overview):
+async def test_the_rarest_reasons_are_left_out(job_with_phases, overview):
     for number in range(22):
-        await tell(f"uid-{number}", (1, "Failed"), reason=f"Reason{number:02}")
+        await job_with_phases(f"uid-{number}", (1, "Failed"), reason=f"Reason{number:02}")
 
     told = await overview.activity(MORNING, EVENING)
 
@@ -123,9 +123,9 @@ async def test_the_rarest_reasons_are_left_out(tell, overview):
     assert totals(told)["failed"] == 22
 
 
-async def test_events_outside_the_time_range_are_not_counted(tell, overview):
-    await tell("uid-1", (-1, "Failed"), minute=-60)
-    await tell("uid-2", (120, "Failed"), minute=61)
+async def test_events_outside_the_time_range_are_not_counted(job_with_phases, overview):
+    await job_with_phases("uid-1", (-1, "Failed"), minute=-60)
+    await job_with_phases("uid-2", (120, "Failed"), minute=61)
 
     told = await overview.activity(NOON, NOON + timedelta(hours=1))
 
@@ -135,9 +135,9 @@ async def test_events_outside_the_time_range_are_not_counted(tell, overview):
 
 @pytest.mark.parametrize("hours", [1, 5, 24, 7 * 24, 30 * 24, 90 * 24])
 @pytest.mark.parametrize("late", [timedelta(), timedelta(seconds=1), timedelta(minutes=4)])
-async def test_the_slices_of_any_time_range_sum_up_to_the_total(tell, overview, hours, late):
-    await tell("uid-1", (1, "Running"), (20, "Succeeded"), starts=2)
-    await tell("uid-2", (50, "Failed"), namespace="docs")
+async def test_the_slices_of_any_time_range_sum_up_to_the_total(job_with_phases, overview, hours, late):
+    await job_with_phases("uid-1", (1, "Running"), (20, "Succeeded"), starts=2)
+    await job_with_phases("uid-2", (50, "Failed"), namespace="docs")
     end = NOON + timedelta(minutes=55) + late
 
     told = await overview.activity(end - timedelta(hours=hours), end)

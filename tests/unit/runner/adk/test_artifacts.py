@@ -201,32 +201,32 @@ async def test_a_refused_save_is_the_callers_error(artifacts, monkeypatch):
 
 
 @pytest.fixture
-def told():
+def session_stores():
     event = {"id": "e1", "author": "user", "content": {"parts": [{"text": "My cat is called Tom."}]}}
     kept = Kept(turns={"earlier": [("1", {"events": [event], "state": {}, "user": {}, "app": {}})]})
     return MemoryStores(kept)
 
 
-async def test_memory_finds_texts_of_another_session(told):
-    found = await Memory(told, "app", "user").search_memory(**OURS, query="the CAT")
+async def test_memory_finds_texts_of_another_session(session_stores):
+    found = await Memory(session_stores, "app", "user").search_memory(**OURS, query="the CAT")
 
     (entry,) = found.memories
     assert (entry.content.parts[0].text, entry.author, entry.id) == ("My cat is called Tom.", "user", "e1")
 
 
-async def test_a_replayed_search_returns_its_recorded_results(told, start):
+async def test_a_replayed_search_returns_its_recorded_results(session_stores, start):
     journal = start(MemoryJournal())
     here(AGENT)
-    await Memory(told, "app", "user").search_memory(**OURS, query="cat")
-    told.shared.turns.clear()
+    await Memory(session_stores, "app", "user").search_memory(**OURS, query="cat")
+    session_stores.shared.turns.clear()
 
     start(journal.again())
 
-    assert len((await Memory(told, "app", "user").search_memory(**OURS, query="cat")).memories) == 1
+    assert len((await Memory(session_stores, "app", "user").search_memory(**OURS, query="cat")).memories) == 1
 
 
-async def test_each_search_of_an_agent_is_one_step(told, start):
-    journal, memory = start(MemoryJournal()), Memory(told, "app", "user")
+async def test_each_search_of_an_agent_is_one_step(session_stores, start):
+    journal, memory = start(MemoryJournal()), Memory(session_stores, "app", "user")
     here(AGENT)
 
     for query in ("cat", "cat", "dog", " "):
@@ -235,10 +235,10 @@ async def test_each_search_of_an_agent_is_one_step(told, start):
     assert journal.names == ["value memory", "value memory"]
 
 
-async def test_tools_can_search_memory_concurrently_in_their_own_event_loops(told, monkeypatch):
+async def test_tools_can_search_memory_concurrently_in_their_own_event_loops(session_stores, monkeypatch):
     both, search = threading.Barrier(2, timeout=5), MemoryStores.search_memory
     monkeypatch.setattr(MemoryStores, "search_memory", lambda *given: both.wait() + 1 and search(*given))
-    memory = Memory(told, "app", "user")
+    memory = Memory(session_stores, "app", "user")
     here(TOOL)
 
     def ask():
@@ -249,8 +249,8 @@ async def test_tools_can_search_memory_concurrently_in_their_own_event_loops(tol
     assert [len(one.memories) for one in found] == [1, 1]
 
 
-async def test_the_memory_of_another_user_is_refused(told):
+async def test_the_memory_of_another_user_is_refused(session_stores):
     with pytest.raises(ValueError, match="not belong to this job"):
-        await Memory(told, "app", "user").search_memory(app_name="app", user_id="other", query="cat")
+        await Memory(session_stores, "app", "user").search_memory(app_name="app", user_id="other", query="cat")
 
-    assert told.asked == []
+    assert session_stores.asked == []

@@ -104,7 +104,7 @@ def test_a_late_answer_is_the_newest_even_if_events_without_content_follow(last,
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def event_counts(monkeypatch):
     """How many events ADK's own function saw in each of its calls."""
     seen = []
 
@@ -116,16 +116,16 @@ def asked(monkeypatch):
     return seen
 
 
-def test_adk_processes_no_event_in_more_than_two_requests(long, asked):
+def test_adk_processes_no_event_in_more_than_two_requests(long, event_counts):
     ours = Histories()
     ours.contents(None, long, "a", **OPTIONS)
-    asked.clear()
+    event_counts.clear()
 
     for number in range(SHORT, SHORT + 10):
         long += turn(number)
         ours.contents(None, long, "a", **OPTIONS)
 
-    assert max(asked) <= 4
+    assert max(event_counts) <= 4
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def look(n: int):
 
 
 async def test_requests_of_a_long_run_equal_those_of_adk(monkeypatch):
-    asked = []
+    event_counts = []
     for contents in (ADKS, Histories().contents):
         monkeypatch.setattr(_contents, "_get_contents", contents)
         runner = InMemoryRunner(LlmAgent(name="a", model=Asked(model="m", requests=[]), tools=[look]), app_name="app")
@@ -195,10 +195,10 @@ async def test_requests_of_a_long_run_equal_those_of_adk(monkeypatch):
         message = types.Content(role="user", parts=[types.Part(text="go")])
         async for _ in runner.run_async(user_id="u", session_id="s", new_message=message):
             pass
-        asked.append(runner.agent.model.requests)
+        event_counts.append(runner.agent.model.requests)
 
-    assert len(asked[0]) == 2 * SHORT + 1
-    assert asked[0] == asked[1]
+    assert len(event_counts[0]) == 2 * SHORT + 1
+    assert event_counts[0] == event_counts[1]
 
 
 @pytest.fixture
