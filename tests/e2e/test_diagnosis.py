@@ -62,7 +62,7 @@ def reasons(status):
         pytest.param("no-secret", {"CreateContainerConfigError"}, 'secret "keys" not found', id="secret"),
     ],
 )
-def test_a_pod_that_does_not_start_says_what_is_missing(shared_jobs, condition, name, reason, words):
+def test_the_condition_of_a_pod_that_does_not_start_names_what_is_missing(shared_jobs, condition, name, reason, words):
     status = shared_jobs.until(
         name, lambda found: condition(found, "PodStarted", "reason") in reason, "says why it waits"
     )

@@ -262,7 +262,7 @@ async def test_a_crash_of_the_api_server_ends_no_job(outage, short):
 
 
 async def test_expired_watch_history_of_the_api_server_leads_to_a_new_list(outage, short):
-    """410 for every watch. A real server is away meanwhile; leaders that lose their Lease by it are started again."""
+    """410 for every watch. A real server is unavailable meanwhile; leaders that lose their Lease are restarted."""
     keeping = asyncio.create_task(outage.saboteur.keep_alive())
     await outage.apply(*short("held-past"))
     await running(outage, "short-held-past")

@@ -50,7 +50,7 @@ async def test_a_caller_without_the_permission_cannot_impersonate(http, cluster,
 
 
 async def test_a_job_is_created_as_the_impersonated_user(http, cluster, apiserver, zoe):
-    """The administrator may make jobs; the user whom they act as may not."""
+    """The administrator can create jobs; the impersonated user cannot."""
     url = f"/v1/namespaces/{cluster.namespace}/triggers/triage"
 
     answer = await http.post(url, json={}, headers=headers(apiserver.token, zoe))

@@ -37,7 +37,7 @@ async def test_a_caller_without_permission_creates_no_job_even_if_the_gateway_is
 
 
 async def test_a_callers_client_has_only_the_callers_token(apiserver, cluster):
-    """Were the gateway's own sent beside it, an unknown token would do."""
+    """If the gateway's own token were sent in addition, an unknown token would be accepted."""
     given = {"user_agent": "test", "on_write": lambda *_: None}
     async with Callers.connect(str(apiserver.kubeconfig), **given) as callers:
         with pytest.raises(Exception, match="401"):

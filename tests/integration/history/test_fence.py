@@ -97,7 +97,7 @@ async def test_a_pod_without_the_start_is_fenced_even_while_a_body_is_stored(gat
 
 
 async def test_a_gateway_of_another_cluster_claims_nothing(connected, build):
-    """Clusters may share a database; whoever may make pods in one can name uids of the other."""
+    """Clusters can share a database, and a user who can create pods in one can name uids of the other."""
     elsewhere = RunnerWrites(connected, cluster="another")
 
     with pytest.raises(errors.NotFound):

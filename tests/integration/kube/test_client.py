@@ -129,7 +129,7 @@ async def test_an_answer_that_is_not_an_object_is_unavailable(client, server):
         await client.send("GET", "/api/v1/namespaces/team/pods/a", kind="pods")
 
 
-async def test_a_hostile_name_stays_one_segment_of_the_path(client, server):
+async def test_a_hostile_name_is_one_segment_of_the_path(client, server):
     async def raw_path(request: web.Request) -> web.Response:
         return web.json_response({"path": request.raw_path})
 
@@ -338,7 +338,7 @@ async def test_a_proxys_html_page_is_quoted_in_short(client, server):
     assert len(str(caught.value)) < 400
 
 
-async def test_a_cut_connection_is_unavailable_and_a_write_is_sent_once(client, server):
+async def test_a_broken_connection_is_unavailable_and_a_write_is_sent_once(client, server):
     async def cut(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.close()

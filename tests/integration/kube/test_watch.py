@@ -100,7 +100,7 @@ async def test_a_line_that_is_not_an_event_is_unavailable(client, stream, line):
         await anext(watch)
 
 
-async def test_a_cut_connection_is_unavailable(client, server):
+async def test_a_broken_connection_is_unavailable(client, server):
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)

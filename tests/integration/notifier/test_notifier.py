@@ -201,7 +201,7 @@ async def test_an_abandoned_notification_remains_visible_and_the_next_is_sent(
     await until(lambda: _is(states, {"Started": "GivenUp", "Failed": "Sent"}))
 
 
-async def test_old_ones_behind_a_sink_that_is_down_are_given_up_without_a_try_of_their_own(
+async def test_old_notifications_to_an_unavailable_sink_are_abandoned_without_a_try(
     notifier, fails, sink, sinks_file, states
 ):
     sink.answers = [status(500)] * 5
@@ -339,7 +339,7 @@ class TestProcess:
     async def test_killing_notifiers_loses_nothing_and_keeps_the_order(
         self, environment, fails, sink, states, database
     ):
-        """Each is killed a little later; what it had taken is due at once, as when its lease had ended."""
+        """Each is killed a little later; its notifications are due immediately, as if its lease had expired."""
         for number in range(12):
             await fails(f"u-{number}")
         sink.always = "slow"

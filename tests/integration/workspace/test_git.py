@@ -31,7 +31,7 @@ def test_the_credentials_of_a_secret_give_access_to_the_repository(repositories,
     assert listed.split()[0].decode() == git("rev-parse", "HEAD", cwd=work)
 
 
-def test_a_token_alone_is_sent_as_a_password(repositories, http, tmp_path):
+def test_a_token_without_a_user_is_sent_as_a_password(repositories, http, tmp_path):
     repositories.make("shop")
     url = f"{http.url}/shop.git"
     folder = secret(tmp_path / "token", username="reader", token=PASSWORD)

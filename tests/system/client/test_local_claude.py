@@ -105,7 +105,7 @@ async def test_reaching_the_limit_of_turns_is_a_failure(claude, api):
 
 
 async def test_the_users_login_is_used_if_no_key_is_set(claude, folder, tmp_path, monkeypatch):
-    """A stand-in that tells its home: who has logged in there is known to the real one alone."""
+    """A stand-in that prints its home: only the real CLI has a login there."""
     home, told = tmp_path / "home", tmp_path / "told"
     home.mkdir()
     program = tmp_path / "claude"
@@ -123,7 +123,7 @@ async def test_the_users_login_is_used_if_no_key_is_set(claude, folder, tmp_path
 
 
 async def test_a_killed_run_continues_in_its_session(claude, api, folder):
-    """The runner is killed by a tool, which waits until what was said is kept: that is at most a second behind."""
+    """The runner is killed by a tool, which waits until the session is kept: at most a second."""
     api.script = [bash("true"), bash("sleep 2; kill -9 $(ps -o ppid= -p $PPID)"), {"text": "Went on."}]
 
     first, _, err = await claude("Go.", "--permission-mode", "bypassPermissions", "--name", "killed")

@@ -17,13 +17,13 @@ def test_a_job_that_has_not_ended_gets_the_cost_of_history_rounded_up():
     assert [row["cells"] for row in table["rows"]] == [["job-0", "0.123457"], ["job-1", "0.5"], ["job-2", ""]]
 
 
-def test_history_is_asked_only_if_a_cost_is_missing():
+def test_history_is_read_only_if_a_cost_is_missing():
     assert not lacks_cost(a_table("0.5"))
     assert lacks_cost(a_table("0.5", None))
     assert not lacks_cost(a_table(None, columns=("Name", "Phase")))
 
 
-def test_a_table_of_another_version_without_costs_stays_as_it_is():
+def test_a_table_of_another_version_without_costs_is_not_changed():
     table = a_table(None, columns=("Name", "Phase"))
 
     assert with_costs(table, {"u0": Decimal(1)}) == table

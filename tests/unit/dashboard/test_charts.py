@@ -61,7 +61,7 @@ def drawn(chart):
 
 
 @given(charts())
-def test_bars_stay_inside_their_field(made):
+def test_bars_are_inside_their_field(made):
     _shown, _, chart = made
 
     for layer in chart.layers:

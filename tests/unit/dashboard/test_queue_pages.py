@@ -273,7 +273,7 @@ async def test_a_page_number_that_does_not_exist_shows_the_nearest_page(answers,
 UNSEEN = {"observedGeneration": 0, "conditions": []}
 
 
-async def test_numbers_of_jobs_that_one_may_not_list_are_unknown_and_not_0(answers, pages):
+async def test_counts_of_jobs_that_the_user_cannot_list_are_unknown_and_not_0(answers, pages):
     serve_queues(answers)
     answers["/v1/queues"] = QueueList(items=[a_queue("new", namespace="secret", **UNSEEN)])
 
@@ -283,7 +283,7 @@ async def test_numbers_of_jobs_that_one_may_not_list_are_unknown_and_not_0(answe
     assert re.findall(r'class="(?:num|soft)">(unknown)<', row[: row.index("</tr>")]) == ["unknown", "unknown"]
 
 
-async def test_the_page_of_a_queue_whose_jobs_one_may_not_list_says_so(answers, pages):
+async def test_the_page_of_a_queue_whose_jobs_the_user_cannot_list_says_so(answers, pages):
     answers[REST] = a_queue(**UNSEEN).model_copy(update={"counted": False})
     answers["/v1/agentjobs"] = refusal(403, "Forbidden")
 

@@ -249,7 +249,7 @@ CHANGES = st.lists(st.lists(st.sampled_from([A, B, OTHER]), max_size=3), max_siz
 
 @given(CHANGES, st.lists(st.booleans(), min_size=30, max_size=30), st.sampled_from([None, ("docs",), ("shop",), ()]))
 def test_a_repeatedly_interrupted_stream_gets_all_of_its_changes_and_no_others(rounds, breaks, scope):
-    """It is read only now and then; each event stands for as many changes as there were since the last."""
+    """It is read only occasionally; each event combines all changes since the last."""
     board = Board("boot")
     listener = Listener(Interest(scope), every=1.0, wake=lambda: None)
     board.join(listener, last=None, now=0.0)

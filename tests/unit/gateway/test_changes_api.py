@@ -276,7 +276,7 @@ async def test_a_stream_reports_an_outage_of_history_once_and_its_end(listen, hi
 
 
 async def test_an_outage_of_history_is_not_reported_while_cached_changes_are_served(listen, history):
-    """They would be answered what was shared, and hear no more of it."""
+    """They would get the shared answer, and no later changes."""
     reader = await listen()
     history.memory.away = True
     await asyncio.sleep(FRESH_SECONDS)
@@ -354,7 +354,7 @@ async def test_streams_end_immediately_when_the_process_stops(app, listen):
 
 
 async def test_unread_events_take_constant_memory(app, ada, history, kube):
-    """Each stream holds one event, whatever has happened since it was read."""
+    """Each stream keeps one event, for any number of changes since it was read."""
     reader = Reader(app, "/v1/changes", headers=ADA, every=60)
     await asyncio.sleep(2)
     for start in range(1, 50):

@@ -21,7 +21,7 @@ def _ada(kube):
         pytest.param("zzz", "use one of cursor, ended", id="nothing-like-it"),
     ],
 )
-async def test_an_unknown_parameter_is_refused_with_what_may_be_meant(http, name, cure):
+async def test_an_unknown_parameter_is_refused_with_a_suggestion(http, name, cure):
     answer = await http.get(JOBS, headers=AS_ADA, params={name: "Failed"})
 
     assert (answer.status_code, answer.json()["reason"]) == (422, "UnknownParameter")
@@ -34,7 +34,7 @@ async def test_a_route_without_parameters_says_so(http):
     assert answer.json()["message"].endswith("query.limit is an unknown parameter; remove it: this route has none.")
 
 
-async def test_a_long_name_is_cut(http):
+async def test_a_long_name_is_truncated(http):
     answer = await http.get(JOBS, headers=AS_ADA, params={"x" * 5000: ""})
 
     assert answer.status_code == 422
@@ -54,7 +54,7 @@ async def test_a_trigger_takes_what_the_calling_system_adds(http):
     assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
 
 
-async def test_a_runner_may_send_what_a_newer_version_knows(http, kube, history):
+async def test_a_runner_can_send_parameters_of_a_newer_version(http, kube, history):
     kube.add_runner("r", job="hello", start=1, uid="u1", pod_uid="p1")
     await history.accept()
 

@@ -98,7 +98,7 @@ async def test_every_route_refuses_what_the_api_server_would_even_from_an_admini
 
 
 async def test_every_route_for_users_supports_impersonation(app, http, kube):
-    """Each route refuses a request of an administrator's token that acts as a nobody."""
+    """Each route refuses an administrator's token that impersonates a user without permissions."""
     kube.add_user("proxy", "robot", may={USER})
     paths = (await http.get("/openapi.json")).json()["paths"]
     asked = [(path, method) for path, each in paths.items() for method in each if "/v1/attempt" not in path]

@@ -32,7 +32,7 @@ def test_retry_after_is_read_from_header_or_status(header, details, seconds):
     assert error.retry_after == seconds
 
 
-def test_an_expired_continue_token_is_gone_whatever_its_code():
+def test_an_expired_continue_token_is_gone_with_any_code():
     assert type(error_of(400, status(reason="Expired", message="old"), request="GET pods")) is Gone
 
 

@@ -304,7 +304,7 @@ def test_a_providers_stored_object_requires_its_key(path, body):
         ("/gemini/v1beta/cachedContents", {"model": "models/team/fast", **CONTENT}, "gemini-x", "models/gemini-x"),
     ],
 )
-def test_a_body_gets_the_model_that_an_alias_stands_for(path, body, other, sent):
+def test_an_alias_in_a_body_is_replaced_by_its_model(path, body, other, sent):
     found = asked(path, body).with_model(other)
 
     assert json.loads(found.body) == {**body, "model": sent}

@@ -589,7 +589,7 @@ async def test_usage_is_added_when_the_database_is_available_again(world):
     assert (world.status().phase, unknown, world.status().usage.llm_calls) == (Phase.FAILED, None, 2)
 
 
-async def test_a_status_stays_small_after_a_hundred_starts(world):
+async def test_a_status_is_small_after_a_hundred_starts(world):
     world.apply(retry={"maxAttempts": 100, "backoff": {"initial": "1s", "max": "1s"}})
     for _ in range(100):
         await world.act(seconds=3)

@@ -64,7 +64,7 @@ async def test_a_pod_bound_token_has_its_pod(api, pod):
     assert status["user"]["extra"]["authentication.kubernetes.io/pod-uid"] == [uid]
 
 
-async def test_a_bound_token_dies_with_its_pod(api, pod):
+async def test_a_bound_token_is_invalid_after_its_pod_is_deleted(api, pod):
     await api("POST", f"{api.core}/pods", pod("p"))
     bound = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
     token = (await token_of(api, boundObjectRef=bound)).body["status"]["token"]

@@ -78,7 +78,7 @@ async def test_a_bound_pod_waits_for_its_kubelet(api, bound):
     assert (await api("GET", bound)).code == 404
 
 
-async def test_a_pod_with_a_finalizer_stays_after_its_kubelet_has_finished(api, bound):
+async def test_a_pod_with_a_finalizer_remains_after_its_kubelet_has_finished(api, bound):
     await api.merge(bound, {"metadata": {"finalizers": ["example.dev/hold"]}})
     await api("DELETE", bound)
     early = await api.merge(bound, {"metadata": {"labels": {"a": "b"}}})

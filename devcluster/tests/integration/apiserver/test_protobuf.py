@@ -55,7 +55,7 @@ async def test_a_role_is_received_unchanged(api):
     ]
 
 
-async def test_delete_options_may_be_protobuf(api):
+async def test_delete_options_can_be_protobuf(api):
     await api("POST", f"{api.core}/configmaps", CONFIG_MAP, media=MEDIA)
     options = envelope("v1", "DeleteOptions", field(2, field(1, "other")))
 

@@ -121,7 +121,7 @@ def test_a_json_patch_that_cannot_be_applied_is_refused(operations: object, code
     assert refused.value.code == code
 
 
-def test_a_refused_json_patch_says_why_without_repeating_the_object() -> None:
+def test_a_refused_json_patch_has_the_reason_without_repeating_the_object() -> None:
     with pytest.raises(StatusError) as refused:
         json_patch({"data": {"secret": "x" * 500}}, [{"op": "test", "path": "/spec/a", "value": 1}])
 

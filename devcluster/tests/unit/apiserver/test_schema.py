@@ -135,7 +135,7 @@ def test_depth_counts_nesting_and_stops_at_the_limit() -> None:
     assert depth_of({"a": {"a": {"a": {"a": 1}}}}, 2) == 3
 
 
-def test_a_million_causes_are_cut() -> None:
+def test_a_million_causes_are_truncated() -> None:
     schema = Schema({"type": "object", "properties": {"list": {"type": "array", "items": {"type": "string"}}}})
 
     assert len(schema.validate({"list": [1] * (2 * MAX_CAUSES)})) == MAX_CAUSES

@@ -65,7 +65,7 @@ async def test_a_carriage_return_ends_no_line(log):
     assert await read(log) == b"10 %\r20 %\n"
 
 
-async def test_a_line_without_end_is_cut(log):
+async def test_a_line_without_end_is_truncated(log):
     log.data_received(b"x" * 20_000)
     log.close()
 

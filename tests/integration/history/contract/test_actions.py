@@ -88,7 +88,7 @@ async def test_actions_on_a_job_are_found_by_its_uid(log, did):
     assert await names(log, None, uid="") == []
 
 
-async def test_hostile_text_is_cut_and_stored(log, did):
+async def test_hostile_text_is_truncated_and_stored(log, did):
     await did(user="a\0da" + "é" * 9999, name="x" * 9999, message="m" * 9999)
 
     (found,) = (await log.actions(None)).items

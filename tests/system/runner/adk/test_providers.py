@@ -160,7 +160,7 @@ def make(provider: str):
 """
 
 
-async def test_a_cut_stream_of_a_model_that_user_code_builds_is_not_an_answer(ask, provider, tmp_path, monkeypatch):
+async def test_a_truncated_stream_of_a_model_built_by_user_code_is_not_an_answer(ask, provider, tmp_path, monkeypatch):
     (tmp_path / "ownmodel.py").write_text(OWN_MODEL)
     monkeypatch.syspath_prepend(str(tmp_path))
     agent = {"model": None, "module": {"ref": "ownmodel:make", "args": {"provider": provider.name}}}

@@ -24,7 +24,7 @@ FROM_CONFIG_MAP = {"messageFrom": {"configMapKeyRef": {"name": "briefs", "key": 
 SCRIPTED = {"model": "scripted/script/root", "inline": {"subAgents": ["b"], "agents": [{"name": "b", "model": "m"}]}}
 
 
-def test_a_resolved_spec_has_every_default_and_stays_valid(a_job: Job) -> None:
+def test_a_resolved_spec_has_every_default_and_is_valid(a_job: Job) -> None:
     job = a_job(name="a.job")
     resolved = resolve(job, {})
 

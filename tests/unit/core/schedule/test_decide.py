@@ -266,7 +266,7 @@ def test_allow_starts_a_job_while_another_runs(operate, times):
 
 
 def test_replace_starts_only_after_the_previous_job_has_ended(operate, times):
-    """CronJob deletes the old job and starts at once: both run as long as the old one takes to end."""
+    """CronJob deletes the old job and starts immediately: both run until the old one has ended."""
     cluster, operator = operate(concurrencyPolicy="Replace")
     operator.run(minutes=21, lasting=None)
     first = cluster.made[0]

@@ -97,7 +97,7 @@ def test_every_setting_of_a_job_exists_in_adk():
     assert set(KEYS) <= set(RunConfig.model_fields)
 
 
-def test_no_settings_leave_adks_defaults():
+def test_without_settings_adks_defaults_apply():
     assert run_config({}) is None
 
 
