@@ -17,10 +17,10 @@ from pydantic import BaseModel
 
 from agentjobs.dashboard import csrf
 from agentjobs.dashboard.app import create_pages
+from agentjobs.dashboard.asgi import create_site, guarded
 from agentjobs.dashboard.identity import Identity
 from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.dashboard.sign_in.ways import Ways
-from agentjobs.dashboard.whole import create_site, guarded
 from devcluster.ports import free_port
 
 ADA = Identity(name="ada", way="token", headers={"Authorization": "Bearer ada"}, csrf="csrf-of-ada")

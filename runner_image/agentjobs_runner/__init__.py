@@ -7,7 +7,7 @@ User code imports three exceptions, which decide what happens to its job, and tw
 The process, independent of engines:
 
     attempt      one start from its first request to its last; begins in __main__
-    inbox        events that end a start       leaving      termination message and exit code
+    inbox        events that end a start       termination  message and exit code
     environment  the pod's variables
     engines      loads the engine by name      import_trim  imports to skip, for a quick start
     gateway      requests, with retries        timeline     the start's entries, and their sender

@@ -38,13 +38,13 @@ from agentjobs_runner.gateway_journal import GatewayJournal
 from agentjobs_runner.gateway_stores import GatewayStores
 from agentjobs_runner.inbox import AgentEnded, AtBoundary, InterruptedAgain, Lost, Message, Terminated
 from agentjobs_runner.journal import Journal
-from agentjobs_runner.leaving import leave, leave_fenced, unfetched
 from agentjobs_runner.log import logger
 from agentjobs_runner.model_access import ModelAccess
 from agentjobs_runner.pod_token import PodToken
 from agentjobs_runner.redaction import Redactor, safe_str
 from agentjobs_runner.signals import StopSignals
 from agentjobs_runner.stores import Stores
+from agentjobs_runner.termination import leave, leave_fenced, unfetched
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.tracing import Tracing
 

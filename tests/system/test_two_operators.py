@@ -34,9 +34,9 @@ async def test_two_simultaneous_operators_create_each_pod_once(backend, forks, t
         system = systems(cluster)
         agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
         for number in range(JOBS):
-            (body,) = job_of(f"twin-{number}", None, agent=agent, retry={"backoff": {"initial": "1s"}})
+            (body,) = job_of(f"job-{number}", None, agent=agent, retry={"backoff": {"initial": "1s"}})
             await system.apply(body)
-        statuses = [await system.finished(f"twin-{number}", 60) for number in range(JOBS)]
+        statuses = [await system.finished(f"job-{number}", 60) for number in range(JOBS)]
         await asyncio.sleep(1)
         pods, _ = await cluster.client.list(PODS, system.namespace, label_selector="agentjobs.dev/job")
 

@@ -35,17 +35,17 @@ async def test_five_hundred_simultaneous_equal_jobs_make_one_run_with_two_operat
     ) as cluster:
         system = systems(cluster)
         agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
-        bodies = [job_of(f"twin-{n}", None, agent=agent, unique={"states": "All"})[0] for n in range(JOBS)]
+        bodies = [job_of(f"equal-{n}", None, agent=agent, unique={"states": "All"})[0] for n in range(JOBS)]
         for first in range(0, JOBS, AT_ONCE):
             await asyncio.gather(*map(system.apply, bodies[first : first + AT_ONCE]))
-        statuses = [await system.finished(f"twin-{n}", 120) for n in range(JOBS)]
+        statuses = [await system.finished(f"equal-{n}", 120) for n in range(JOBS)]
         pods, _ = await cluster.client.list(PODS, system.namespace, label_selector="agentjobs.dev/job")
 
     ran = [n for n, status in enumerate(statuses) if status["phase"] == "Succeeded"]
     assert len(ran) == len(pods) == 1
     assert Counter(status["phase"] for status in statuses) == {"Succeeded": 1, "Skipped": JOBS - 1}
     named = {status["duplicateOf"]["name"] for status in statuses if status["phase"] == "Skipped"}
-    assert named == {f"twin-{ran[0]}"}
+    assert named == {f"equal-{ran[0]}"}
 
 
 @pytest.mark.asyncio(loop_scope="module")

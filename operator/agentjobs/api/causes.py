@@ -32,7 +32,7 @@ class Page(StrEnum):
     QUEUE = "queue"
     TEMPLATE = "template"
     EVENTS = "events"
-    TWIN = "twin"
+    EQUAL_JOB = "equal-job"
     RESULT = "result"
 
 
@@ -320,6 +320,6 @@ CANCELLATIONS: Final[Mapping[str, Cause]] = {
 """Who cancelled a job."""
 
 SKIPS: Final[Mapping[str, Cause]] = {
-    SkippedReason.DUPLICATE: Cause("another job has the same `unique` key", "", Page.TWIN),
+    SkippedReason.DUPLICATE: Cause("another job has the same `unique` key", "", Page.EQUAL_JOB),
 }
 """Why a job was not run."""

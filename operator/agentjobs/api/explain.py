@@ -64,7 +64,7 @@ class Situation:
     doing: str = ""
     """What runs now: `tool search`, `model gemini-flash-latest`."""
     outcome: str | None = None
-    twin: str = ""
+    equal_job: str = ""
     """The job because of which this one was skipped."""
     is_there: bool = True
     """Whether its object exists in the cluster."""
@@ -181,7 +181,7 @@ def _cancelled(situation: Situation, now: datetime) -> tuple[str, Cause]:
 
 def _skipped(situation: Situation, now: datetime) -> tuple[str, Cause]:
     cause = SKIPS.get(situation.reason, _unknown_reason(situation.reason))
-    which = f": {situation.twin}" if situation.twin else ""
+    which = f": {situation.equal_job}" if situation.equal_job else ""
     return f"Skipped: {cause.clause}{which}.", cause
 
 

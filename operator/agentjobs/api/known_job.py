@@ -130,7 +130,7 @@ def explained(
         step=steps[-1].n if steps else None,
         doing=f"{open_.kind} {open_.name}"[:_MAX_NAME] if open_ else "",
         outcome=job.outcome[:_MAX_NAME] if job and job.outcome else None,
-        twin=status.duplicate_of.name if status.duplicate_of else "",
+        equal_job=status.duplicate_of.name if status.duplicate_of else "",
         is_there=known.from_cluster is not None,
         requested=next((order for order in (Order.CANCEL, Order.SUSPEND) if known.spec.get(order.value) is True), None),
     )

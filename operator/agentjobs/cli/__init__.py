@@ -17,11 +17,11 @@
     resources        verbs on files of objects: create, apply, delete
     getting          get
     waiting          wait
-    orders           cancel, suspend, resume, rerun
+    job_actions      cancel, suspend, resume, rerun
     show             show
     shown_job        what it prints of a job
     job_words        short descriptions of a job: agent, workspace, published changes
-    story            the text of a job's history
+    history_text     the text of a job's history
     step_table       the text of a job's recorded steps
     pod_logs         logs
     log_lines        log lines as sentences
@@ -38,10 +38,10 @@
     queues           verbs on queues: list, show, pause, drain, resume, scale
     schedules        verbs on AgentSchedules: list, show, next, backfill
     backfilling      schedule backfill
-    schedule_orders  schedule trigger, suspend, resume
+    schedule_actions schedule trigger, suspend, resume
     conformance      checks that a program implements the runner contract; a package
     serve            verbs that run something: dev, demo, operator, gateway, migrate
-    chosen           the objects that a verb works on
+    targets          the objects that a verb works on
     cluster          the API server, any kind
     manifests        YAML in, patches out
     yaml_compat      YAML as kubectl reads it

@@ -11,8 +11,8 @@ import typer
 
 from agentjobs.amounts import dollars
 from agentjobs.cli import history_filters
-from agentjobs.cli.chosen import Choice, Target, attempted, documents, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
+from agentjobs.cli.history_text import ShownTexts, phase_words, phases_table, starts_table, story_head, took
 from agentjobs.cli.options import (
     Context,
     Everywhere,
@@ -41,7 +41,7 @@ from agentjobs.cli.printing import (
     shown_job,
     table,
 )
-from agentjobs.cli.story import ShownTexts, phase_words, phases_table, starts_table, story_head, took
+from agentjobs.cli.targets import Choice, Target, attempted, documents, heading, targets
 
 if TYPE_CHECKING:
     from agentjobs.api.job_filter import JobFilter

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Target, attempted, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
@@ -20,6 +19,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import harmless, show
+from agentjobs.cli.targets import Choice, Target, attempted, targets
 
 if TYPE_CHECKING:
     from agentjobs.client.job import Job

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import typer
 
 from agentjobs.cli.grammar import Program, Verbs
+from agentjobs.cli.history_text import moment
 from agentjobs.cli.options import (
     Context,
     Everywhere,
@@ -19,7 +20,6 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import NARROW, age, formatted, harmless, show, table, without_managed_fields
-from agentjobs.cli.story import moment
 
 if TYPE_CHECKING:
     from agentjobs.cli.options import Talk

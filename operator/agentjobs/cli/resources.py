@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agentjobs import errors
-from agentjobs.cli.chosen import Choice, Target, each, targets
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.options import (
     All,
@@ -27,6 +26,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import complain, show
+from agentjobs.cli.targets import Choice, Target, each, targets
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster, Kind

@@ -119,12 +119,12 @@ def _workspace(workspace: "PublishedWorkspace") -> dict[str, Any]:
 
 def _skipped(job: "Job", *, json_: bool) -> int:
     """Print which job counts; return the exit code."""
-    twin = job.status.duplicate_of
+    equal_job = job.status.duplicate_of
     if json_:
-        named = {"name": twin.name, "uid": twin.uid} if twin else None
+        named = {"name": equal_job.name, "uid": equal_job.uid} if equal_job else None
         show(as_json({"name": job.name, "verdict": "Skip", "reason": job.reason, "duplicateOf": named, "result": None}))
-    if twin and twin.name:
-        show(harmless(f"To follow the job that counts: agentjobs wait {twin.name}"), error=True)
+    if equal_job and equal_job.name:
+        show(harmless(f"To follow the job that counts: agentjobs wait {equal_job.name}"), error=True)
     return SKIPPED
 
 

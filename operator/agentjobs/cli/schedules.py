@@ -1,4 +1,4 @@
-"""Verbs on AgentSchedules: list, show, next, backfill; and those of schedule_orders.py.
+"""Verbs on AgentSchedules: list, show, next, backfill; and those of schedule_actions.py.
 
 `backfill` creates one job per request; all times are computed with the operator's own functions.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import typer
 
 from agentjobs.cli.backfilling import confirm, instant, jobs_path, make, parsed, ran, times_between
-from agentjobs.cli.chosen import Choice, Target, attempted, documents, each, heading, schedules
 from agentjobs.cli.failures import FAILURE, USAGE, Failure
 from agentjobs.cli.getting import by_name
 from agentjobs.cli.grammar import Program, Verbs
@@ -42,7 +41,8 @@ from agentjobs.cli.printing import (
     terminal_width,
     without_managed_fields,
 )
-from agentjobs.cli.schedule_orders import resume, shown_schedule, suspend, trigger
+from agentjobs.cli.schedule_actions import resume, shown_schedule, suspend, trigger
+from agentjobs.cli.targets import Choice, Target, attempted, documents, each, heading, schedules
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster

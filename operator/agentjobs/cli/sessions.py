@@ -12,6 +12,7 @@ import typer
 
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.grammar import Program, Verbs
+from agentjobs.cli.history_text import call_words, moment
 from agentjobs.cli.options import (
     Context,
     GatewayCA,
@@ -24,7 +25,6 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import NARROW, age, as_json, counted, facts, formatted, harmless, show, table
-from agentjobs.cli.story import call_words, moment
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded_sessions import Deleted, RecordedSession, SessionEvent, SessionStory

@@ -9,7 +9,6 @@ from urllib.parse import quote
 import typer
 
 from agentjobs import errors
-from agentjobs.cli.chosen import Choice, Target, documents, each, heading, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     Context,
@@ -26,6 +25,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.shown_job import SHOWN_ENTRIES, JobCalls, JobStep, JobSteps, Shown, WholeJob, time_of
+from agentjobs.cli.targets import Choice, Target, documents, each, heading, targets
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event, RecordedStep, Story

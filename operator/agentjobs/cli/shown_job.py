@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from agentjobs import contract
 from agentjobs.amounts import dollars
 from agentjobs.api.step_states import state_of
-from agentjobs.cli.job_words import published, runs, works_in
-from agentjobs.cli.printing import (
-    NARROW,
-    age,
-    complain,
-    counted,
-    facts,
-    harmless,
-    table,
-    without_managed_fields,
-)
-from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
-from agentjobs.cli.story import (
+from agentjobs.cli.history_text import (
     ShownTexts,
     calls_table,
     cost_of,
@@ -34,6 +22,18 @@ from agentjobs.cli.story import (
     used_of,
     used_words,
 )
+from agentjobs.cli.job_words import published, runs, works_in
+from agentjobs.cli.printing import (
+    NARROW,
+    age,
+    complain,
+    counted,
+    facts,
+    harmless,
+    table,
+    without_managed_fields,
+)
+from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
 
 if TYPE_CHECKING:
     from agentjobs.api.recorded import Event, RecordedStart, RecordedStep, StepContent, Story

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Done, Target, report, targets
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
 from agentjobs.cli.getting import WATCH_SECONDS
 from agentjobs.cli.options import (
@@ -25,6 +24,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import shown_job
+from agentjobs.cli.targets import Choice, Done, Target, report, targets
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
@@ -121,7 +121,7 @@ def _wait(
 
 def _held(body: Mapping[str, Any] | None) -> str:
     """The job's phase, and what it waits for."""
-    from agentjobs.cli.story import phase_words
+    from agentjobs.cli.history_text import phase_words
     from agentjobs.client.job import Job
 
     job = Job.parse(body) if body else None

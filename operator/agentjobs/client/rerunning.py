@@ -82,7 +82,7 @@ def _unless(value: _Value | None, old: object) -> _Value | None:
 def to_repeat(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Remove from a spec what belongs to one run: its time and its orders.
 
-    Repeating a unique job runs it although it ran before; it still does not run next to its twin.
+    Repeating a unique job runs it although it ran before; it still does not run next to an equal job.
     """
     left = of_one_run(AgentJobSpec)
     kept = {key: value for key, value in spec.items() if key not in left}

@@ -1,7 +1,7 @@
 """The dashboard: pages for people, rendered on the server from what REST (`/v1`) answers to the signed-in person.
 
     app          the application of the pages
-    whole        the whole application: REST for people, and the pages
+    asgi         the ASGI application: REST for people, and the pages
     serve        the process
     settings     settings from the environment
     rest         requests to REST with the rights of the person

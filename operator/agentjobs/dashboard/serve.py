@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from agentjobs import errors
+from agentjobs.dashboard.asgi import create_site
 from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.dashboard.sealing import Seal
 from agentjobs.dashboard.security import allowed_names
@@ -26,7 +27,6 @@ from agentjobs.dashboard.sign_in.links import Links
 from agentjobs.dashboard.sign_in.oidc import CALLBACK, Client, Provider, open_http
 from agentjobs.dashboard.sign_in.proxies import Proxies
 from agentjobs.dashboard.sign_in.ways import Ways
-from agentjobs.dashboard.whole import create_site
 from agentjobs.engine.background import Background
 from agentjobs.gateway.app import Audience, create_app
 from agentjobs.gateway.change_feed import ChangeFeed

@@ -42,7 +42,7 @@
     operator_rows    rows of the operator's writes
     slots            slots of queues, claimed with the start that needs one
     memory_slots     the same in memory, for tests
-    twins            which of several equal jobs runs, without I/O
+    equal_jobs       which of several equal jobs runs, without I/O
     unique_keys      the keys of such jobs, checked in the transaction that accepts one
     writer           the operator's queue of writes: never blocks, survives an outage
     runner_writes    writes of runners through the gateway, behind the fence

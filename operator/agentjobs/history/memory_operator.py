@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from agentjobs.contract import ErrorClass, Resolved, Verdict
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
+from agentjobs.history.equal_jobs import Decisions, Keyed
 from agentjobs.history.memory_rows import (
     MemoryJob,
     MemoryNotification,
@@ -42,7 +43,6 @@ from agentjobs.history.records import (
 )
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.spending import used
-from agentjobs.history.twins import Decisions, Keyed
 from agentjobs.models.budget import Spend
 
 # As PostgreSQL cuts a large answer for the operator.

@@ -20,6 +20,7 @@ from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history import slots, unique_keys
 from agentjobs.history.batcher import Batcher
 from agentjobs.history.database import Connection, Database
+from agentjobs.history.equal_jobs import Decisions
 from agentjobs.history.operator_rows import (
     accept_row,
     acceptance_row,
@@ -46,7 +47,6 @@ from agentjobs.history.records import (
 )
 from agentjobs.history.spending import query_spending, usage_of, used
 from agentjobs.history.statements import load
-from agentjobs.history.twins import Decisions
 from agentjobs.models.budget import Spend
 
 _SQL: Final = load("operator_writes")

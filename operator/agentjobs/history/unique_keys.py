@@ -11,10 +11,10 @@ import msgspec
 from psycopg.types.json import Json
 
 from agentjobs.history.database import Connection, as_json
+from agentjobs.history.equal_jobs import Decisions, Keyed
 from agentjobs.history.records import Acceptance, UniqueRequest
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
-from agentjobs.history.twins import Decisions, Keyed
 
 _SQL: Final = load("unique_keys")
 
@@ -37,11 +37,11 @@ async def decide(
     parameters = {"cluster": cluster, "uids": sorted(acceptances), "keys": as_json(rows)}
     locked = {"rows": Json(jobs, msgspec.json.encode), "batch": [job["uid"] for job in jobs]}
     await tx.execute(_SQL["lock_keys"], {"names": names})
-    await tx.execute(_SQL["lock_twins"], {**parameters, **locked})
-    own, twins = await tx.execute(_SQL["own"], parameters), await tx.execute(_SQL["twins"], parameters)
+    await tx.execute(_SQL["lock_equal_jobs"], {**parameters, **locked})
+    own, others = await tx.execute(_SQL["own"], parameters), await tx.execute(_SQL["equal_jobs"], parameters)
     for row in await own.fetchall():
         decisions.remember(row.uid, row.accepted, row.duplicate_of, row.replaced_by, row.other)
-    for row in await twins.fetchall():
+    for row in await others.fetchall():
         keyed = Keyed(row.uid, row.name, row.created, row.stored, row.started, row.ended, row.phase)
         decisions.know(row.namespace, row.key, keyed)
     decisions.decide(acceptances.values())

@@ -13,7 +13,7 @@
     reporting     log lines and Events
     waits         which jobs wait for which others
     slots         queue entries, slots and sessions
-    slot_news     slots that PostgreSQL may not have yet
+    slot_changes  slots that PostgreSQL may not have yet
     lists         full lists: before the first decision, and periodically
     ports         protocols of external dependencies
 

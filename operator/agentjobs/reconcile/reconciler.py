@@ -11,7 +11,7 @@ from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.models.config import Models
 from agentjobs.models.environment import from_environment
 from agentjobs.reconcile.history_feed import HistoryFeed
-from agentjobs.reconcile.job.trial import Trial
+from agentjobs.reconcile.job.dry_run import DryRun
 from agentjobs.reconcile.kinds import KINDS
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.setup import FOLLOW_UP_DEPTH, Setup
@@ -46,7 +46,7 @@ class Reconciler:
             pods=pods,
             models=known,
             sinks=frozenset(sinks),
-            trial=Trial(ports, pods),
+            dry_run=DryRun(ports, pods),
             follow_up_depth=follow_up_depth,
         )
         self._reconcilers: dict[str, Reconcile] = {QUEUE: self._admit}

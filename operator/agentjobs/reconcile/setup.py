@@ -5,7 +5,7 @@ from typing import Final
 
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.models.config import Models
-from agentjobs.reconcile.job.trial import Trial
+from agentjobs.reconcile.job.dry_run import DryRun
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
@@ -26,7 +26,7 @@ class Setup:
     """The installation's models."""
     sinks: frozenset[str]
     """Names of the sinks that jobs may notify."""
-    trial: Trial
+    dry_run: DryRun
     """Shared by jobs and schedules, so that a pod's shape is tried only once."""
     follow_up_depth: int = FOLLOW_UP_DEPTH
     """Maximum number of jobs before one in a chain of follow-ups."""

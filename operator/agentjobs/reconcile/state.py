@@ -34,7 +34,7 @@ from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGE
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Specs
 from agentjobs.reconcile.queues.policies import Policies
-from agentjobs.reconcile.slot_news import SlotNews
+from agentjobs.reconcile.slot_changes import SlotChanges
 from agentjobs.reconcile.slots import QueueName, Slots
 from agentjobs.reconcile.waits import Waits
 
@@ -76,7 +76,7 @@ class State:
         self.queues: Cache[Queue] = self.informers.cache(AGENTQUEUES)
         self.policies = Policies(self.queues, limits, now=now)
         self.slots = Slots(lambda queue: self.queue.add((QUEUE, *queue)))
-        self.slot_news = SlotNews()
+        self.slot_changes = SlotChanges()
         self.templates: Cache[AgentTemplate] = self.informers.cache(AGENTTEMPLATES)
         self.waits = Waits()
         """Jobs that wait for other jobs."""
@@ -200,9 +200,9 @@ class State:
         ran = before.active if isinstance(before, Job) else None
         is_over = ran is not None and not (is_same and runs is not None and runs.start == ran.start)
         if isinstance(before, Job) and ran is not None and is_over:
-            self.slot_news.ended(_queue_of(before), before.uid, ran.start)
+            self.slot_changes.ended(_queue_of(before), before.uid, ran.start)
         if isinstance(after, Job) and runs is not None and not is_same:
-            self.slot_news.runs(_queue_of(after), after.uid, runs.start, self.specs.partition(after))
+            self.slot_changes.runs(_queue_of(after), after.uid, runs.start, self.specs.partition(after))
 
     def _wake_waiting(self, name: JobName, before: KnownJob | None, after: KnownJob | None) -> None:
         """Wake jobs that wait for a job that has ended or is gone."""

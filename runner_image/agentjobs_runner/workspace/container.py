@@ -24,10 +24,10 @@ from agentjobs_runner.environment import Environment
 from agentjobs_runner.gateway import Gateway, connect
 from agentjobs_runner.gateway_stores import GatewayStores
 from agentjobs_runner.kept import Kept
-from agentjobs_runner.leaving import leave, leave_fenced, unfetched
 from agentjobs_runner.log import logger
 from agentjobs_runner.pod_token import PodToken
 from agentjobs_runner.redaction import Redactor, safe_str
+from agentjobs_runner.termination import leave, leave_fenced, unfetched
 from agentjobs_runner.timeline import Recorder
 from agentjobs_runner.workspace import git
 from agentjobs_runner.workspace.failures import GitFailed, Kind

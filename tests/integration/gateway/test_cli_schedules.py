@@ -73,7 +73,7 @@ async def test_trigger_prints_the_name_of_the_created_job(cli, cluster, brief):
 
 
 async def test_trigger_fails_if_no_job_is_created(cli, brief, monkeypatch):
-    monkeypatch.setattr("agentjobs.cli.schedule_orders._TRIGGER_SECONDS", 0.5)
+    monkeypatch.setattr("agentjobs.cli.schedule_actions._TRIGGER_SECONDS", 0.5)
     code, out, err = await cli("schedule", "trigger", "brief", "--value", "one")
 
     assert (code, out) == (124, "")

@@ -28,7 +28,7 @@ async def test_five_hundred_equal_jobs_from_two_operators_make_one_run(database,
     }
 
 
-async def test_simultaneous_replacements_starts_and_ends_neither_hang_nor_run_twins(database, a_job, connected):
+async def test_simultaneous_replacements_starts_and_ends_neither_hang_nor_run_equal_jobs(database, a_job, connected):
     jobs = [a_job(f"uid-{n:03}", name=f"job-{n}", minute=n) for n in range(60)]
     draw = random.Random(7)
     running, most = set(), 0

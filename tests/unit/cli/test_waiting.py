@@ -5,7 +5,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.api.conditions import ConditionType
 from agentjobs.cli import waiting
-from agentjobs.cli.chosen import Target
+from agentjobs.cli.targets import Target
 from agentjobs.cli.waiting import CONDITIONS
 from agentjobs.client.operations import Operations
 

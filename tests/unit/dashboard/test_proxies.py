@@ -6,12 +6,12 @@ from fastapi import Response
 from prometheus_client import CollectorRegistry
 from tests.dashboardpages import Answers, site
 
+from agentjobs.dashboard.asgi import create_site
 from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.dashboard.sign_in.account import AGAIN_SECONDS, Account
 from agentjobs.dashboard.sign_in.attempts import MOST, Attempts
 from agentjobs.dashboard.sign_in.proxies import Proxies
 from agentjobs.dashboard.sign_in.ways import Ways
-from agentjobs.dashboard.whole import create_site
 from agentjobs.errors import Misconfigured
 from agentjobs.problem import Problem
 

@@ -98,7 +98,7 @@ async def test_a_replaced_job_ends_at_its_start_time_after_a_crash_of_the_operat
     assert [pod["metadata"]["name"] for pod in world.pods()] == ["two-1"]
 
 
-async def test_a_skipped_job_remains_skipped_after_a_crash_and_the_end_of_its_twin(world):
+async def test_a_skipped_job_remains_skipped_after_a_crash_and_the_end_of_the_equal_job(world):
     world.apply("one", unique={})
     await world.act()
     world.apply("two", unique={})
@@ -190,7 +190,7 @@ async def test_historys_decision_ends_a_job_even_if_a_restored_database_lacks_it
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_two_operators_that_crash_at_any_write_never_run_twins_together(worlds, died, seed):
+async def test_two_operators_that_crash_at_any_write_never_run_equal_jobs_together(worlds, died, seed):
     world = worlds(seed)
     world.join(1)
     draw, unique = world.random, [{"key": "k"}, {"key": "k", "onConflict": "Replace"}][seed % 2]

@@ -155,7 +155,7 @@ class ResolvedSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class EqualJob:
     """Another job with the same `unique` key."""
 
     name: Annotated[str, Field(max_length=253, description="Its name.")] = ""
@@ -242,7 +242,7 @@ class AgentJobStatus:
     queue: Annotated[QueuePlace | None, Field(description="The job's place in its queue.")] = None
     resolved: Annotated[ResolvedSpec | None, Field(description="What was accepted.")] = None
     duplicate_of: Annotated[
-        Twin | None, Field(description="The job with the same `unique` key, if this one was skipped.")
+        EqualJob | None, Field(description="The job with the same `unique` key, if this one was skipped.")
     ] = None
     lineage: Annotated[Lineage | None, Field(description="The jobs before it, if it is a follow-up.")] = None
     follow_ups: Annotated[
@@ -283,7 +283,7 @@ class AgentJobStatus:
             resolved=_resolved(raw.get("resolved")),
             lineage=_lineage(raw.get("lineage")),
             follow_ups=_follow_ups(raw) if "followUps" in raw else None,
-            duplicate_of=_twin(raw.get("duplicateOf")),
+            duplicate_of=_equal_job(raw.get("duplicateOf")),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -382,8 +382,8 @@ def _resolved(raw: object) -> ResolvedSpec | None:
     )
 
 
-def _twin(raw: object) -> Twin | None:
-    return Twin(read_text(raw, "name"), read_text(raw, "uid")) if isinstance(raw, Mapping) else None
+def _equal_job(raw: object) -> EqualJob | None:
+    return EqualJob(read_text(raw, "name"), read_text(raw, "uid")) if isinstance(raw, Mapping) else None
 
 
 def _lineage(raw: object) -> Lineage | None:

@@ -6,15 +6,15 @@ from typing import Final
 
 from agentjobs import contract
 from agentjobs.cli.conformance.faults import claims_no_success, sends_nothing, succeeds
+from agentjobs.cli.conformance.observations import Observations, Token, first
 from agentjobs.cli.conformance.scripts import RETRY_SECONDS, SOON
-from agentjobs.cli.conformance.seen import Seen, Token, first
 from agentjobs.contract import ErrorClass, Verdict
 
 # A fence is noticed at the next heartbeat, and the current work may take a moment to stop.
 _FENCE_SECONDS: Final = contract.HEARTBEAT_SECONDS + 10.0
 
 
-def never_at_work(seen: Seen) -> str:
+def never_at_work(seen: Observations) -> str:
     """Why a program that ended early cannot be judged."""
     if seen.held:
         return ""
@@ -22,19 +22,19 @@ def never_at_work(seen: Seen) -> str:
     return f"it did not work long enough to be judged. {cure}"
 
 
-def not_stopped_at_work(seen: Seen) -> str:
+def not_stopped_at_work(seen: Observations) -> str:
     """Why a program that could not be stopped cannot be judged."""
     if seen.held and seen.stopped is None and seen.code is not None:
         return "it ended before it could be stopped"
     return never_at_work(seen)
 
 
-def called_no_model(seen: Seen) -> str:
+def called_no_model(seen: Observations) -> str:
     """Why a program that calls no model cannot be judged."""
     return "" if seen.called_models else f"it called no model through {contract.ENV_MODELS_URL}"
 
 
-def repeats_the_final_result(seen: Seen) -> Iterator[str]:
+def repeats_the_final_result(seen: Observations) -> Iterator[str]:
     """An attempt that has a result is finished."""
     yield from succeeds(seen) if seen.word is None or seen.word.verdict is not Verdict.SUCCEED else ()
     if seen.called_models:
@@ -43,7 +43,7 @@ def repeats_the_final_result(seen: Seen) -> Iterator[str]:
         yield "it reported its own result, although the attempt has a `result`: run nothing and repeat Succeed"
 
 
-def is_fenced(seen: Seen) -> Iterator[str]:
+def is_fenced(seen: Observations) -> Iterator[str]:
     """409 ends the program immediately, without a report."""
     fence = first(seen.calls, lambda call: call.status == 409)
     if fence is None:
@@ -55,7 +55,7 @@ def is_fenced(seen: Seen) -> Iterator[str]:
         yield f"it continued for {seen.ended - fence.at:.0f} s after 409 Fenced: stop immediately"
 
 
-def is_fenced_at_work(seen: Seen) -> Iterator[str]:
+def is_fenced_at_work(seen: Observations) -> Iterator[str]:
     """409 is noticed while the program works."""
     claimed = first(seen.calls, lambda call: call.claims and call.status == 200)
     fence = first(seen.calls, lambda call: call.status == 409)
@@ -68,14 +68,14 @@ def is_fenced_at_work(seen: Seen) -> Iterator[str]:
         yield from is_fenced(seen)
 
 
-def reports_the_same(seen: Seen) -> Iterator[str]:
+def reports_the_same(seen: Observations) -> Iterator[str]:
     """A report that may have been stored is repeated unchanged."""
     yield from succeeds(seen)
     if len({json.dumps(call.document(), sort_keys=True) for call in seen.reports}) > 1:
         yield f"it changed its report when it retried PUT {contract.PATH_RESULT}: send the same report"
 
 
-def reads_the_token_anew(seen: Seen) -> Iterator[str]:
+def reads_the_token_anew(seen: Observations) -> Iterator[str]:
     """A token is renewed while a program runs."""
     yield from succeeds(seen)
     if old := first(seen.calls, lambda call: call.token is Token.OLD):
@@ -85,7 +85,7 @@ def reads_the_token_anew(seen: Seen) -> Iterator[str]:
         )
 
 
-def waits_before_retries(seen: Seen) -> Iterator[str]:
+def waits_before_retries(seen: Observations) -> Iterator[str]:
     """429 has the time to wait."""
     yield from succeeds(seen)
     faults = set[str]()
@@ -99,14 +99,14 @@ def waits_before_retries(seen: Seen) -> Iterator[str]:
     yield from sorted(faults)
 
 
-def takes_what_is_refused_for_a_failure(seen: Seen) -> Iterator[str]:
+def takes_what_is_refused_for_a_failure(seen: Observations) -> Iterator[str]:
     """A result that was not stored is not a success."""
     yield from (f"{fault}, although the gateway rejected its result" for fault in claims_no_success(seen))
     if seen.code is not None and not seen.reports:
         yield f"it reported nothing: send PUT {contract.PATH_RESULT} before the termination message"
 
 
-def is_interrupted(seen: Seen) -> Iterator[str]:
+def is_interrupted(seen: Observations) -> Iterator[str]:
     """SIGTERM ends the program in time, and incomplete work is not a success."""
     if seen.code is None:
         return
@@ -121,12 +121,12 @@ def is_interrupted(seen: Seen) -> Iterator[str]:
         yield f"it left {reported} when it was stopped: the operator expects reason Interrupted"
 
 
-def is_no_success(seen: Seen) -> Iterator[str]:
+def is_no_success(seen: Observations) -> Iterator[str]:
     """A result that could not be stored is not a success."""
     yield from (f"{fault}, although no result could be stored" for fault in claims_no_success(seen))
 
 
-def gives_up_late(seen: Seen) -> Iterator[str]:
+def gives_up_late(seen: Observations) -> Iterator[str]:
     """A gateway may be unavailable for some time."""
     yield from is_no_success(seen)
     tries = seen.reports
@@ -141,7 +141,7 @@ def gives_up_late(seen: Seen) -> Iterator[str]:
         )
 
 
-def trusts_nobody_else(seen: Seen) -> Iterator[str]:
+def trusts_nobody_else(seen: Observations) -> Iterator[str]:
     """Only the gateway gets the token."""
     if seen.calls:
         yield (
@@ -151,7 +151,7 @@ def trusts_nobody_else(seen: Seen) -> Iterator[str]:
     yield from claims_no_success(seen)
 
 
-def is_over_budget(seen: Seen) -> Iterator[str]:
+def is_over_budget(seen: Observations) -> Iterator[str]:
     """A used-up budget is not an answer."""
     word = seen.word
     for fault in claims_no_success(seen):
@@ -165,7 +165,7 @@ def is_over_budget(seen: Seen) -> Iterator[str]:
         yield f"it left {word.verdict} {word.reason} after 402 from the model proxy: report Fail BudgetExceeded"
 
 
-def fits_the_schema(seen: Seen) -> Iterator[str]:
+def fits_the_schema(seen: Observations) -> Iterator[str]:
     """A structured answer matches the job's schema."""
     import jsonschema
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agentjobs import contract
-from agentjobs.cli.conformance.seen import KUBELET_BYTES, Call, Seen, Token
+from agentjobs.cli.conformance.observations import KUBELET_BYTES, Call, Observations, Token
 from agentjobs.contract import EXIT_CODES, EXIT_FENCED, Verdict
 
 # After this silence the operator considers a pod on a failed node lost.
@@ -17,17 +17,17 @@ _SLACK: Final = 1.0
 _REFUSED: Final = frozenset({400, 405, 413, 422})
 
 
-def everywhere(seen: Seen) -> list[str]:
+def everywhere(seen: Observations) -> list[str]:
     """Return all faults that do not depend on the situation."""
     return [fault for check in _CHECKS for fault in check(seen)]
 
 
-def _ends(seen: Seen) -> Iterator[str]:
+def _ends(seen: Observations) -> Iterator[str]:
     if seen.code is None:
         yield f"it {seen.why_killed}, so it was killed"
 
 
-def _claims_first(seen: Seen) -> Iterator[str]:
+def _claims_first(seen: Observations) -> Iterator[str]:
     first = next(seen.to_gateway(), None)
     if first is None:
         if seen.stopped is None and not seen.shaken_off:
@@ -36,7 +36,7 @@ def _claims_first(seen: Seen) -> Iterator[str]:
         yield f"its first request was {first.method} {first.path}: begin with GET {contract.PATH_ATTEMPT}"
 
 
-def _shows_its_token(seen: Seen) -> Iterator[str]:
+def _shows_its_token(seen: Observations) -> Iterator[str]:
     without = [call for call in seen.calls if call.token in (Token.NONE, Token.WRONG)]
     for call in without[:1]:
         called = "a model" if call.of_models else "the gateway"
@@ -45,7 +45,7 @@ def _shows_its_token(seen: Seen) -> Iterator[str]:
         yield f"it called {called} with {key} ({call.method} {call.path}): send {contract.ENV_TOKEN_FILE} {how}"
 
 
-def _sends_what_is_taken(seen: Seen) -> Iterator[str]:
+def _sends_what_is_taken(seen: Observations) -> Iterator[str]:
     seen_paths = set[str]()
     for call in seen.to_gateway():
         if call.refused and call.path not in seen_paths:
@@ -53,7 +53,7 @@ def _sends_what_is_taken(seen: Seen) -> Iterator[str]:
             yield f"{call.method} {call.path} was rejected with {call.status}: {call.refused}"
 
 
-def _leaves_a_message(seen: Seen) -> Iterator[str]:
+def _leaves_a_message(seen: Observations) -> Iterator[str]:
     size, word = len(seen.termination), seen.word
     if seen.replaced:
         yield f"it replaced {contract.ENV_TERMINATION_FILE}, which is a mount in a pod: write into the file"
@@ -68,7 +68,7 @@ def _leaves_a_message(seen: Seen) -> Iterator[str]:
             yield f"its termination message has start {word.start}: it must be {contract.ENV_START}"
 
 
-def _agrees_with_itself(seen: Seen) -> Iterator[str]:
+def _agrees_with_itself(seen: Observations) -> Iterator[str]:
     word, code = seen.word, seen.code
     if code is None:
         return
@@ -80,7 +80,7 @@ def _agrees_with_itself(seen: Seen) -> Iterator[str]:
         yield f"it exited with {code} and left the verdict {word.verdict}: the exit code must be {right}"
 
 
-def _reports_consistently(seen: Seen) -> Iterator[str]:
+def _reports_consistently(seen: Observations) -> Iterator[str]:
     word = seen.word
     if word is None:
         return
@@ -94,7 +94,7 @@ def _reports_consistently(seen: Seen) -> Iterator[str]:
         yield from _repeats(seen, final, word.summary, word.outcome)
 
 
-def _repeats(seen: Seen, final: contract.Result, summary: str, outcome: str | None) -> Iterator[str]:
+def _repeats(seen: Observations, final: contract.Result, summary: str, outcome: str | None) -> Iterator[str]:
     own = final.get("outcome")
     if outcome != own:
         yield f"its termination message has outcome {outcome!r}: it must be the final result's, {own!r}"
@@ -103,19 +103,19 @@ def _repeats(seen: Seen, final: contract.Result, summary: str, outcome: str | No
         yield "the summary of its termination message is not the beginning of the final result's text"
 
 
-def _taken(seen: Seen) -> dict[str, object] | None:
+def _taken(seen: Observations) -> dict[str, object] | None:
     """The report that the gateway stored."""
     return next((call.document() for call in reversed(seen.reports) if call.status == 200), None)
 
 
-def _keeps_its_token(seen: Seen) -> Iterator[str]:
+def _keeps_its_token(seen: Observations) -> Iterator[str]:
     if seen.leaked:
         yield "it printed the pod's token: readers of its log could use it"
     if any(call.leaks for call in seen.calls):
         yield "it sent the pod's token in a path or a body, where it is stored: send it only in the header"
 
 
-def _shows_that_it_lives(seen: Seen) -> Iterator[str]:
+def _shows_that_it_lives(seen: Observations) -> Iterator[str]:
     claimed = [call.at for call in seen.to_gateway() if call.claims and call.status == 200]
     if not claimed:
         return
@@ -128,12 +128,12 @@ def _shows_that_it_lives(seen: Seen) -> Iterator[str]:
         )
 
 
-def _stops_in_time(seen: Seen) -> Iterator[str]:
+def _stops_in_time(seen: Observations) -> Iterator[str]:
     if seen.stopped is not None and seen.code is not None and seen.ended - seen.stopped > seen.grace:
         yield f"it took {seen.ended - seen.stopped:.1f} s to stop: {contract.ENV_GRACE_SECONDS} was {seen.grace:.0f}"
 
 
-_CHECKS: Final[tuple[Callable[[Seen], Iterator[str]], ...]] = (
+_CHECKS: Final[tuple[Callable[[Observations], Iterator[str]], ...]] = (
     _ends,
     _claims_first,
     _shows_its_token,
@@ -147,7 +147,7 @@ _CHECKS: Final[tuple[Callable[[Seen], Iterator[str]], ...]] = (
 )
 
 
-def succeeds(seen: Seen) -> list[str]:
+def succeeds(seen: Observations) -> list[str]:
     """The faults of a program that could have succeeded."""
     if seen.code is None:
         return []  # reported already
@@ -160,7 +160,7 @@ def succeeds(seen: Seen) -> list[str]:
     return [] if seen.reports else [f"it reported nothing: send PUT {contract.PATH_RESULT} before the message"]
 
 
-def sends_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
+def sends_nothing(seen: Observations, since: Call | None) -> Iterator[str]:
     """The faults of a program whose start another pod holds, as the answer to `since` reported."""
     if seen.code is not None and seen.code != EXIT_FENCED:
         yield f"it exited with {seen.code} after 409 Fenced: the exit code is {EXIT_FENCED}"
@@ -172,7 +172,7 @@ def sends_nothing(seen: Seen, since: Call | None) -> Iterator[str]:
             yield f"it continued after 409 Fenced, with {late[0].method} {late[0].path}: stop immediately"
 
 
-def claims_no_success(seen: Seen) -> Iterator[str]:
+def claims_no_success(seen: Observations) -> Iterator[str]:
     """The fault of a program that reported success although it could not succeed."""
     if seen.word is not None and seen.word.verdict is Verdict.SUCCEED:
         yield "it left the verdict Succeed"

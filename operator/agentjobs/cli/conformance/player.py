@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agentjobs import contract
+from agentjobs.cli.conformance.observations import MODELS, Observations
 from agentjobs.cli.conformance.program import Place, Program, Running
-from agentjobs.cli.conformance.seen import MODELS, Seen
 from agentjobs.cli.conformance.server import Server, serving
 from agentjobs.cli.conformance.stage import Script, Stage
 from agentjobs.contract import Attempt
@@ -57,7 +57,7 @@ class Stopped(Exception):
     """The command was stopped."""
 
 
-def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
+def play(scene: Scene, program: Program, stopping: threading.Event) -> Observations:
     """Run the program in the scene and return the observations. All its processes are ended.
 
     Raises:
@@ -84,7 +84,7 @@ def play(scene: Scene, program: Program, stopping: threading.Event) -> Seen:
             with _ended(running):
                 course = _follow(scene, stage, running, began, stopping)
             replaced = termination.is_replaced()
-        return Seen(
+        return Observations(
             attempt=stage.given,
             calls=tuple(stage.calls),
             began=began,

@@ -6,7 +6,7 @@ Each situation gets a new script, which may remember its answers.
 import itertools
 from typing import Final
 
-from agentjobs.cli.conformance.seen import Call, first
+from agentjobs.cli.conformance.observations import Call, first
 from agentjobs.cli.conformance.stage import CUT, LOST, Reply, Script, Stage, refusal
 from agentjobs.contract import Result, Verdict
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from agentjobs.cli.conformance.seen import Call
+from agentjobs.cli.conformance.observations import Call
 from agentjobs.cli.conformance.stage import CUT, LOST, Reply, Stage
 
 # More than the limit of any body; a larger one is not read to its end.

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from agentjobs.cli.conformance import demands, scripts
 from agentjobs.cli.conformance.faults import everywhere, succeeds
+from agentjobs.cli.conformance.observations import Judgement, Observations
 from agentjobs.cli.conformance.player import Scene
-from agentjobs.cli.conformance.seen import Judgement, Seen
 from agentjobs.cli.conformance.stage import Script, Stage, an_attempt
 from agentjobs.contract import Attempt
 
@@ -36,9 +36,9 @@ class Situation:
 
     name: str
     about: str
-    judge: Callable[[Seen], Iterable[str]]
+    judge: Callable[[Observations], Iterable[str]]
     script: Callable[[Stage], Script] = scripts.usual
-    skip: Callable[[Seen], str] = lambda seen: ""
+    skip: Callable[[Observations], str] = lambda seen: ""
     """Why the observations cannot be judged; empty if they can."""
     change: Callable[[Attempt], Attempt] = lambda given: given
     answer: str = "Hello from the model."
@@ -71,7 +71,7 @@ class Situation:
             engine=work.engine,
         )
 
-    def judged(self, seen: Seen) -> Judgement:
+    def judged(self, seen: Observations) -> Judgement:
         """Return the faults."""
         faults = everywhere(seen)
         skipped = self.skip(seen)

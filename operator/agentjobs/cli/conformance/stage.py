@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from agentjobs import contract, errors
 from agentjobs.cli.conformance import models
-from agentjobs.cli.conformance.seen import MODELS, Call, Token
+from agentjobs.cli.conformance.observations import MODELS, Call, Token
 from agentjobs.contract import Attempt, ErrorClass, JournalHead, KeptFile, KeptFiles, Result, StepsAnswer, StepsPage
 from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, Model, ResultDocumentBody, StepsBody, parse
 from agentjobs.history.kept import Room, Write, check_write

@@ -14,8 +14,8 @@ from agentjobs.cli.options import checked, output, seconds_of
 from agentjobs.cli.printing import as_json, counted, harmless, show, table
 
 if TYPE_CHECKING:
+    from agentjobs.cli.conformance.observations import Outcome
     from agentjobs.cli.conformance.program import Program
-    from agentjobs.cli.conformance.seen import Outcome
     from agentjobs.cli.conformance.situations import Situation, Work
     from agentjobs.contract import Attempt
 
@@ -176,7 +176,7 @@ def _played(wanted: "Sequence[Situation]", program: "Program", work: "Work", par
 
     Situations that would fail only because `success` failed are not played.
     """
-    from agentjobs.cli.conformance.seen import Judgement, Outcome
+    from agentjobs.cli.conformance.observations import Judgement, Outcome
 
     stopping = threading.Event()
     first, rest = list(wanted[:1]), list(wanted[1:])
@@ -196,8 +196,8 @@ def _played(wanted: "Sequence[Situation]", program: "Program", work: "Work", par
 
 
 def _outcome(situation: "Situation", program: "Program", work: "Work", stopping: threading.Event) -> "Outcome":
+    from agentjobs.cli.conformance.observations import Judgement, Outcome
     from agentjobs.cli.conformance.player import play
-    from agentjobs.cli.conformance.seen import Judgement, Outcome
 
     outcome = Outcome(situation.name, situation.about, Judgement())
     if situation.needs_schema and not (work.plain["resolved"]["spec"].get("output") or {}).get("schema"):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from agentjobs.api.conditions import ConditionType, Phase
-from agentjobs.api.job.status import AttemptRecord, Checkpoint, FollowUpStatus, Twin
+from agentjobs.api.job.status import AttemptRecord, Checkpoint, EqualJob, FollowUpStatus
 from agentjobs.contract import Published
 from agentjobs.core.job.needs import Need
 from agentjobs.core.job.observation import FinalResult
@@ -93,7 +93,7 @@ class Finish:
     """The outcome of the final answer, in any phase."""
     published: Published | None = None
     """What was published of its workspace."""
-    duplicate_of: Twin | None = None
+    duplicate_of: EqualJob | None = None
     """The job with the same key, if this one is skipped."""
 
     @property

@@ -50,16 +50,16 @@ def end_requested(seen: Observation, now: datetime) -> Answer | None:
     return Decision(cancelled(seen.job, " before a start")) if seen.job.must_end else None
 
 
-def twin(seen: Observation, now: datetime) -> Answer | None:
+def equal_job(seen: Observation, now: datetime) -> Answer | None:
     """Skip or cancel a job because another job has the same `unique` key."""
-    found = seen.twin
+    found = seen.equal_job
     if found is None:
         return None
     if found.replaces:
-        message = f"job {found.twin.name} has the same unique key and took its place"
+        message = f"job {found.job.name} has the same unique key and took its place"
         return Decision(Finish(Phase.CANCELLED, CancelledReason.REPLACED, message))
-    message = f"job {found.twin.name} has the same unique key"
-    return Decision(Finish(Phase.SKIPPED, SkippedReason.DUPLICATE, message, duplicate_of=found.twin))
+    message = f"job {found.job.name} has the same unique key"
+    return Decision(Finish(Phase.SKIPPED, SkippedReason.DUPLICATE, message, duplicate_of=found.job))
 
 
 def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
@@ -96,7 +96,7 @@ def broken_spec(seen: Observation, now: datetime) -> Answer | None:
     if job.accepted:
         return None
     if seen.pod_problems is None:
-        return needs.PodTrial()
+        return needs.PodDryRun()
     return Decision(_rejected(seen.pod_problems)) if seen.pod_problems else None
 
 
@@ -286,7 +286,7 @@ def history(seen: Observation, now: datetime) -> Answer | None:
 Hold = Callable[[Observation, datetime], Answer | None]
 HOLDS: Final[tuple[Hold, ...]] = (
     end_requested,
-    twin,
+    equal_job,
     unreadable_spec,
     template,
     broken_spec,

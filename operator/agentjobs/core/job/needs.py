@@ -15,7 +15,7 @@ class AcceptedSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class PodTrial:
+class PodDryRun:
     """Whether the API server would accept the job's pod."""
 
 
@@ -85,4 +85,4 @@ class ParentRecord:
 HistoryNeed: TypeAlias = (
     AcceptedSpec | LastHeartbeat | StartProgress | Spent | ExhaustedModels | FinalResult | EndRecorded | ParentRecord
 )
-Need: TypeAlias = PodTrial | References | AwaitedJobs | Slot | HistoryNeed
+Need: TypeAlias = PodDryRun | References | AwaitedJobs | Slot | HistoryNeed

@@ -15,7 +15,7 @@ from agentjobs.api.conditions import ConditionType, Phase, SuspendedReason, find
 from agentjobs.api.job.relations import FollowUp
 from agentjobs.api.job.resolve import Sources
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, Lineage, Twin
+from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, EqualJob, Lineage
 from agentjobs.api.problems import Problem
 from agentjobs.api.raw_status import MAX_COUNT, MAX_RESUME
 from agentjobs.contract import (
@@ -302,10 +302,10 @@ class QueueStop:
 
 
 @dataclass(frozen=True, slots=True)
-class TwinFound:
+class EqualJobFound:
     """Another job with the same key, found in history when this job was accepted."""
 
-    twin: Twin
+    job: EqualJob
     replaces: bool
     """Whether the other job replaced this one before its first start; else this one is a duplicate."""
 
@@ -396,7 +396,7 @@ class Observation:
     queue_known: bool = True
     stop: QueueStop | None = None
     """Why its queue suspends running jobs; None if it does not."""
-    twin: TwinFound | None = None
+    equal_job: EqualJobFound | None = None
     """The job that prevents this one from starting, as found in history, or None."""
     awaited: Awaited | None = None
     """The jobs of its `after`; None if they were not read."""

@@ -11,6 +11,6 @@ line       the jobs that wait in a queue, in order
 partition  the waiting jobs of one partition, by session
 limits     counts against the policy
 starts     starts in a sliding window
-sentences  messages for waiting jobs
+messages   messages for waiting jobs
 heaps      heaps with stale entries
 """

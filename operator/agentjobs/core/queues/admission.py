@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from agentjobs.api.conditions import AdmittedReason
-from agentjobs.core.queues import sentences
+from agentjobs.core.queues import messages
 from agentjobs.core.queues.limits import Limits
 from agentjobs.core.queues.line import Line
 from agentjobs.core.queues.policy import Backlog, ExceededBudget, QueuePolicy, Rate, Stop, Strategy
@@ -154,12 +154,12 @@ class Queues:
         # It joins before its slot is free, or the queue might be dropped; the pause is last, because a free slot ends
         # it.
         line = self._lines[entry.queue]
-        entry.answer = Refusal(sentences.SLOT, "")
+        entry.answer = Refusal(messages.SLOT, "")
         line.join(entry)
         self.hold(_reservation(name), None)
         line.not_started(entry)
         refusal = line.pause(entry, reason, until)
-        if entry.reported is not None and entry.reported.reason in sentences.TURNS:
+        if entry.reported is not None and entry.reported.reason in messages.TURNS:
             refusal = entry.reported  # its condition still has this answer, and each change is a write
         entry.answer = refusal
         self.woken.add(entry.queue)

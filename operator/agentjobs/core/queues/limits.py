@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from agentjobs.core.queues import sentences
+from agentjobs.core.queues import messages
 from agentjobs.core.queues.partition import Partition, Pause
 from agentjobs.core.queues.policy import ExceededBudget, QueuePolicy, Rate, Stop
 from agentjobs.core.queues.requests import Refusal, Rejection
@@ -88,9 +88,9 @@ class Limits:
         else:
             self._pause = pause
         if of_rate:
-            return sentences.no_rate(policy.rate, self.queue, key, until)
+            return messages.no_rate(policy.rate, self.queue, key, until)
         limit = policy.per_partition if of_partition and policy.per_partition else policy.limit
-        return sentences.no_slot(limit, self.queue, key)
+        return messages.no_slot(limit, self.queue, key)
 
     def budget(self, partition: str | None) -> ExceededBudget | None:
         """The decisive used up budget: one whose action is Fail, else the one whose period ends last."""
@@ -125,19 +125,19 @@ class Limits:
         """Return why the whole queue starts no jobs now; None if it does."""
         policy, (stopped, budget) = self.policy, self.closed
         if policy is None:
-            return sentences.no_slot(0, self.queue)
+            return messages.no_slot(0, self.queue)
         if stopped is not None:
-            return sentences.held(self.queue, stopped)
+            return messages.held(self.queue, stopped)
         if budget is not None:
-            return sentences.over_budget(self.queue, budget)
+            return messages.over_budget(self.queue, budget)
         if self.taken >= policy.limit:
-            return sentences.no_slot(policy.limit, self.queue)
+            return messages.no_slot(policy.limit, self.queue)
         opens = self.opens_at()
         if opens is None:
             return None
         if _waits_for_slots(self._pause, self.now):
-            return sentences.no_slot(policy.limit, self.queue)
-        return sentences.no_rate(policy.rate, self.queue, None, opens)
+            return messages.no_slot(policy.limit, self.queue)
+        return messages.no_rate(policy.rate, self.queue, None, opens)
 
     def refusal_of(self, partition: Partition, whole: Refusal | Rejection | None) -> Refusal | Rejection | None:
         """Return why no job of a partition starts now, for any session; None if one may. `whole` is the queue's
@@ -147,13 +147,13 @@ class Limits:
         if policy is None or self.closed != (None, None):
             return whole
         if partition.budget is not None:
-            return sentences.over_budget(self.queue, partition.budget)
+            return messages.over_budget(self.queue, partition.budget)
         if whole is not None or partition.is_open:
             return whole
         opens = partition.opens_at(policy, self.now)
         if partition.is_full(policy) or opens is None or _waits_for_slots(partition.pause, self.now):
-            return sentences.no_slot(policy.per_partition or policy.limit, self.queue, partition.key)
-        return sentences.no_rate(policy.rate, self.queue, partition.key, opens)
+            return messages.no_slot(policy.per_partition or policy.limit, self.queue, partition.key)
+        return messages.no_rate(policy.rate, self.queue, partition.key, opens)
 
 
 def _less(holders: dict[str, int], holder: str) -> bool:

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
 from agentjobs.api.queues.order import level_of
-from agentjobs.core.queues import sentences
+from agentjobs.core.queues import messages
 from agentjobs.core.queues.heaps import Heap
 from agentjobs.core.queues.limits import NEVER, Limits
 from agentjobs.core.queues.partition import Group, Partition, WorktreeGroup, names
@@ -354,19 +354,19 @@ class Line:
     def _answer(self, entry: QueueEntry, whole: Refusal | Rejection | None) -> Refusal | Rejection:
         group, candidate, known = self._group_of(entry), entry.candidate, entry.answer
         refusal = self.limits.refusal_of(group.partition, whole)
-        if refusal is not None and refusal.reason not in sentences.TURNS:
+        if refusal is not None and refusal.reason not in messages.TURNS:
             return refusal
-        waits_for_it = isinstance(known, Refusal) and known.reason == sentences.LOCK
+        waits_for_it = isinstance(known, Refusal) and known.reason == messages.LOCK
         in_use = self._in_use(entry)
         if in_use and (waits_for_it or refusal is None):
             return known if known in in_use else in_use[0]
         # Behind another entry of a free lock the answer is kept, unless it names a pod that no longer holds it.
         stays = waits_for_it and not in_use and entry is not group.shown
-        if stays and known in [sentences.in_use(lock, "") for lock in candidate.locks]:
+        if stays and known in [messages.in_use(lock, "") for lock in candidate.locks]:
             return known
-        if isinstance(known, Refusal) and known.reason in sentences.TURNS:
+        if isinstance(known, Refusal) and known.reason in messages.TURNS:
             return known
-        return refusal or sentences.no_slot(0, self.limits.queue)
+        return refusal or messages.no_slot(0, self.limits.queue)
 
     def _in_use(self, entry: QueueEntry) -> list[Refusal | Rejection]:
         """Return the possible answers of an entry about the locks that it waits for."""
@@ -375,7 +375,7 @@ class Line:
             (lock, [user.description for user in self.users.get(lock, {}).values() if user.uid != uid])
             for lock in locks
         ]
-        return [sentences.in_use(lock, next(filter(None, others), "")) for lock, others in by if others]
+        return [messages.in_use(lock, next(filter(None, others), "")) for lock, others in by if others]
 
     def _reject_newest(self, answers: dict[QueueEntry, Refusal | Rejection]) -> None:
         """Reject the newest new jobs if the backlog is full."""
@@ -387,7 +387,7 @@ class Line:
         if over > 0:
             come = [entry for entry in come if entry.candidate.is_new]
             come.sort(key=lambda entry: (entry.level, entry.candidate.created, entry.candidate.key))
-            answers |= dict.fromkeys(come[-over:], sentences.backlog_full(self.limits.queue, backlog))
+            answers |= dict.fromkeys(come[-over:], messages.backlog_full(self.limits.queue, backlog))
 
     def _set_answer(self, entry: QueueEntry, answer: Refusal | Rejection) -> None:
         entry.answer = answer

@@ -15,9 +15,9 @@ from heapq import heappop
 from typing import Any, ClassVar
 
 from agentjobs.core.queues.heaps import Heap
+from agentjobs.core.queues.messages import TURNS
 from agentjobs.core.queues.policy import ExceededBudget, QueuePolicy
 from agentjobs.core.queues.requests import Holding, Lock, QueueEntry, SessionLock, Users
-from agentjobs.core.queues.sentences import TURNS
 from agentjobs.core.queues.starts import Starts
 
 Names = tuple[tuple[str, str], ...]

@@ -13,7 +13,7 @@ _WORDS = {
     Page.QUEUE: "Open the queue",
     Page.TEMPLATE: "Open the template",
     Page.EVENTS: "Open the events",
-    Page.TWIN: "Open that job",
+    Page.EQUAL_JOB: "Open that job",
     Page.RESULT: "Read the answer",
 }
 
@@ -33,9 +33,9 @@ def place_to_look(known: Known, page: Page | None) -> tuple[str, str] | None:
             reference = known.spec.get("templateRef")
             name = str(reference.get("name") or "") if isinstance(reference, dict) else ""
             return (words, link("templates", namespace, name)) if name else None
-        case Page.TWIN:
-            twin = status.duplicate_of
-            return (words, link("jobs", namespace, twin.uid or twin.name)) if twin else None
+        case Page.EQUAL_JOB:
+            equal_job = status.duplicate_of
+            return (words, link("jobs", namespace, equal_job.uid or equal_job.name)) if equal_job else None
         case Page.LOGS:
             return words, link("jobs", namespace, known.key, show="logs")
     return words, link("jobs", namespace, known.key, show=page.value)

@@ -113,7 +113,7 @@ async def made_before(
 ) -> CallJob | None:
     """Return the job that the same call created before, including deleted ones; None if history has none.
 
-    If history does not answer in time, a new job finds its twin itself and is skipped.
+    If history does not answer in time, a new job finds the equal job itself and is skipped.
     """
     name = names_of(wanted)[0]
     try:

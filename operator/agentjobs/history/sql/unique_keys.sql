@@ -6,7 +6,7 @@
 SELECT pg_advisory_xact_lock(key)
 FROM (SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest(%(names)s::text[]) AS name ORDER BY key) AS keys;
 
--- name: lock_twins
+-- name: lock_equal_jobs
 -- Creates or locks all jobs of the batch and all that may be replaced, in one pass and in the order in which all
 -- statements lock jobs: see `lock_jobs`. Later statements see every start and every end that was committed before.
 INSERT INTO agentjobs.jobs (uid, cluster, namespace, name, created_at, schedule, parent_uid)
@@ -42,7 +42,7 @@ LEFT JOIN agentjobs.jobs AS other
     ON other.uid = coalesce(nullif(own.duplicate_of, ''), nullif(own.replaced_by, ''))
 WHERE own.uid = ANY(%(uids)s);
 
--- name: twins
+-- name: equal_jobs
 -- For each key the jobs that have not ended, and of those that have, the newest that counts for the new job.
 SELECT DISTINCT
     found.uid, found.name, found.namespace, found.unique_key AS key, found.created_at AS created,

@@ -6,17 +6,17 @@ from dataclasses import replace
 from agentjobs.api.job.relations import Unique
 from agentjobs.api.job.resolve import config_map_keys, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.job.status import Twin
+from agentjobs.api.job.status import EqualJob
 from agentjobs.api.job.unique import unique_key
 from agentjobs.contract import Resolved
-from agentjobs.core.job.observation import Job, Observation, TwinFound
+from agentjobs.core.job.observation import EqualJobFound, Job, Observation
 from agentjobs.errors import Invalid, Unavailable
 from agentjobs.history import records
 from agentjobs.history.records import Ends, JobRecord, NoSlot, SlotRequest, StartRecord, UniqueRequest
 from agentjobs.kube.resources import AGENTJOBS
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
-from agentjobs.reconcile.job.left_slots import LeftSlots
 from agentjobs.reconcile.job.memo import ClaimedSlot, JobMemo
+from agentjobs.reconcile.job.orphaned_slots import OrphanedSlots
 from agentjobs.reconcile.job.rows import job_key
 from agentjobs.reconcile.job.specs import Accepted, read_stored, to_accept
 from agentjobs.reconcile.ports import Ports
@@ -31,7 +31,7 @@ class Acceptance:
         self._history = ports.history
         self._metrics = ports.metrics
         self._loader = loader
-        self._left = LeftSlots(ports, state)
+        self._left = OrphanedSlots(ports, state)
 
     async def accept(
         self, seen: Observation, facts: Facts, start: StartRecord | None = None, memo: JobMemo | None = None
@@ -50,8 +50,9 @@ class Acceptance:
             record = JobRecord(job=job_key(job), resolved=sent.resolved, spec_hash=sent.hash)
             answer = await self._store(seen, record, start)
             if isinstance(answer, records.Duplicate | records.Superseded):
-                twin = Twin(answer.name, answer.uid)
-                self._state.memo(job).twin = TwinFound(twin, replaces=isinstance(answer, records.Superseded))
+                other = EqualJob(answer.name, answer.uid)
+                replaces = isinstance(answer, records.Superseded)
+                self._state.memo(job).equal_job = EqualJobFound(other, replaces=replaces)
                 return None
             self._wake_replaced(job, answer)
             stored = self._state.specs.accept(job.uid, answer.resolved, sent)
@@ -75,19 +76,19 @@ class Acceptance:
         if start is None:
             return await self._history.accept(records.Acceptance(record, unique=unique))
         queue, partition = (seen.job.namespace, seen.legal_spec.queue), record.resolved["spec"].get("partitionKey")
-        policy, news = self._state.policy(*queue), self._state.slot_news.of(queue)
+        policy, changes = self._state.policy(*queue), self._state.slot_changes.of(queue)
         slot = SlotRequest(
             queue=queue[1],
             partition=str(partition or ""),
             limit=policy.limit if policy else 0,
             per_partition=policy.per_partition if policy else None,
             rate=policy.rate if policy else None,
-            held=news.held,
-            released=news.released,
+            held=changes.held,
+            released=changes.released,
         )
         answer = await self._history.accept(records.Acceptance(record, start, slot, unique))
         if isinstance(answer, records.Accepted | NoSlot):  # else no slot was requested, and nothing was sent
-            self._state.slot_news.delivered(queue, news)
+            self._state.slot_changes.delivered(queue, changes)
         return answer
 
     async def give_up(self, job: Job, memo: JobMemo) -> None:
@@ -125,7 +126,7 @@ class Acceptance:
         for uid, name in answer.replaced:
             other = self._state.jobs.get((job.namespace, name))
             if isinstance(other, Job) and other.uid == uid:
-                self._state.memo(other).twin = TwinFound(Twin(job.name, job.uid), replaces=True)
+                self._state.memo(other).equal_job = EqualJobFound(EqualJob(job.name, job.uid), replaces=True)
                 self._state.queue.add(AGENTJOBS.key(other.key))
 
     def for_pod(self, seen: Observation) -> AgentJobSpec | None:

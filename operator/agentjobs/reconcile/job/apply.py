@@ -43,8 +43,8 @@ from agentjobs.reconcile.job.follow_ups import FollowUps
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.pods import PodMaker
 from agentjobs.reconcile.job.prerequisites import Prerequisites
+from agentjobs.reconcile.job.reporter import JobReporter
 from agentjobs.reconcile.job.rows import job_key, with_result
-from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.setup import RETRY_SECONDS
 from agentjobs.reconcile.state import State
@@ -76,7 +76,7 @@ class Applier:
         *,
         state: State,
         acceptance: Acceptance,
-        story: Story,
+        reporter: JobReporter,
         pods: PodDefaults,
         follow_ups: FollowUps,
     ) -> None:
@@ -87,7 +87,7 @@ class Applier:
         self._metrics = ports.metrics
         self._prerequisites = Prerequisites(ports, pods)
         self._pods = PodMaker(ports, state, self._prerequisites, pods)
-        self._story = story
+        self._reporter = reporter
         self._follow_ups = follow_ups
         self._now = ports.now
 
@@ -102,7 +102,7 @@ class Applier:
                 return False
             case Observe():
                 await self._write(job, progress.observed(job))
-                self._story.observed(job)
+                self._reporter.observed(job)
             case Wait():
                 return await self._wait(seen, action, facts)
             case Claim():
@@ -111,12 +111,12 @@ class Applier:
                 return await self._make_pod(seen, action, memo)
             case ReportPod():
                 await self._write(job, progress.reported(job, action, now=self._now()))
-                self._story.pod_reported(seen, action)
+                self._reporter.pod_reported(seen, action)
             case StopPod():
                 if seen.must_stop:
                     memo.stopped = action.pod.uid
                 await self._stop_pod(action)
-                self._story.pod_stopped(seen, action)
+                self._reporter.pod_stopped(seen, action)
             case Finish():
                 await self._finish(seen, action)
             case Suspend():
@@ -130,12 +130,12 @@ class Applier:
                     )
             case BackfillResult(result):
                 await self._write(job, with_result(job, job.status, result))
-                self._story.completed(seen)
+                self._reporter.completed(seen)
             case MakeFollowUp():
                 await self._follow_ups.make(job, action, facts)
             case RecordFollowUps():
                 await self._write(job, progress.followed(job, action, now=self._now()))
-                self._story.followed(seen, action)
+                self._reporter.followed(seen, action)
             case DeleteJob():
                 await self._delete_job(job)
                 return False
@@ -151,7 +151,7 @@ class Applier:
             return  # unknown while Postgres is unreachable; the next pass reads it again
         memo.generation = job.generation
         if edits := self._state.specs.edits(job):
-            self._story.edited(job, edits)
+            self._reporter.edited(job, edits)
 
     async def hand_over(self, seen: Observation, memo: JobMemo) -> None:
         """Make the pod of the active start an owner of its prerequisites, so that they live as long as it does."""
@@ -190,8 +190,8 @@ class Applier:
         queue = seen.spec.queue if seen.spec else ""
         status = progress.waiting(job, action, spec_hash=accepted, queue=queue, now=self._now())
         if await self._write(job, status):
-            self._story.accepted(job, accepted)
-            self._story.waits(seen, action)
+            self._reporter.accepted(job, accepted)
+            self._reporter.waits(seen, action)
         if seen.spec is not None and isinstance(seen.slot, Refusal) and action.reason == seen.slot.reason:
             # A changed priority must reach the queue although the current answer stays the same.
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
@@ -218,8 +218,8 @@ class Applier:
         queue = seen.spec.queue if seen.spec else ""
         status = progress.suspended(job, action, spec_hash=accepted, queue=queue, now=self._now())
         await self._write(job, status)
-        self._story.accepted(job, accepted)
-        self._story.suspended(seen, action)
+        self._reporter.accepted(job, accepted)
+        self._reporter.suspended(seen, action)
         return False
 
     async def _claim(self, seen: Observation, claim: Claim, facts: Facts, memo: JobMemo) -> None:
@@ -238,8 +238,8 @@ class Applier:
         due = max(since, job.status.next_attempt_time or since)
         self._metrics.starts.inc()
         self._metrics.queue_wait(queue, max(0.0, (now - due).total_seconds()))
-        self._story.accepted(job, accepted)
-        self._story.claimed(seen, claim, pod)
+        self._reporter.accepted(job, accepted)
+        self._reporter.claimed(seen, claim, pod)
 
     async def _make_pod(self, seen: Observation, action: MakePod, memo: JobMemo) -> bool:
         """Create the pod of a claimed start. True if it exists, or never will."""
@@ -249,10 +249,10 @@ class Applier:
         before, name = memo.obstacle, pod_name(seen.job.name, action.start)
         memo.obstacle = await self._pods.make(seen.job, action, spec, seen.limits)
         if memo.obstacle is None:
-            self._story.pod_made(seen, action, name)
+            self._reporter.pod_made(seen, action, name)
             return self._state.pods.get((seen.job.namespace, name)) is not None
         if memo.obstacle != before:
-            self._story.pod_refused(seen, action, name, memo.obstacle)
+            self._reporter.pod_refused(seen, action, name, memo.obstacle)
         return memo.obstacle.final
 
     async def _stop_pod(self, action: StopPod) -> None:
@@ -272,7 +272,7 @@ class Applier:
         job = seen.job
         self._state.leave(job)
         await self._write(job, self._with_end(seen, progress.finished(job, end, now=self._now())))
-        self._story.finished(seen, end)
+        self._reporter.finished(seen, end)
 
     async def _end_start(self, seen: Observation, end: EndStart) -> None:
         job, record = seen.job, end.record
@@ -280,7 +280,7 @@ class Applier:
         await self._write(job, self._with_end(seen, status) if isinstance(end.next_step, Finish) else status)
         self._metrics.attempt(record.verdict, record.reason)
         self._metrics.run_duration.observe(_seconds(record))
-        self._story.start_ended(seen, end)
+        self._reporter.start_ended(seen, end)
 
     def _with_end(self, seen: Observation, status: AgentJobStatus) -> AgentJobStatus:
         """Add the data from history and the matching follow-ups to the final status."""
@@ -297,7 +297,7 @@ class Applier:
         except (NotFound, Conflict):
             logger.debug("job.gone", extra={"namespace": job.namespace, "job": job.name, "uid": job.uid})
             return
-        self._story.deleted(job)
+        self._reporter.deleted(job)
 
     async def release_orphans(self, name: JobName, job: KnownJob | None) -> None:
         """Remove the finalizer of pods whose job no longer exists."""
@@ -325,7 +325,7 @@ class Applier:
         meta = answer["metadata"]
         over = pod.ended or (meta.get("deletionGracePeriodSeconds") == 0 and not meta.get("finalizers"))
         self._state.observe(PODS, "DELETED" if over else None, answer)
-        self._story.released(pod, why)
+        self._reporter.released(pod, why)
 
     async def _write(self, job: Job, status: AgentJobStatus) -> bool:
         """Patch the status if it has changed; the resourceVersion is the precondition. True if written."""

@@ -20,11 +20,11 @@ from agentjobs.errors import Invalid, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
 from agentjobs.models.budget import Spend
 from agentjobs.reconcile.job.awaiting import Awaiting
+from agentjobs.reconcile.job.dry_run import DryRun
 from agentjobs.reconcile.job.ends import is_recorded
 from agentjobs.reconcile.job.exhausted import Exhausted
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Own
-from agentjobs.reconcile.job.trial import Trial
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.setup import RETRY_SECONDS
 from agentjobs.reconcile.state import State
@@ -70,9 +70,9 @@ class Facts:
 class FactsLoader:
     """Answers needs, and detects when Postgres is unreachable."""
 
-    def __init__(self, ports: Ports, state: State, trial: Trial) -> None:
+    def __init__(self, ports: Ports, state: State, dry_run: DryRun) -> None:
         self._state = state
-        self._trial = trial
+        self._dry_run = dry_run
         self._cluster = ports.cluster
         self._history = ports.history
         self._writer = ports.writer
@@ -107,8 +107,8 @@ class FactsLoader:
             case needs.Slot():
                 self._state.request_slot(job, need)
                 return False
-            case needs.PodTrial():
-                memo.trial = self._state.specs.own(job).version, await self._tried(job)
+            case needs.PodDryRun():
+                memo.dry_run = self._state.specs.own(job).version, await self._tried(job)
             case needs.References():
                 facts.missing, facts.resolved = await self.references(seen)
             case needs.AwaitedJobs():
@@ -129,9 +129,9 @@ class FactsLoader:
         """Return why the API server rejects the pod of a job before acceptance; None if unknown."""
         if own.spec is None or job.accepted or job.deleting:
             return ()
-        if memo.trial is not None and memo.trial[0] == own.version:
-            return memo.trial[1]
-        return () if self._trial.is_passed(job, own.spec) else None
+        if memo.dry_run is not None and memo.dry_run[0] == own.version:
+            return memo.dry_run[1]
+        return () if self._dry_run.is_passed(job, own.spec) else None
 
     async def references(self, seen: Observation) -> tuple[tuple[str, ...], Resolved | None]:
         """Read the ConfigMap keys that the spec names. Return their problems, or the resolved spec."""
@@ -177,7 +177,7 @@ class FactsLoader:
 
     async def _tried(self, job: Job) -> tuple[Problem, ...]:
         spec = self._state.specs.own(job).spec
-        return () if spec is None else await self._trial.problems(job, spec)
+        return () if spec is None else await self._dry_run.problems(job, spec)
 
     async def _read_history(self, job: Job, need: needs.HistoryNeed, facts: Facts) -> None:
         match need:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import Problem
-from agentjobs.core.job.observation import Obstacle, TwinFound
+from agentjobs.core.job.observation import EqualJobFound, Obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class JobMemo:
     """Its edited priority and queue, as last sent to history."""
     generation: int = 1
     """The last generation whose edits were checked."""
-    trial: tuple[Hashable, tuple[Problem, ...]] | None = None
+    dry_run: tuple[Hashable, tuple[Problem, ...]] | None = None
     """The version of object and template whose pod was tried in a dry run, and the refusal."""
     claimed: ClaimedSlot | None = None
-    twin: TwinFound | None = None
+    equal_job: EqualJobFound | None = None
     """The job that prevents this one from starting; can be read from history again."""
     models: tuple[AgentJobSpec, frozenset[str]] | None = None
     """A spec, and the models that its names stand for."""

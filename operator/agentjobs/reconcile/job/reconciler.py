@@ -27,8 +27,8 @@ from agentjobs.reconcile.job.apply import Applier
 from agentjobs.reconcile.job.facts import Facts, FactsLoader
 from agentjobs.reconcile.job.follow_ups import FollowUps
 from agentjobs.reconcile.job.memo import JobMemo
+from agentjobs.reconcile.job.reporter import JobReporter
 from agentjobs.reconcile.job.specs import Own
-from agentjobs.reconcile.job.story import Story
 from agentjobs.reconcile.setup import RETRY_SECONDS, Setup
 
 # A job's longest chain is claim, pod, end, finalizer and a few needs. More means that two actions undo each other,
@@ -41,14 +41,14 @@ class Jobs:
 
     def __init__(self, setup: Setup) -> None:
         ports, self._state = setup.ports, setup.state
-        self._story = Story(ports)
-        self._facts = FactsLoader(ports, self._state, setup.trial)
+        self._reporter = JobReporter(ports)
+        self._facts = FactsLoader(ports, self._state, setup.dry_run)
         self._acceptance = acceptance = Acceptance(ports, self._state, self._facts)
         self._applier = Applier(
             ports,
             state=self._state,
             acceptance=acceptance,
-            story=self._story,
+            reporter=self._reporter,
             pods=setup.pods,
             follow_ups=FollowUps(setup),
         )
@@ -77,7 +77,7 @@ class Jobs:
             job = self._state.jobs.get(name)
             if job is None:
                 if (uid := self._state.forget(name)) is not None:
-                    self._story.gone(name, uid)
+                    self._reporter.gone(name, uid)
                 return None
             if isinstance(job, EndedJob):
                 if not self._state.is_due(job):
@@ -134,7 +134,7 @@ class Jobs:
             queue_known=spec is None or self._state.policy(job.namespace, spec.queue) is not None,
             stop=self._state.stop_of(job),
             references=frozenset(config_map_keys(spec)) if spec and not job.accepted else frozenset(),
-            twin=memo.twin,
+            equal_job=memo.equal_job,
             awaited=facts.awaited,
             missing=facts.missing,
             resolved=facts.resolved,

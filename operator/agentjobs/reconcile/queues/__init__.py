@@ -3,5 +3,5 @@
 policies    the current policy of each queue
 reconciler  writes their status
 feed        exchanges limits and costs with the model proxies
-story       log lines and Events
+reporter    log lines and Events
 """

@@ -16,7 +16,7 @@ from agentjobs.engine.cache import Name
 from agentjobs.errors import NotFound
 from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES
 from agentjobs.reconcile.queues.policies import NOTHING_STARTS
-from agentjobs.reconcile.queues.story import QueueStory
+from agentjobs.reconcile.queues.reporter import QueueReporter
 from agentjobs.reconcile.setup import Setup
 
 # Limits the writes during a burst of a thousand jobs to a few.
@@ -32,7 +32,7 @@ class QueueStatuses:
         self._cluster = setup.ports.cluster
         self._now = setup.ports.now
         self._monotonic = setup.ports.monotonic
-        self._story = QueueStory(setup.ports)
+        self._reporter = QueueReporter(setup.ports)
         self._tally = Tally()
         # By uid, when its status was written last.
         self._written: Bounded[str, float] = Bounded(KEPT)
@@ -58,7 +58,7 @@ class QueueStatuses:
             return None
         self._written.put(queue.uid, self._monotonic())
         self._state.observe(AGENTQUEUES, None, answer)
-        self._story.written(queue, status)
+        self._reporter.written(queue, status)
         return None
 
     def _view(self, queue: Queue) -> QueueView:

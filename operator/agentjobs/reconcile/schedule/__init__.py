@@ -1,5 +1,5 @@
 """One schedule's loop.
 
 reconciler  observe, decide, apply, for one key
-story       log lines and Events about actions
+reporter    log lines and Events about actions
 """

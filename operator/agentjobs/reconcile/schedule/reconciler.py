@@ -33,7 +33,7 @@ from agentjobs.errors import Conflict, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.children import Children, Pass
 from agentjobs.reconcile.job.ends import is_recorded
-from agentjobs.reconcile.schedule.story import ScheduleStory
+from agentjobs.reconcile.schedule.reporter import ScheduleReporter
 from agentjobs.reconcile.setup import RETRY_SECONDS, Setup
 
 logger = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ class Schedules:
         self._cluster = ports.cluster
         self._history = ports.history
         self._writer = ports.writer
-        self._story = ScheduleStory(ports)
-        self._trial = setup.trial
+        self._reporter = ScheduleReporter(ports)
+        self._dry_run = setup.dry_run
         self._children = Children(
             setup,
             parent=AGENTSCHEDULES,
@@ -102,7 +102,7 @@ class Schedules:
         if known is None or known[0] != schedule.generation:
             plan = read_plan(schedule)
             if isinstance(plan, Plan) and plan.spec.job_template.spec.template_ref is None:
-                found = await self._trial.problems(schedule, plan.spec.job_template.spec)
+                found = await self._dry_run.problems(schedule, plan.spec.job_template.spec)
                 plan = illegal_template(found) if found else plan
             known = (schedule.generation, plan)
             self._plans.put(schedule.uid, known)
@@ -130,7 +130,7 @@ class Schedules:
                     is_triggered(seen, occurrence) for occurrence in action.occurrences
                 ):
                     current.fresh = ""  # its name may have been used before, so history is checked first
-                self._story.written(seen, action)
+                self._reporter.written(seen, action)
                 self._metrics.schedule_missed.inc(action.missed)
             case MakeJob():
                 return await self._make(seen, action, current)
@@ -162,14 +162,14 @@ class Schedules:
         schedule, name = seen.schedule, action.occurrence.name
         created = await self._children.create(schedule, scheduled_job(schedule, action.occurrence), current)
         if (refusal := current.refusals.get(name)) is not None:
-            self._story.job_refused(seen, action, refusal)
+            self._reporter.job_refused(seen, action, refusal)
         if not created:
             return True
         late = (self._now() - action.due).total_seconds()
         self._metrics.schedule_start(action.kind, late)
-        self._story.record(schedule, [Event(EventReason.STARTED, f"created job {name}")])
+        self._reporter.record(schedule, [Event(EventReason.STARTED, f"created job {name}")])
         fields = {"job": name, "kind": action.kind.value, "late_seconds": round(late, 3)}
-        self._story.log("schedule.job_made", seen, action, **fields)
+        self._reporter.log("schedule.job_made", seen, action, **fields)
         # The job's event wakes the schedule. Other due occurrences come first: retiring can wait, creating a job
         # should not.
         return len(seen.reserved) > 1
@@ -185,11 +185,11 @@ class Schedules:
             self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), RETRY_SECONDS)
             return False
         self._state.observe(AGENTJOBS, None, answer)
-        self._story.record(
+        self._reporter.record(
             schedule, [Event(EventReason.REPLACED, f"cancelled job {action.job.name}, to be replaced by {action.by}")]
         )
         fields = {"job": action.job.name, "reason": str(EventReason.REPLACED), "replaced_by": action.by}
-        self._story.log("schedule.job_cancelled", seen, action, **fields)
+        self._reporter.log("schedule.job_cancelled", seen, action, **fields)
         return True
 
     async def _prune(self, seen: ScheduleObservation, action: PruneJobs) -> bool:
@@ -203,7 +203,7 @@ class Schedules:
                 await self._cluster.delete(AGENTJOBS, schedule.namespace, job.name, uid=job.uid)
             except (NotFound, Conflict):
                 continue  # it is gone, or another job has its name
-            self._story.log("schedule.job_pruned", seen, action, job=job.name)
+            self._reporter.log("schedule.job_pruned", seen, action, job=job.name)
         if waiting:
             self._state.queue.add_after(AGENTSCHEDULES.key(schedule.key), RETRY_SECONDS)
         return False

@@ -86,7 +86,7 @@ async def test_only_jobs_created_within_the_period_count(operator, accept, job, 
     assert is_accepted(await accept(job(minute), unique)) == runs
 
 
-async def test_a_skipped_job_is_not_a_twin(operator, accept, job):
+async def test_a_skipped_job_does_not_count_as_an_equal_job(operator, accept, job):
     unique = UniqueRequest("review/7", states="All", period=timedelta(minutes=2))
     await accept(job(1), unique)
     assert await accept(job(3), unique) == Duplicate("uid-1", "job-1")
@@ -94,7 +94,7 @@ async def test_a_skipped_job_is_not_a_twin(operator, accept, job):
     assert is_accepted(await accept(job(4), unique))
 
 
-async def test_a_decision_remains_after_the_twin_has_ended(operator, accept, job):
+async def test_a_decision_remains_after_the_equal_job_has_ended(operator, accept, job):
     await accept(job(1), SKIP)
     await accept(job(2), SKIP)
     await end(operator, job(1))

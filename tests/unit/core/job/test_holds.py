@@ -78,6 +78,6 @@ def test_a_job_created_suspended_is_accepted_before_it_is_suspended(scene):
 
 def test_the_trial_on_the_api_server_precedes_reading_references(scene):
     seen = scene().knowing(references=frozenset({("texts", "a")}), pod_problems=None)
-    assert first(seen) == ("broken_spec", needs.PodTrial())
+    assert first(seen) == ("broken_spec", needs.PodDryRun())
 
     assert first(seen.knowing(pod_problems=())) == ("references", needs.References())

@@ -1,4 +1,4 @@
-"""Unique jobs: in any order of arrival one job of a key counts, and no job is skipped without a twin."""
+"""Unique jobs: in any order of arrival one job of a key counts, and no job is skipped without an equal job."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -77,9 +77,11 @@ class World:
             if not isinstance(known, Accepted):
                 assert answer == known
         elif isinstance(answer, Duplicate | Superseded):
-            assert int(answer.uid[4:]) in before, "nobody is stopped without a twin that counts"
+            assert int(answer.uid[4:]) in before, "no job is stopped without an equal one that counts"
         elif isinstance(answer, Accepted):
-            assert before == {int(name[4:]) for _, name in answer.replaced}, "nobody runs beside a twin that counts"
+            assert before == {int(name[4:]) for _, name in answer.replaced}, (
+                "no job runs next to an equal one that counts"
+            )
             assert not self.started & {int(name[4:]) for _, name in answer.replaced}, (
                 "none that has started is replaced"
             )

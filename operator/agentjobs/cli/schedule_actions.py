@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from agentjobs.cli.chosen import Choice, Done, Target, report, schedules
 from agentjobs.cli.failures import TIMED_OUT, Failure
 from agentjobs.cli.options import (
     AllSchedules,
@@ -20,6 +19,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import shown_job
+from agentjobs.cli.targets import Choice, Done, Target, report, schedules
 
 if TYPE_CHECKING:
     from agentjobs.client.effects import Operation

@@ -11,7 +11,7 @@ from agentjobs.reconcile.slots import QueueName
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class QueueSlotChanges:
     """The changes of one queue; starts by job uid and number."""
 
     held: tuple[tuple[str, int, str], ...] = ()
@@ -20,10 +20,10 @@ class News:
     """Ended starts."""
 
 
-NO_NEWS = News()
+NO_CHANGES = QueueSlotChanges()
 
 
-class SlotNews:
+class SlotChanges:
     """The changes of all queues. Delivered ones are removed, so the size is bounded by the starts between two
     claims.
     """
@@ -32,38 +32,38 @@ class SlotNews:
         self._held: dict[QueueName, dict[tuple[str, int], str]] = defaultdict(dict)
         self._released: dict[QueueName, dict[tuple[str, int], None]] = defaultdict(dict)
         # Cached for concurrent claims.
-        self._news: dict[QueueName, News] = {}
+        self._changes: dict[QueueName, QueueSlotChanges] = {}
 
     def runs(self, queue: QueueName, uid: str, start: int, partition: str) -> None:
         """Record a running start that this process did not claim."""
         self._held[queue][uid, start] = partition
-        self._news.pop(queue, None)
+        self._changes.pop(queue, None)
 
     def ended(self, queue: QueueName, uid: str, start: int) -> None:
         """Record an ended start."""
         if queue in self._held:
             self._held[queue].pop((uid, start), None)
         self._released[queue][uid, start] = None
-        self._news.pop(queue, None)
+        self._changes.pop(queue, None)
 
-    def of(self, queue: QueueName) -> News:
+    def of(self, queue: QueueName) -> QueueSlotChanges:
         """Return the changes to send with a claim."""
-        news = self._news.get(queue)
-        if news is None:
+        changes = self._changes.get(queue)
+        if changes is None:
             held = tuple((*start, partition) for start, partition in self._held.get(queue, {}).items())
-            news = self._news[queue] = News(held, tuple(self._released.get(queue, ())))
-        return news
+            changes = self._changes[queue] = QueueSlotChanges(held, tuple(self._released.get(queue, ())))
+        return changes
 
-    def delivered(self, queue: QueueName, news: News) -> None:
+    def delivered(self, queue: QueueName, changes: QueueSlotChanges) -> None:
         """Remove changes that PostgreSQL has received."""
-        if news == NO_NEWS:
-            self._news.pop(queue, None)
+        if changes == NO_CHANGES:
+            self._changes.pop(queue, None)
             return
-        for uid, start, _ in news.held:
+        for uid, start, _ in changes.held:
             self._held[queue].pop((uid, start), None)
-        for start_of in news.released:
+        for start_of in changes.released:
             self._released[queue].pop(start_of, None)
         for kept in (self._held, self._released):
             if not kept[queue]:
                 del kept[queue]
-        self._news.pop(queue, None)
+        self._changes.pop(queue, None)

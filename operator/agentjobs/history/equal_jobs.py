@@ -1,7 +1,7 @@
 """Which of several equal jobs runs: the rule of `unique`, for PostgreSQL and for memory. Pure.
 
-A job is decided once, at its first acceptance, under a lock of its key: the decision is final, even after its twin has
-ended. A skipped or replaced job loses its key and no longer counts.
+Each job is decided once, at its first acceptance, under a lock of its key. The decision is final, even after the other
+job has ended. A skipped or replaced job loses its key and no longer counts.
 """
 
 from collections import defaultdict
@@ -104,7 +104,7 @@ class Decisions:
         key, job = acceptance.job.job, _keyed(acceptance)
         known = self._known[key.namespace, clean_text(unique.key)]
         others = [
-            _as_seen(twin, unique.ends(twin.uid, key.namespace, twin.name, twin.stored)) for twin in known.values()
+            _as_seen(other, unique.ends(other.uid, key.namespace, other.name, other.stored)) for other in known.values()
         ]
         answer = Runs() if unique.is_decided else judge(job, unique, others)
         if not isinstance(answer, Runs):
@@ -127,11 +127,11 @@ def judge(job: Keyed, request: UniqueRequest, others: Iterable[Keyed]) -> Runs |
     counted = [other for other in others if other.uid != job.uid and _counts(other, job, request)]
     begun = [other for other in counted if other.started or other.ended]
     if begun or (counted and not request.replaces):
-        twin = _newest(begun or counted)
-        return Duplicate(twin.uid, twin.name)
+        decisive = _newest(begun or counted)
+        return Duplicate(decisive.uid, decisive.name)
     if newer := [other for other in counted if other.age > job.age]:
-        twin = _newest(newer)
-        return Superseded(twin.uid, twin.name)
+        decisive = _newest(newer)
+        return Superseded(decisive.uid, decisive.name)
     return Runs(tuple(counted))
 
 

@@ -46,7 +46,7 @@ _OURS: Final = frozenset(
 )
 
 
-class Story:
+class JobReporter:
     """Reports actions on jobs."""
 
     def __init__(self, ports: Ports) -> None:

@@ -34,7 +34,7 @@ MAX_WORDS: Final = 700
 _UNJUDGED: Final = frozenset({"image", "image_pull_policy", "termination_grace_period_seconds", "pod_retention"})
 
 
-class Trial:
+class DryRun:
     """Dry runs of pods, and the shapes that passed."""
 
     def __init__(self, ports: Ports, defaults: PodDefaults) -> None:

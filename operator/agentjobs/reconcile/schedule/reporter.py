@@ -22,7 +22,7 @@ from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event
 MAX_NAMES: Final = 3
 
 
-class ScheduleStory:
+class ScheduleReporter:
     """Reports actions on schedules."""
 
     def __init__(self, ports: Ports) -> None:

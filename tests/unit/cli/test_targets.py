@@ -6,8 +6,8 @@ import pytest
 import typer
 
 from agentjobs import errors
-from agentjobs.cli.chosen import Choice, Target, documents, each
 from agentjobs.cli.failures import TIMED_OUT, Failure
+from agentjobs.cli.targets import Choice, Target, documents, each
 
 
 def targets(*names):

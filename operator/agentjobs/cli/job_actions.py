@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentjobs.cli import run_flags as flags
-from agentjobs.cli.chosen import Choice, Done, Target, report, targets
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.options import (
     All,
@@ -25,6 +24,7 @@ from agentjobs.cli.options import (
 )
 from agentjobs.cli.parameters import Parameters
 from agentjobs.cli.printing import shown_job
+from agentjobs.cli.targets import Choice, Done, Target, report, targets
 
 if TYPE_CHECKING:
     from agentjobs.client.effects import Operation

@@ -22,7 +22,7 @@ LOOK_AGAIN_SECONDS: Final = 30.0
 _KEPT: Final = 4096
 
 
-class LeftSlots:
+class OrphanedSlots:
     """Finds and gives back slots whose job is not at that start."""
 
     def __init__(self, ports: Ports, state: State) -> None:

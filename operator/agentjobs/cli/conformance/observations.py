@@ -69,7 +69,7 @@ def first(calls: Sequence[Call], wanted: Callable[[Call], bool]) -> Call | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observations:
     """One run of a program in a situation. Times are seconds of one monotonic clock."""
 
     attempt: Attempt

@@ -1,4 +1,4 @@
-"""The dashboard's whole application: REST for people at `/v1`, health, metrics, and the pages.
+"""The dashboard's ASGI application: REST for people at `/v1`, health, metrics, and the pages.
 
 A page is made from answers of REST in the same process. REST authenticates callers by their headers. A session in
 cookies is accepted there only for reading, for requests of a page's scripts.

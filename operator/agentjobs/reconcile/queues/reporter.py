@@ -14,7 +14,7 @@ from agentjobs.reconcile.reporting import MAX_WORDS, log_action, record_event
 _CONDITIONS: Final = (QueueConditionType.OPEN, QueueConditionType.LIMITED)
 
 
-class QueueStory:
+class QueueReporter:
     """Reports changes of queues."""
 
     def __init__(self, ports: Ports) -> None:

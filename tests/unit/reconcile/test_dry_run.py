@@ -36,7 +36,7 @@ async def test_an_accepted_pod_is_not_tried_again(world):
     assert [key[2] for key, strict in world.tried if strict] == ["one-1", "other-1"]
 
 
-async def test_a_job_without_pod_settings_causes_no_trial(world):
+async def test_a_job_without_pod_settings_causes_no_dry_run(world):
     world.apply(runtime={"image": "mine:1"})
     await world.act()
 

@@ -9,7 +9,7 @@ from agentjobs.api.recorded import Event
 from agentjobs.api.recorded_usage import JobModelUsage
 from agentjobs.cli import printing
 from agentjobs.cli.history import why_no_result
-from agentjobs.cli.story import ShownTexts, entries_table, models_table, starts_table, used_of, used_words
+from agentjobs.cli.history_text import ShownTexts, entries_table, models_table, starts_table, used_of, used_words
 
 LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a Secret of the job's namespace"
 
