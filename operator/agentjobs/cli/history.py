@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
@@ -305,7 +306,7 @@ def _more(job: Mapping[str, Any]) -> list[Any]:
     """Return more about a job, where there is room; an older gateway does not send all of it."""
     cost = job.get("costUSD")
     fields = [job.get(name) for name in ("queue", "model", "outcome")]
-    return [job["starts"], *fields, None if cost is None else dollars(cost), job.get("schedule"), job["uid"]]
+    return [job["starts"], *fields, None if cost is None else dollars(Decimal(cost)), job.get("schedule"), job["uid"]]
 
 
 def _story_page(story: Mapping[str, Any]) -> str:

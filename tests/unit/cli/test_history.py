@@ -132,3 +132,24 @@ def test_pages_are_read_until_the_limit_is_reached(limit, count, more, pages):
     assert ([job["name"] for job in jobs], others) == ([f"job-{n}" for n in range(count)], more)
     assert [asked["limit"] for asked in gateway.asked] == pages
     assert {tuple(asked["phase"]) for asked in gateway.asked} == {("Failed", "Deleted")}
+
+
+def test_the_wide_list_has_the_cost_of_each_job():
+    job = {
+        "name": "hello",
+        "phase": "Succeeded",
+        "reason": "ResultAccepted",
+        "attempts": 1,
+        "created": "2026-11-29T08:00:00Z",
+        "finished": "2026-11-29T08:00:05Z",
+        "deleted": None,
+        "starts": 1,
+        "uid": "u1",
+    }
+
+    head, priced, free = history._list(
+        [{**job, "costUSD": "0.6000"}, {**job, "costUSD": None}], wide=True, everywhere=False
+    ).splitlines()
+
+    assert head.split()[-3:] == ["COST", "SCHEDULE", "UID"]
+    assert ("$0.60" in priced, "$" in free) == (True, False)
