@@ -193,7 +193,9 @@ def first_day(since: str, last: date) -> date:
         raise Failure(f"{str(failure).rstrip('.')}, or a day such as 2026-11-01.", code=USAGE) from None
     if seconds is None:
         raise Failure("--since=0 is not a time; use 7d or a day such as 2026-11-01.", code=USAGE)
-    return last - timedelta(days=max(1, math.ceil(seconds / 86_400)) - 1)
+    length = timedelta(days=max(1, math.ceil(seconds / 86_400)) - 1)
+    # The first days of the calendar have fewer days before them.
+    return last - min(length, last - date.min)
 
 
 def _day(text: str, option: str) -> date:

@@ -68,7 +68,8 @@ async def get_usage(
 ) -> UsageReport:
     """Return what model calls used and cost, the most expensive first, or in the order of days."""
     last = until or datetime.now(UTC).date()
-    first = since or last - timedelta(days=DEFAULT_DAYS - 1)
+    # The first days of the calendar have fewer days before them.
+    first = since or last - min(timedelta(days=DEFAULT_DAYS - 1), last - date.min)
     async with budget.taken():
         return await reports.usage(by or [UsageBy.MODEL], first=first, last=last, namespace=namespace, limit=limit)
 

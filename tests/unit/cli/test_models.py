@@ -151,6 +151,10 @@ def test_a_number_of_days_includes_the_last_day(since, first):
     assert told.first_day(since, date(2026, 11, 29)) == first
 
 
+def test_a_number_of_days_ends_at_the_first_day_of_the_calendar():
+    assert told.first_day("30d", date(1, 1, 3)) == date.min
+
+
 @pytest.mark.parametrize("since", ["0", "week", "2026-13-01", "2026-11-30", "-7d", ""])
 def test_an_invalid_time_is_an_error(since):
     with pytest.raises(Failure):

@@ -53,6 +53,12 @@ async def test_usage_is_returned_by_model_for_the_last_thirty_days(http):
     )
 
 
+async def test_the_default_report_of_the_first_day_of_the_calendar_is_that_day(http):
+    answer = await http.get("/v1/usage", headers=AS_ROOT, params={"until": "0001-01-01"})
+
+    assert (answer.status_code, answer.json()["first"]) == (200, "0001-01-01")
+
+
 async def test_usage_can_be_grouped_by_several_fields(http):
     asked = {"by": ["namespace", "day"], "since": "2026-11-20", "until": "2026-11-30"}
     answer = (await http.get("/v1/usage", headers=AS_ROOT, params=asked)).json()
