@@ -59,9 +59,9 @@ class Whole:
         # A runner that is told to stop goes on with its step for as long as it may.
         runtime = {"terminationGracePeriodSeconds": 1}
         # A call of a model that takes ten minutes is one that nobody tries again meanwhile.
-        patient = {"llm": {"timeout": "1h"}}
+        long_timeout = {"llm": {"timeout": "1h"}}
         work = {"agent": agent, "input": {"message": "Go."}, "retry": {"maxAttempts": 1}} | spec
-        work = {"runtime": runtime, "steps": patient} | work
+        work = {"runtime": runtime, "steps": long_timeout} | work
         self.make(
             script | {"data": {"script": json.dumps({"starts": [list(answers)]})}},
             {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": name}, "spec": work},

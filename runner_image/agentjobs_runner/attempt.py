@@ -271,16 +271,16 @@ class Supervisor:
             )
         self._inbox.put(AgentEnded(ending))
 
-    def _until_deadline(self, patience: float) -> float:
-        """Return the seconds that a running step has left: `patience` until the pod is stopped."""
+    def _until_deadline(self, timeout: float) -> float:
+        """Return the seconds that a running step has left: `timeout` until the pod is stopped."""
         if self._terminated_at is None:
-            return max(0.0, patience)
+            return max(0.0, timeout)
         deadline = self._terminated_at + self._environment.grace_seconds - REPORT_SECONDS
         return max(0.0, deadline - time.monotonic())
 
-    def _give_up(self, patience: float) -> Instant:
-        """The time `patience` seconds from now, or shortly before the kubelet kills, whichever is first."""
-        limit = time.monotonic() + patience
+    def _give_up(self, timeout: float) -> Instant:
+        """The time `timeout` seconds from now, or shortly before the kubelet kills, whichever is first."""
+        limit = time.monotonic() + timeout
 
         def instant() -> float:
             if self._terminated_at is None:
@@ -294,10 +294,10 @@ class Supervisor:
     def _report(self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, ending: Ending) -> int:
         """Send the gateway its record, then exit. A result that is already final has precedence."""
         self._tracing.end(ending.verdict, str(ending.reason))
-        patience = contract.GATEWAY_TIMEOUT_SECONDS if ending.result is not None else FAREWELL_SECONDS
+        timeout = contract.GATEWAY_TIMEOUT_SECONDS if ending.result is not None else FAREWELL_SECONDS
         if ending.reason == ErrorClass.JOURNAL_UNAVAILABLE:
-            patience = 0.0  # the time was already used
-        give_up = self._give_up(patience)
+            timeout = 0.0  # the time was already used
+        give_up = self._give_up(timeout)
         try:
             journal.finish(give_up)
         except Fenced as error:

@@ -28,7 +28,7 @@ class ModelStep:
 
     key: str
     """In its stored form."""
-    patience: float
+    max_wait: float
     """How many seconds the step waits for the beginning of an answer."""
 
 
@@ -138,11 +138,11 @@ class ModelAccess:
         headers.update(dict.fromkeys(named, token))
         if not named or "Authorization" in headers:
             headers["Authorization"] = f"Bearer {token}"
-        for name in (contract.HEADER_STEP, contract.HEADER_PATIENCE):
+        for name in (contract.HEADER_STEP, contract.HEADER_MAX_WAIT):
             headers.pop(name, None)
         if (step := current_step.get()) is not None:
             headers[contract.HEADER_STEP] = quote(step.key, safe=_PLAIN)
-            headers[contract.HEADER_PATIENCE] = str(int(max(1.0, step.patience - _MARGIN)))
+            headers[contract.HEADER_MAX_WAIT] = str(int(max(1.0, step.max_wait - _MARGIN)))
 
 
 def _is_own(provider: _Provider, variables: Mapping[str, str]) -> bool:

@@ -59,7 +59,7 @@ class Recorder:
         self._wake = threading.Event()
         self._seq = 0
         self._closing: Callable[[], float] | None = None
-        self._patience = contract.GATEWAY_TIMEOUT_SECONDS
+        self._retry_for = contract.GATEWAY_TIMEOUT_SECONDS
         self._progress: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self.usage = UsageCounter()
@@ -133,7 +133,7 @@ class Recorder:
             except Unavailable as error:
                 self.recorded.clear()
                 failing_since = failing_since or time.monotonic()
-                if time.monotonic() - failing_since > self._patience:
+                if time.monotonic() - failing_since > self._retry_for:
                     self._on_lost(error)
                     return
                 logger.warning("gateway.unavailable", extra={"error": self._redactor.message(str(error), 300)})

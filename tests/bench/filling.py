@@ -17,7 +17,7 @@ from agentjobs.dev.up import DevCluster
 from devcluster.client import ApiError, Object
 
 RESOURCE = "agentjobs.agentjobs.dev"
-PATIENCE = 600.0
+TIMEOUT = 600.0
 
 _COPIES = """
 INSERT INTO agentjobs.{table}
@@ -75,7 +75,7 @@ async def _fill_etcd(running: DevCluster, model: Object, names: list[str]) -> No
 
 async def _until_listed(running: DevCluster) -> None:
     """Return once the API server's cache is up to date: lists by a selector wait for that, and time out."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             try:
                 await running.client.list(AGENTJOBS, "default", field_selector="status.phase=none")

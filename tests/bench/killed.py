@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 AIM_SECONDS = 5.0
 ROUNDS = 7
-PATIENCE = 60.0
+TIMEOUT = 60.0
 STEP = '"begin", "what": "tool hold(b)"'
 
 
@@ -36,7 +36,7 @@ def _job() -> dict[str, Any]:
 
 async def _until(file: Path, times: int) -> None:
     """Return when the step has begun so often."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not file.exists() or file.read_text().count(STEP) < times:
             await asyncio.sleep(0.005)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 QUIET = 0.15
 """Share of all processors that others may use for the machine to count as quiet."""
 
@@ -18,9 +18,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _found: list[float] = []
 
 
-def wait(patience: float = PATIENCE_SECONDS) -> bool:
-    """Return once the machine has been quiet for two seconds, or when patience ends; tell which."""
-    deadline = time.monotonic() + patience
+def wait(timeout: float = TIMEOUT_SECONDS) -> bool:
+    """Return once the machine has been quiet for two seconds, or when timeout ends; tell which."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         before = _busy()
         time.sleep(2)

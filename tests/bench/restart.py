@@ -23,7 +23,7 @@ AIM_SECONDS = 5.0
 AIM_EMPTY = 120.0
 AIM_FULL = 250.0
 REST_SECONDS = 5.0
-PATIENCE = 600.0
+TIMEOUT = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Start:
 async def _first_job(client: Client, name: str) -> Object:
     """Run one job to its end and return it."""
     await client.create(AGENTJOBS, "default", agent_job(name))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             found = await client.get(AGENTJOBS, "default", name)
             if found.get("status", {}).get("usage") is not None:
@@ -54,7 +54,7 @@ async def _first_job(client: Client, name: str) -> Object:
 
 async def _until_listed(running: DevCluster, began: float, before: int) -> float:
     """Return the seconds until the operator says once more that its lists are complete."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while _completions(running) <= before:
             await asyncio.sleep(0.1)
     return time.monotonic() - began
@@ -71,7 +71,7 @@ async def _start(running: DevCluster, name: str) -> Start:
     await running.client.create(AGENTJOBS, "default", agent_job(name))
     completions, began = _completions(running), time.monotonic()
     part.start()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         async for event in running.client.follow(PODS, "default"):
             items = event.items if not isinstance(event, WatchEvent) else [event.object]
             if any(item["metadata"]["name"] == f"{name}-1" for item in items):

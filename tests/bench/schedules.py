@@ -35,7 +35,7 @@ IDLE_SECONDS = 30.0
 KEPT = 10_000
 # Making 500 takes some seconds on a busy machine, and what that stirs up has to settle before they fire.
 SETTLE = timedelta(seconds=10)
-PATIENCE = 600.0
+TIMEOUT = 600.0
 CRON_FLAGS = (
     "--controllers=cronjob-controller,job-controller",
     "--kube-api-qps=500",
@@ -112,7 +112,7 @@ async def fire(client: Client, kind: Kind, label: str, count: int) -> list[float
 async def _until_made(
     client: Client, kind: Kind, label: str, seen: dict[str, float], count: int, due: datetime
 ) -> None:
-    async with asyncio.timeout(PATIENCE + max(0.0, due.timestamp() - time.time())):
+    async with asyncio.timeout(TIMEOUT + max(0.0, due.timestamp() - time.time())):
         async for event in client.follow(kind.child, "default"):
             found = event.items if isinstance(event, Listing) else [event.object] if event.type == "ADDED" else []
             for job in found:
@@ -187,7 +187,7 @@ async def _idle_and_restart(backend: Backend) -> list[Figure]:
 
 
 async def _first_job(client: Client) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         async for event in client.follow(AGENTJOBS, "default"):
             if isinstance(event, WatchEvent) or event.items:
                 return
@@ -195,7 +195,7 @@ async def _first_job(client: Client) -> None:
 
 async def _calm(running: DevCluster) -> None:
     """Until the operator has written nothing for three seconds."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         before = -1.0
         while (now := Spent.by_operator(running).writes) != before:
             before = now

@@ -6,7 +6,7 @@ import pytest
 
 QUICK = {"starts": [[{"text": "Done."}]]}
 SLOW = {"starts": [[{"delay": "10m", "text": "Too late."}]]}
-IMPATIENT = {"terminationGracePeriodSeconds": 5}
+SHORT_GRACE = {"terminationGracePeriodSeconds": 5}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_runners_log_can_be_read_with_kubectl_and_by_job(kubectl, release, nam
 
 
 def test_the_plugin_cancels_a_job_and_shows_it_and_its_history(kubectl, release, namespace, apply, a_job, jobs):
-    apply(*a_job("stopped", SLOW, runtime=IMPATIENT))
+    apply(*a_job("stopped", SLOW, runtime=SHORT_GRACE))
     jobs.running("stopped")
     release.plugin("cancel", "stopped", "-n", namespace)
     status = jobs.finished("stopped")
@@ -86,7 +86,7 @@ def test_the_plugin_cancels_a_job_and_shows_it_and_its_history(kubectl, release,
 
 
 def test_deleting_a_namespace_ends_its_jobs_immediately(kubectl, namespace, apply, a_job, jobs, wait_for):
-    apply(*a_job("leaving", SLOW, runtime=IMPATIENT))
+    apply(*a_job("leaving", SLOW, runtime=SHORT_GRACE))
     jobs.running("leaving")
     kubectl("delete", "namespace", namespace, "--wait=false")
 

@@ -12,7 +12,7 @@ from devcluster.node import Instant
 SCRIPTS = "storm"
 """ConfigMap with the scripts of the real runners."""
 MISSING = "comes-late"
-PATIENT: Mapping[str, Any] = {
+MANY_RETRIES: Mapping[str, Any] = {
     # A storm costs attempts; whoever may fail says so below.
     "retry": {
         "maxAttempts": 50,
@@ -117,7 +117,7 @@ def manifest(wish: Wish) -> dict[str, Any]:
         "agent": {"model": model, "inline": inline},
         "input": {"message": "Go."},
         "priority": wish.group,
-        **PATIENT,
+        **MANY_RETRIES,
         **SHAPES[kind].spec,
     }
     if kind == "tool":

@@ -144,7 +144,7 @@ def usage(
     first = first_day(since, last)
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
     with talking(**where, url=gateway, ca=gateway_ca) as talk:
-        do = ModelOperations(talk.do.namespace, talk.do.patience)
+        do = ModelOperations(talk.do.namespace, talk.do.retry_for)
         report = talk.run(do.usage(sides, since=first, until=last, limit=MOST_LINES, everywhere=everywhere))
     if format_ == "json":
         show(formatted(report.model_dump(mode="json", by_alias=True), "json"))
@@ -247,7 +247,7 @@ def _overview(
     from agentjobs.client.model_operations import ModelOperations
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
-        do = ModelOperations(talk.do.namespace, talk.do.patience)
+        do = ModelOperations(talk.do.namespace, talk.do.retry_for)
         return talk.run(do.overview(everywhere=everywhere))
 
 

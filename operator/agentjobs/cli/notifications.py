@@ -116,7 +116,7 @@ def _opened(
     from agentjobs.client.notification_operations import NotificationOperations
 
     with talking(**where, url=gateway, ca=gateway_ca) as talk:
-        yield talk, NotificationOperations(talk.do.namespace, talk.do.patience)
+        yield talk, NotificationOperations(talk.do.namespace, talk.do.retry_for)
 
 
 def _table(found: Sequence["RecordedNotification"], *, wide: bool) -> str:

@@ -174,7 +174,7 @@ def complete_queues(context: typer.Context, incomplete: str) -> list[str]:
         with talking(
             kubeconfig=given.get("kubeconfig"), context=given.get("context"), namespace=given.get("namespace")
         ) as talk:
-            found = talk.run(QueueOperations(talk.do.namespace, talk.do.patience).in_use())
+            found = talk.run(QueueOperations(talk.do.namespace, talk.do.retry_for).in_use())
             return [queue.name for queue in found if queue.name.startswith(incomplete)]
     except Exception:  # as above
         return []
@@ -319,6 +319,6 @@ def talking(
 
     transport = Blocking(endpoint)
     try:
-        yield Talk(Cluster(access, transport), Operations(namespace or access.namespace, patience=0.0), transport)
+        yield Talk(Cluster(access, transport), Operations(namespace or access.namespace, retry_for=0.0), transport)
     finally:
         transport.close()

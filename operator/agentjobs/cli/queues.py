@@ -224,7 +224,7 @@ def _order(
 def _do(talk: "Talk") -> "QueueOperations":
     from agentjobs.client.queue_operations import QueueOperations
 
-    return QueueOperations(talk.do.namespace, talk.do.patience)
+    return QueueOperations(talk.do.namespace, talk.do.retry_for)
 
 
 def _shown(name: str) -> str:

@@ -149,4 +149,4 @@ def _order(
 def _do(target: Target) -> "ScheduleOperations":
     from agentjobs.client.schedule_operations import ScheduleOperations
 
-    return ScheduleOperations(target.do.namespace, target.do.patience)
+    return ScheduleOperations(target.do.namespace, target.do.retry_for)

@@ -209,8 +209,8 @@ def migrate(
         )
     with _extra("database"):
         from agentjobs.history.migrate import upgrade
-    patience = seconds_of(wait, option="--wait") or 0.0
-    show(f"the database is at version {upgrade(database_url, patience=patience)}")
+    max_wait = seconds_of(wait, option="--wait") or 0.0
+    show(f"the database is at version {upgrade(database_url, max_wait=max_wait)}")
 
 
 def release_pods(
@@ -240,7 +240,7 @@ def release_pods(
     lease_namespace, slash, lease_name = lease.partition("/")
     if not (lease_namespace and slash and lease_name):
         raise Failure(f"--lease: expected NAMESPACE/NAME, got {lease!r}", code=USAGE)
-    patience = seconds_of(timeout)
+    seconds = seconds_of(timeout)
     with _extra("operator"):
         import asyncio
 
@@ -257,7 +257,7 @@ def release_pods(
                 lease_namespace=lease_namespace,
                 lease_name=lease_name,
                 identity=f"release-pods-{secrets.token_hex(4)}",
-                patience=patience,
+                timeout=seconds,
             )
 
     show(f"finalizer removed from {counted(asyncio.run(work()), 'pod')}; jobs and pods are unchanged")

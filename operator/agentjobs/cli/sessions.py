@@ -273,7 +273,7 @@ def _opened(
     from agentjobs.client.session_operations import SessionOperations
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
-        yield talk, SessionOperations(talk.do.namespace, talk.do.patience)
+        yield talk, SessionOperations(talk.do.namespace, talk.do.retry_for)
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -130,7 +130,7 @@ def _models(talk: "Talk", name: str) -> "Sequence[JobModelUsage]":
     from agentjobs.client.model_operations import ModelOperations
 
     with suppress(errors.NotFound):  # an older gateway, without model calls
-        return talk.run(ModelOperations(talk.do.namespace, talk.do.patience).of_job(name))
+        return talk.run(ModelOperations(talk.do.namespace, talk.do.retry_for).of_job(name))
     return ()
 
 
@@ -149,7 +149,7 @@ def _called(talk: "Talk", name: str, wanted: int | str | None) -> JobCalls:
     story = talk.run(talk.do.story(name))
     start = wanted if isinstance(wanted, int) else None
     _check_start(name, story, [start] if start else [])
-    made = talk.iterate(ModelOperations(talk.do.namespace, talk.do.patience).calls(name))
+    made = talk.iterate(ModelOperations(talk.do.namespace, talk.do.retry_for).calls(name))
     return JobCalls(story, [call for call in made if start in (None, call.start)])
 
 

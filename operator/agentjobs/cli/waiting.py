@@ -133,20 +133,20 @@ def _held(body: Mapping[str, Any] | None) -> str:
 def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
     """Yield the job now and after every change, until `deadline` (of time.monotonic).
 
-    After the first answer the API server may be unavailable for `PATIENCE_SECONDS`: jobs run for hours.
+    After the first answer the API server may be unavailable for `RETRY_FOR_SECONDS`: jobs run for hours.
     """
     from agentjobs import errors
     from agentjobs.cli.cluster import AGENTJOBS
-    from agentjobs.client.requests import PATIENCE_SECONDS
+    from agentjobs.client.requests import RETRY_FOR_SECONDS
 
     name, place = target.name, AGENTJOBS.path(target.do.namespace)
     params = {"fieldSelector": f"metadata.name={name}"}
-    patient_until = 0.0
+    retry_until = 0.0
     while True:
         try:
             job = cluster.request("GET", AGENTJOBS.path(target.do.namespace, name))
         except errors.Unavailable:
-            if time.monotonic() >= patient_until:
+            if time.monotonic() >= retry_until:
                 raise
             time.sleep(_RETRY_SECONDS)
             continue
@@ -167,9 +167,9 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
                     break
         except errors.Unavailable:
             time.sleep(_RETRY_SECONDS)
-        patient_until = time.monotonic() + PATIENCE_SECONDS
+        retry_until = time.monotonic() + RETRY_FOR_SECONDS
         if deadline is not None:
-            patient_until = min(patient_until, deadline)
+            retry_until = min(retry_until, deadline)
 
 
 def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:

@@ -27,7 +27,7 @@ from agentjobs.client.overview import AsyncOverview, Overview
 from agentjobs.client.overview_operations import OverviewOperations
 from agentjobs.client.queue_operations import QueueOperations
 from agentjobs.client.queues import AsyncQueues, Queues
-from agentjobs.client.requests import PATIENCE_SECONDS
+from agentjobs.client.requests import RETRY_FOR_SECONDS
 from agentjobs.client.rerunning import Edits
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.client.schedules import AsyncSchedules, Schedules
@@ -59,7 +59,7 @@ class Client:
         context: of the kubeconfig; by default the current one.
         gateway_url: by default $AGENTJOBS_GATEWAY_URL, else from the kubeconfig.
         gateway_ca: path of a PEM file; by default $AGENTJOBS_GATEWAY_CA, else from the kubeconfig.
-        patience: how many seconds a request is retried while a server is unavailable.
+        retry_for: how many seconds a request is retried while a server is unavailable.
 
     Raises:
         Misconfigured: the kubeconfig is missing or invalid.
@@ -73,10 +73,10 @@ class Client:
         context: str | None = None,
         gateway_url: str | None = None,
         gateway_ca: str | None = None,
-        patience: float = PATIENCE_SECONDS,
+        retry_for: float = RETRY_FOR_SECONDS,
     ) -> None:
         access = load(kubeconfig, context=context, environ=os.environ)
-        self._do = Operations(namespace or access.namespace, patience)
+        self._do = Operations(namespace or access.namespace, retry_for)
         self._transport = Blocking(_endpoints(access, gateway_url=gateway_url, gateway_ca=gateway_ca))
 
     @property
@@ -87,32 +87,32 @@ class Client:
     @property
     def queues(self) -> Queues:
         """The queues of the namespace."""
-        return Queues(QueueOperations(self._do.namespace, self._do.patience), self._transport)
+        return Queues(QueueOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def schedules(self) -> Schedules:
         """The AgentSchedules of the namespace."""
-        return Schedules(ScheduleOperations(self._do.namespace, self._do.patience), self._transport)
+        return Schedules(ScheduleOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def sessions(self) -> Sessions:
         """The sessions of the namespace, with their artifacts."""
-        return Sessions(SessionOperations(self._do.namespace, self._do.patience), self._transport)
+        return Sessions(SessionOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def models(self) -> Models:
         """The models that the namespace may use, and what they cost."""
-        return Models(ModelOperations(self._do.namespace, self._do.patience), self._transport)
+        return Models(ModelOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def notifications(self) -> Notifications:
         """Notifications about the jobs of the namespace."""
-        return Notifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
+        return Notifications(NotificationOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def overview(self) -> Overview:
         """Statistics of the namespace's jobs and of the installation; read through the gateway."""
-        return Overview(OverviewOperations(self._do.namespace, self._do.patience), self._transport)
+        return Overview(OverviewOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     def submit(
         self,
@@ -337,10 +337,10 @@ class AsyncClient:
         context: str | None = None,
         gateway_url: str | None = None,
         gateway_ca: str | None = None,
-        patience: float = PATIENCE_SECONDS,
+        retry_for: float = RETRY_FOR_SECONDS,
     ) -> None:
         access = load(kubeconfig, context=context, environ=os.environ)
-        self._do = Operations(namespace or access.namespace, patience)
+        self._do = Operations(namespace or access.namespace, retry_for)
         self._transport = Nonblocking(_endpoints(access, gateway_url=gateway_url, gateway_ca=gateway_ca))
 
     @property
@@ -351,32 +351,32 @@ class AsyncClient:
     @property
     def queues(self) -> AsyncQueues:
         """The queues of the namespace."""
-        return AsyncQueues(QueueOperations(self._do.namespace, self._do.patience), self._transport)
+        return AsyncQueues(QueueOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def schedules(self) -> AsyncSchedules:
         """The AgentSchedules of the namespace."""
-        return AsyncSchedules(ScheduleOperations(self._do.namespace, self._do.patience), self._transport)
+        return AsyncSchedules(ScheduleOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def sessions(self) -> AsyncSessions:
         """The sessions of the namespace, with their artifacts."""
-        return AsyncSessions(SessionOperations(self._do.namespace, self._do.patience), self._transport)
+        return AsyncSessions(SessionOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def models(self) -> AsyncModels:
         """See `Client.models`."""
-        return AsyncModels(ModelOperations(self._do.namespace, self._do.patience), self._transport)
+        return AsyncModels(ModelOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def notifications(self) -> AsyncNotifications:
         """See `Client.notifications`."""
-        return AsyncNotifications(NotificationOperations(self._do.namespace, self._do.patience), self._transport)
+        return AsyncNotifications(NotificationOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     @property
     def overview(self) -> AsyncOverview:
         """See `Client.overview`."""
-        return AsyncOverview(OverviewOperations(self._do.namespace, self._do.patience), self._transport)
+        return AsyncOverview(OverviewOperations(self._do.namespace, self._do.retry_for), self._transport)
 
     async def submit(
         self,

@@ -14,7 +14,7 @@ from agentjobs import errors
 from agentjobs.client.effects import Emit, Listen, NextLine, Now, Operation, Send, Sleep, Stream
 from agentjobs.client.job import Job
 from agentjobs.client.operations import Operations
-from agentjobs.client.requests import PATIENCE_SECONDS
+from agentjobs.client.requests import RETRY_FOR_SECONDS
 from agentjobs.contract import LABEL_JOB, RUNNER_CONTAINER, pod_name, start_of
 
 # Polling interval while a job waits.
@@ -51,7 +51,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
     """Emit the job at each change of phase or start, and all lines of its pods, until it has ended.
 
     `tail` limits the lines that the first pod has already printed. After the first answer, servers may be unavailable
-    for `PATIENCE_SECONDS`.
+    for `RETRY_FOR_SECONDS`.
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; it continues to run.
@@ -64,8 +64,8 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
     lost_at: float | None = None
     while True:
         now = yield Now()
-        patience = PATIENCE_SECONDS if deadline is None else min(PATIENCE_SECONDS, max(0.0, deadline - now))
-        job = yield from _again(do if job is None else replace(do, patience=patience), name, job)
+        retry_for = RETRY_FOR_SECONDS if deadline is None else min(RETRY_FOR_SECONDS, max(0.0, deadline - now))
+        job = yield from _again(do if job is None else replace(do, retry_for=retry_for), name, job)
         if reported != (job.phase, job.status.starts, job.reason):
             reported = job.phase, job.status.starts, job.reason
             yield Emit(job)
@@ -79,7 +79,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
             lost_at = None
         except errors.Unavailable:
             lost_at = now if lost_at is None else lost_at
-            if now - lost_at > PATIENCE_SECONDS or (deadline is not None and now >= deadline):
+            if now - lost_at > RETRY_FOR_SECONDS or (deadline is not None and now >= deadline):
                 raise
             yield Sleep(POLL_SECONDS)
             continue

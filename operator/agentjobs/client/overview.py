@@ -76,7 +76,7 @@ class Overview:
 
         Raises:
             Denied: the user may not list AgentJobs in the namespace, or get the job.
-            Unavailable: the gateway was unavailable for longer than the client's patience.
+            Unavailable: the gateway was unavailable for longer than the client's `retry_for`.
         """
         yield from self._transport.iterate(self._do.changes(job=job, every=every, everywhere=everywhere))
 

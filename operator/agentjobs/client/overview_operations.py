@@ -74,7 +74,7 @@ class OverviewOperations(KindOperations):
         """
         about = {"job": f"{self.namespace}/{job}"} if job else self._place(everywhere)
         params, last_id = {"every": f"{every:g}", **about}, ""
-        deadline = (yield Now()) + self.patience
+        deadline = (yield Now()) + self.retry_for
         while True:
             since = {"Last-Event-ID": last_id} if last_id else {}
             try:
@@ -84,7 +84,7 @@ class OverviewOperations(KindOperations):
                     raise
             else:
                 last_id = yield from _stream(last_id)
-                deadline = (yield Now()) + self.patience
+                deadline = (yield Now()) + self.retry_for
             yield Sleep(REOPEN_SECONDS)
 
     def _page_of_actions(self, params: dict[str, str]) -> Operation[Any]:

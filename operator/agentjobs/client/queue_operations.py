@@ -58,7 +58,7 @@ class QueueOperations(KindOperations):
         """
         bodies, _ = yield from self.listed("", everywhere=everywhere)
         queues = [*map(Queue.parse, bodies)]
-        bodies, _ = yield from Operations(self.namespace, self.patience).listed("", everywhere=everywhere)
+        bodies, _ = yield from Operations(self.namespace, self.retry_for).listed("", everywhere=everywhere)
         jobs = [*map(Job.parse, bodies)]
         known: defaultdict[str, dict[str, Queue]] = defaultdict(dict)
         for queue in queues:
@@ -97,7 +97,7 @@ class QueueOperations(KindOperations):
         if name in COMMON or known:
             return
         if known is None:
-            jobs = yield from Operations(self.namespace, self.patience).list(selector="")
+            jobs = yield from Operations(self.namespace, self.retry_for).list(selector="")
             known = any(job.status.queue is not None and job.status.queue.name == name for job in jobs)
         if not known:
             message = f"AgentQueue {name!r} does not exist, and no job names it"

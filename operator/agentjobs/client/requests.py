@@ -1,6 +1,6 @@
 """Requests about objects of one kind in one namespace, as operations (effects.py) with retries.
 
-A request is retried with growing pauses while the server is unavailable, for the given patience.
+A request is retried with growing pauses while the server is unavailable, for `retry_for` seconds.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -15,8 +15,8 @@ from agentjobs.contract import GROUP, VERSION
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
-PATIENCE_SECONDS: Final = 30.0
-"""Default patience in seconds: a restart of the API server or a failover of the database takes less."""
+RETRY_FOR_SECONDS: Final = 30.0
+"""Default of `retry_for`: a restart of the API server or a failover of the database takes less."""
 PAGE: Final = 500
 # A conflicting writer is done after one or two tries.
 _APPLY_TRIES: Final = 5
@@ -60,13 +60,13 @@ class KindOperations:
     """The requests for all kinds.
 
     Args:
-        patience: how many seconds a request is retried while a server is unavailable.
+        retry_for: how many seconds a request is retried while a server is unavailable.
     """
 
     plural: ClassVar[str]
 
     namespace: str
-    patience: float
+    retry_for: float
 
     def delete(self, name: str) -> Operation[None]:
         """Delete an object and its dependents; a missing object is not an error."""
@@ -133,7 +133,7 @@ class KindOperations:
             params = params | {"continue": token}
 
     def _sent(self, send: Send) -> Operation[Mapping[str, Any]]:
-        deadline = (yield Now()) + self.patience
+        deadline = (yield Now()) + self.retry_for
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:

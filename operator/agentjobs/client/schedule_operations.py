@@ -74,7 +74,7 @@ class ScheduleOperations(KindOperations):
         deadline = (yield Now()) + timeout
         value = value or secrets.token_hex(8)
         made = yield from self.request_trigger(name, value=value)
-        jobs = Operations(self.namespace, self.patience)
+        jobs = Operations(self.namespace, self.retry_for)
         while True:
             schedule = yield from self.get(name)
             with suppress(errors.NotFound):

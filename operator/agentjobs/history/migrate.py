@@ -48,19 +48,19 @@ def database_url(dsn: str) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def upgrade(dsn: str, *, patience: float = 0.0) -> str:
+def upgrade(dsn: str, *, max_wait: float = 0.0) -> str:
     """Upgrade the database to this code's version and return its version; a newer one is not changed.
 
     Blocks (tens of milliseconds for an upgrade, plus the import of Alembic): from an event loop, call it in a thread.
 
     Args:
-        patience: seconds to wait for an unreachable server, or for tables that are in use.
+        max_wait: seconds to wait for an unreachable server, or for tables that are in use.
 
     Raises:
         errors.Unavailable: no server, or `TablesInUse`.
         errors.Denied: the user may not create the schema or its tables.
     """
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + max_wait
     while True:
         try:
             return _upgraded(dsn)

@@ -32,13 +32,13 @@ async def release_pods(
     lease_namespace: str,
     lease_name: str,
     identity: str,
-    patience: float | None,
+    timeout: float | None,
 ) -> int:
     """Remove our finalizer from all runner pods, then delete the Lease. Return the number of pods.
 
     Args:
         namespaces: those that the operator served; empty for all.
-        patience: seconds to wait for an operator that still leads; None: forever.
+        timeout: seconds to wait for an operator that still leads; None: forever.
 
     Raises:
         errors.Denied: the Lease did not become free in time, because an operator is running.
@@ -46,10 +46,10 @@ async def release_pods(
     """
     elector = Elector(client, namespace=lease_namespace, name=lease_name, identity=identity)
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(timeout):
             await elector.acquire()
     except TimeoutError:
-        held = f"Lease {lease_namespace}/{lease_name} is still held after {patience:.0f} s"
+        held = f"Lease {lease_namespace}/{lease_name} is still held after {timeout:.0f} s"
         raise Denied(f"{held}: an operator is running; stop it first") from None
     renewing = asyncio.create_task(elector.run())
     try:

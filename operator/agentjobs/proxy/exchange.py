@@ -207,7 +207,7 @@ class Exchange:
 
     def _max_wait_of(self, client: Client) -> float:
         """Return how many seconds a call may wait: the client's limit, at most ours."""
-        value = client.headers.get(contract.HEADER_PATIENCE, "")
+        value = client.headers.get(contract.HEADER_MAX_WAIT, "")
         return min(self._max_wait, float(value)) if _SECONDS.fullmatch(value) else self._max_wait
 
     async def _reserve_in_ledger(self, new: NewCall, call: Call) -> Reserved:

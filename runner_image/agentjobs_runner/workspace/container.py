@@ -128,9 +128,9 @@ class _Container:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
-        patience = time.monotonic() + contract.GATEWAY_TIMEOUT_SECONDS
+        deadline = time.monotonic() + contract.GATEWAY_TIMEOUT_SECONDS
         try:
-            attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._stopping else patience)
+            attempt = self._gateway.attempt(give_up=lambda: time.monotonic() if self._stopping else deadline)
         except Fenced as error:
             return leave_fenced(error)
         except AgentJobsError as error:

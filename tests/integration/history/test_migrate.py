@@ -293,7 +293,7 @@ def test_a_migration_waits_for_a_server_that_starts_later(empty_database, monkey
     servers = iter(["postgresql://nobody@/nothing?host=/nowhere", empty_database])
     monkeypatch.setattr(migrate, "database_url", lambda _: database_url(next(servers)))
 
-    assert migrate.upgrade("", patience=30) == schema.HEAD
+    assert migrate.upgrade("", max_wait=30) == schema.HEAD
 
 
 def test_a_user_without_rights_is_denied(empty_database):

@@ -254,7 +254,7 @@ async def test_our_finalizer_is_removed_from_pods_of_a_removed_installation_and_
         await client.create(PODS, namespace, held_pod(f"{name}-{number}", FINALIZER, "example.com/other"))
 
     released = await release_pods(
-        client, namespaces=[namespace], lease_namespace=namespace, lease_name=name, identity="me", patience=5
+        client, namespaces=[namespace], lease_namespace=namespace, lease_name=name, identity="me", timeout=5
     )
 
     pods = [await client.get(PODS, namespace, f"{name}-{number}") for number in range(3)]
@@ -271,7 +271,7 @@ async def test_finalizers_are_kept_while_an_operator_leads(client, name, namespa
 
     with pytest.raises(Denied, match="an operator is running; stop it first"):
         await release_pods(
-            client, namespaces=[], lease_namespace=namespace, lease_name=name, identity="me", patience=0.5
+            client, namespaces=[], lease_namespace=namespace, lease_name=name, identity="me", timeout=0.5
         )
 
     assert (await client.get(PODS, namespace, name))["metadata"]["finalizers"] == [FINALIZER]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tests.modelproviders import Answer, Cut, Failure, Garbage, Hang, Used
 
-from agentjobs.contract import HEADER_MODEL, HEADER_PATIENCE, HEADER_STEP, read_refusal
+from agentjobs.contract import HEADER_MAX_WAIT, HEADER_MODEL, HEADER_STEP, read_refusal
 from agentjobs.proxy import exchange, sending, upstream
 from agentjobs.proxy.serve import serving
 from tests import claudecoderequest
@@ -341,7 +341,7 @@ async def test_other_errors_of_a_provider_are_passed_on_unchanged(http, pod, fak
     fake.default = Failure(status, retry_after=seconds)
     token = await pod()
 
-    answer = await ask(http, token, **{HEADER_PATIENCE: "1"})
+    answer = await ask(http, token, **{HEADER_MAX_WAIT: "1"})
 
     assert answer.status_code == status
     assert not code(answer)[0].startswith("agentjobs.dev/")

@@ -63,7 +63,7 @@ async def test_two_proxies_enforce_the_limit_of_a_queue_and_do_not_delay_other_q
     chosen = settings(models_file=models_file(limits=[{"requestsPerMinute": 1000}]))
 
     async def call(url, token):
-        headers = {"Authorization": f"Bearer {token}", contract.HEADER_PATIENCE: "1"}
+        headers = {"Authorization": f"Bearer {token}", contract.HEADER_MAX_WAIT: "1"}
         return await http.post(f"{url}/openai/v1/chat/completions", json=CHAT, headers=headers)
 
     async with serving(chosen) as one, serving(chosen) as two, httpx.AsyncClient(trust_env=False, timeout=30) as http:

@@ -53,7 +53,7 @@ def send(method, url, body=None, key=None):
 
 
 def gateway(method, path, body=None):
-    until, pause = time.monotonic() + (1 if FAULT == "impatient" else 120), 0.2
+    until, pause = time.monotonic() + (1 if FAULT == "gives-up-early" else 120), 0.2
     while True:
         status, wait, text = send(method, URL + path, body)
         if status in (200, 204):

@@ -44,7 +44,7 @@ FAULTS = [
     ("away-at-the-result", "tries-once", "it should succeed"),
     ("away-at-the-result", "believes-whoever-answers", "no result is stored"),
     ("away-at-the-result", "reports-anew", "changed its report"),
-    ("away-for-good", "impatient", "gave up"),
+    ("away-for-good", "gives-up-early", "gave up"),
     ("too-many-requests", "hasty", "after 429 with Retry-After: 2"),
     ("result-refused", "success-when-refused", "although the gateway rejected its result"),
     ("another-is-final", "deaf-to-the-final-result", "outcome None: it must be the final result's"),

@@ -40,7 +40,7 @@ from agentjobs import contract
 from agentjobs_runner import engines
 engines.MODULES["other"] = "other_engine"
 """
-IMPATIENT = "contract.GATEWAY_TIMEOUT_SECONDS = 1.0"
+ONE_SECOND = "contract.GATEWAY_TIMEOUT_SECONDS = 1.0"
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_long_outage_of_the_journal_snoozes_the_job_and_runs_no_further_step(g
     fake = gateway()
     fake.script[contract.PATH_STEPS] = [(status, None)] * 99
 
-    ended = run(fake, IMPATIENT).wait()
+    ended = run(fake, ONE_SECOND).wait()
 
     assert ended.verdict == ("Snooze", "JournalUnavailable")
     assert sorted(path.name for path in ended.folder.glob("asked-*")) == ["asked-one"]

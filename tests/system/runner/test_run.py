@@ -169,8 +169,8 @@ def test_a_short_outage_of_the_gateway_loses_nothing(gateway, start):
     assert [event["seq"] for event in fake.events] == [1, 2, 3]
 
 
-# Patience of one second, in the child alone: Python loads sitecustomize before anything else.
-IMPATIENT = {"sitecustomize.py": "from agentjobs import contract; contract.GATEWAY_TIMEOUT_SECONDS = 1.0"}
+# A time-out of one second, in the child alone: Python loads sitecustomize before anything else.
+ONE_SECOND = {"sitecustomize.py": "from agentjobs import contract; contract.GATEWAY_TIMEOUT_SECONDS = 1.0"}
 
 
 @pytest.mark.parametrize("path", [contract.PATH_ATTEMPT, contract.PATH_EVENTS, contract.PATH_RESULT])
@@ -178,7 +178,7 @@ def test_a_long_outage_of_the_gateway_snoozes_the_job(gateway, start, path):
     fake = gateway(starts=[[{"delay": "30s" if path == contract.PATH_EVENTS else "0s", "text": "hi"}]])
     fake.script[path] = [(503, None)] * 99
 
-    run = start(fake, files=IMPATIENT).wait()
+    run = start(fake, files=ONE_SECOND).wait()
 
     assert run.verdict == ("Snooze", "JournalUnavailable")
     assert run.message.delay_seconds == 30.0

@@ -9,7 +9,7 @@ from agentjobs.cli.targets import Target
 from agentjobs.cli.waiting import CONDITIONS
 from agentjobs.client.operations import Operations
 
-TARGET = Target(Operations("default", patience=0.0), "hello")
+TARGET = Target(Operations("default", retry_for=0.0), "hello")
 AWAY = errors.Unavailable("connection refused")
 
 

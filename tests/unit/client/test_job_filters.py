@@ -40,7 +40,7 @@ def test_an_unknown_keyword_is_refused():
 )
 def test_pages_of_a_filter_are_requested_with_all_its_values(everywhere, path):
     chosen = JobFilter(phase=("Failed", "Deleted"), text="quota")
-    stream = Operations("docs", patience=0).history(chosen, everywhere=everywhere)
+    stream = Operations("docs", retry_for=0).history(chosen, everywhere=everywhere)
     next(stream)
     first = stream.send(0.0)
 

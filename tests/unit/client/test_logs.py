@@ -6,7 +6,7 @@ from agentjobs import errors
 from agentjobs.client.logs import LogLine, Part, follow, logs
 from agentjobs.client.operations import Operations
 
-DO = Operations("default", patience=0.0)
+DO = Operations("default", retry_for=0.0)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from agentjobs.client.operations import Operations, new_name
 from agentjobs.client.rerunning import Edits
 from agentjobs.client.session_operations import SessionOperations
 
-DO = Operations("default", patience=30.0)
-SESSIONS = SessionOperations("default", patience=30.0)
+DO = Operations("default", retry_for=30.0)
+SESSIONS = SessionOperations("default", retry_for=30.0)
 SPEC = {"agent": {"model": "m", "inline": {}}, "input": {"message": "hi"}}
 
 

@@ -7,7 +7,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.client.overview_operations import OverviewOperations
 
-DO = OverviewOperations("docs", patience=30.0)
+DO = OverviewOperations("docs", retry_for=30.0)
 ACTION = {"time": "2026-11-21T09:00:00Z", "user": "ada", "namespace": "docs", "kind": "AgentJob", "status": 200}
 
 

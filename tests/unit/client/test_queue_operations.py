@@ -5,7 +5,7 @@ import pytest
 from agentjobs import errors
 from agentjobs.client.queue_operations import QueueOperations
 
-DO = QueueOperations("default", patience=30.0)
+DO = QueueOperations("default", retry_for=30.0)
 NOW = "2026-11-21T09:00:00Z"
 SPEC = {"concurrency": {"max": 4}}
 

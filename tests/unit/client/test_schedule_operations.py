@@ -7,7 +7,7 @@ from agentjobs.client.schedule import Schedule
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.core.schedule.job import triggered_name
 
-DO = ScheduleOperations("default", patience=30.0)
+DO = ScheduleOperations("default", retry_for=30.0)
 NOW = "2026-11-21T09:00:00Z"
 SPEC = {"schedule": "@daily", "jobTemplate": {"spec": {"input": {"message": "hi"}}}}
 

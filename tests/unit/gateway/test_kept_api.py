@@ -129,7 +129,7 @@ async def test_kept_files_of_many_pods_do_not_prevent_steps_of_others(http, kube
     sending = [asyncio.create_task(keep(number)) for number in range(40)]
     await asyncio.sleep(0.05)
 
-    async with asyncio.timeout(2):  # below the patience of those that wait for room
+    async with asyncio.timeout(2):  # shorter than the time that others wait for room
         answer = await http.post(contract.PATH_EVENTS, headers=AS_RUNNER, json={"events": []})
     arrived.set()
     await asyncio.gather(*sending)

@@ -10,7 +10,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.auth import RunnerIdentity
-from agentjobs.contract import HEADER_PATIENCE, read_refusal
+from agentjobs.contract import HEADER_MAX_WAIT, read_refusal
 from agentjobs.history.memory import MemoryHistory
 from agentjobs.history.memory_model_calls import MemoryModelCalls
 from agentjobs.history.memory_model_limits import MemoryModelLimits
@@ -507,7 +507,7 @@ async def test_a_call_without_budget_because_of_others_waits_and_is_then_refused
 async def test_a_call_does_not_wait_longer_than_its_client(world, told, max_wait):
     here = await world(max_wait=100.0)
 
-    assert here.exchange._max_wait_of(Client(headers={HEADER_PATIENCE: told})) == max_wait
+    assert here.exchange._max_wait_of(Client(headers={HEADER_MAX_WAIT: told})) == max_wait
 
 
 async def test_a_pod_that_is_not_the_current_one_is_fenced(world):

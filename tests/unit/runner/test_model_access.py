@@ -144,8 +144,8 @@ def test_a_request_of_a_step_names_the_step(access):
 
 
 def test_a_request_of_a_step_has_its_time_limit(access):
-    headers = sent(access, f"{URL}/anthropic/v1/messages", "1|a#2", **{contract.HEADER_PATIENCE: "9"})
-    assert headers[contract.HEADER_PATIENCE] == "115"
+    headers = sent(access, f"{URL}/anthropic/v1/messages", "1|a#2", **{contract.HEADER_MAX_WAIT: "9"})
+    assert headers[contract.HEADER_MAX_WAIT] == "115"
 
 
 def test_a_request_of_the_users_own_code_names_no_step(access):

@@ -1,4 +1,4 @@
-"""The recorder: order, batches, patience."""
+"""The recorder: order, batches, time-outs."""
 
 import asyncio
 import threading

@@ -115,7 +115,7 @@ def other_jobs(seen: Observation, now: datetime) -> Answer | None:
         return Decision(Keep(), again=now + LIST_AGAIN)
     if awaited.is_over:
         return Decision(_rejected(awaited.problems)) if awaited.problems else None
-    again = now + _patience(job, now)
+    again = now + _recheck_delay(job, now)
     condition = find_condition(job.status.conditions, ConditionType.ACCEPTED)
     is_current = (
         condition is not None
@@ -134,7 +134,7 @@ def references(seen: Observation, now: datetime) -> Answer | None:
         return needs.References()
     if not seen.missing:
         return None
-    again = now + _patience(seen.job, now)
+    again = now + _recheck_delay(seen.job, now)
     return _unaccepted(AcceptedReason.REFERENCE_NOT_FOUND, "; ".join(seen.missing), again=again)
 
 
@@ -338,7 +338,7 @@ def _clock(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _patience(job: Job, now: datetime) -> timedelta:
+def _recheck_delay(job: Job, now: datetime) -> timedelta:
     """Return when to check a job that is not accepted again: after a tenth of the time that it has waited."""
     written = find_condition(job.status.conditions, ConditionType.ACCEPTED)
     waited = now - written.last_transition_time if written is not None else timedelta(0)

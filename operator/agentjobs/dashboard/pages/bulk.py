@@ -171,7 +171,7 @@ async def _looked_up(rest: Rest, requested: Sequence[bulk.Target]) -> list[Recor
 async def _done(rest: Rest, action: str, token: str, target: bulk.Target) -> bulk.Done:
     again = bulk.name_again(target, token) if action == "rerun" else ""
     try:
-        answer = await _patiently(rest, action, target, {"name": again} if again else {})
+        answer = await _act_with_retries(rest, action, target, {"name": again} if again else {})
     except Problem as problem:
         if problem.status == 401:
             raise
@@ -182,7 +182,7 @@ async def _done(rest: Rest, action: str, token: str, target: bulk.Target) -> bul
     return bulk.Done(target, True, answer.made or again, answer.message)
 
 
-async def _patiently(rest: Rest, action: str, target: bulk.Target, body: dict[str, str]) -> ActionDone:
+async def _act_with_retries(rest: Rest, action: str, target: bulk.Target, body: dict[str, str]) -> ActionDone:
     """Request an action; on 429 wait as `Retry-After` says, and try again."""
     for _ in range(_TRIES - 1):
         try:

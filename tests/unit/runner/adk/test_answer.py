@@ -71,7 +71,7 @@ class First(BaseAgent):
             async for event in agent.run_async(ctx):
                 yield event
 
-class Patient(BaseAgent):
+class WithTimeout(BaseAgent):
     async def _run_async_impl(self, ctx):
         first, second = self.sub_agents
         try:
@@ -251,7 +251,7 @@ ANSWERS = [
     ),
     (
         "a-member-that-code-stops-waiting-for",
-        "Patient(name='p', sub_agents=[say('a', tools=[hangs]), say('b')])",
+        "WithTimeout(name='p', sub_agents=[say('a', tools=[hangs]), say('b')])",
         [call("hangs", agent="a"), says("instead", "b")],
         "instead",
         None,

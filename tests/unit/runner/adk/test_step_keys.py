@@ -275,7 +275,7 @@ class Model(BaseLlm):
         await (asyncio.sleep(60) if len(asked) == 1 else answered.wait())
         yield LlmResponse(content=types.Content(role="model", parts=[types.Part(text="done")]), finish_reason="STOP")
 
-class Impatient(BaseAgent):
+class Repeating(BaseAgent):
     async def _run_async_impl(self, context):
         async def run():
             return [event async for event in self.sub_agents[0].run_async(context)]
@@ -286,14 +286,14 @@ class Impatient(BaseAgent):
         for event in events:
             yield event
 
-def impatient():
-    return Impatient(name="impatient", sub_agents=[LlmAgent(name="one", model=Model(model="m"))])
+def repeating():
+    return Repeating(name="repeating", sub_agents=[LlmAgent(name="one", model=Model(model="m"))])
 """
 
 
 async def test_a_cancelled_call_is_no_longer_running(run, timeline, module):
     given = __import__(module(CANCELS))
-    start = asyncio.create_task(run(agent={"module": {"ref": "given:impatient"}}))
+    start = asyncio.create_task(run(agent={"module": {"ref": "given:repeating"}}))
 
     await until(lambda: len(given.asked) == 2)
     running = timeline.gate.running
