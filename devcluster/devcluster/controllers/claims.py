@@ -11,7 +11,7 @@ from devcluster.controllers.keyed import KeyedQueue
 
 PROTECTION: Final = "kubernetes.io/pvc-protection"
 _BOUND: Final = {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"}
-_LOOK_AGAIN_SECONDS = 0.3
+_RECHECK_SECONDS = 0.3
 _Key = tuple[str, str]
 
 
@@ -67,7 +67,7 @@ class ClaimBinder:
             return None
         pods, _ = await self._client.list(PODS, meta["namespace"])
         if any(meta["name"] in claims_of(pod) and _runs(pod) for pod in pods):
-            return _LOOK_AGAIN_SECONDS
+            return _RECHECK_SECONDS
         left = [each for each in finalizers if each != PROTECTION]
         body = {"metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "finalizers": left}}
         await self._client.patch(CLAIMS, meta["namespace"], meta["name"], body)

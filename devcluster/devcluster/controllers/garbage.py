@@ -22,7 +22,7 @@ ORPHAN = "orphan"
 # A new CRD is served a moment after its creation, later on a real server than on the embedded one.
 _REDISCOVER_SECONDS = 0.3
 _UNKNOWN_KIND_SECONDS = 5.0
-_LOOK_AGAIN_SECONDS = 10.0
+_RECHECK_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class GarbageCollector:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
             group.create_task(self._keep_watches(group))
-            group.create_task(self._look_again(group))
+            group.create_task(self._rediscover_periodically(group))
 
     async def _keep_watches(self, group: asyncio.TaskGroup) -> None:
         """Watch every kind; discover kinds again when a CRD changes."""
@@ -72,10 +72,10 @@ class GarbageCollector:
             await asyncio.sleep(_REDISCOVER_SECONDS)
             await self._rediscover(group)
 
-    async def _look_again(self, group: asyncio.TaskGroup) -> None:
+    async def _rediscover_periodically(self, group: asyncio.TaskGroup) -> None:
         """Discover kinds again from time to time: a server that has just started may not list every kind."""
         while True:
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(_RECHECK_SECONDS)
             await self._rediscover(group)
 
     async def _rediscover(self, group: asyncio.TaskGroup) -> None:

@@ -8,7 +8,7 @@ from devcluster.controllers.keyed import KeyedQueue
 
 _FINALIZER = "kubernetes"
 # The remaining objects usually wait for the end of a process or for a finalizer.
-_LOOK_AGAIN_SECONDS = 0.2
+_RECHECK_SECONDS = 0.2
 
 
 class NamespaceController:
@@ -42,7 +42,7 @@ class NamespaceController:
         resources = [resource for resource in await discover(self._client) if resource.namespaced]
         left = await asyncio.gather(*(self._empty(resource, name) for resource in resources))
         if any(left):
-            return _LOOK_AGAIN_SECONDS
+            return _RECHECK_SECONDS
         namespace["spec"]["finalizers"] = [entry for entry in finalizers if entry != _FINALIZER]
         await self._client.replace(NAMESPACES, None, name, namespace, subresource="finalize")
         return None

@@ -127,7 +127,7 @@ class CallsUnderWay(Recorded):
     """When the oldest call began."""
 
 
-class LivingProxy(Recorded):
+class ModelProxy(Recorded):
     """A model proxy that was seen in the last 45 seconds."""
 
     id: str
@@ -157,7 +157,7 @@ class ModelsOverview(Recorded):
     """The models that cannot be called now."""
     under_way: list[CallsUnderWay] = Field(default_factory=list)
     """Calls that have not finished."""
-    proxies: list[LivingProxy] = Field(default_factory=list)
+    proxies: list[ModelProxy] = Field(default_factory=list)
     """The model proxies that run."""
 
 

@@ -88,7 +88,7 @@ class RecordedCall(Recorded):
     """The attempt of that start."""
     step: str
     """The key of its step; empty for a call that the user's own code made."""
-    asked: str
+    requested: str
     """The model that the job requested."""
     model: str
     """The model that was called."""

@@ -235,7 +235,7 @@ def calls_table(calls: "Sequence[RecordedCall]") -> str:
             call.start,
             _clock(call.began.isoformat(), days),
             lasted(call.began, call.ended),
-            call.model if call.model == call.asked else f"{call.model} for {call.asked}",
+            call.model if call.model == call.requested else f"{call.model} for {call.requested}",
             call.key or call.provider or "-",
             f"{call.input_tokens}/{call.output_tokens}",
             dollars(call.cost_usd) + (" (estimated)" if call.estimated else ""),

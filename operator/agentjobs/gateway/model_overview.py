@@ -8,12 +8,12 @@ from agentjobs.api.recorded_models import (
     ClosedKey,
     ExhaustedModel,
     LimitLeft,
-    LivingProxy,
     ModelKey,
     ModelProvider,
+    ModelProxy,
     ModelsOverview,
 )
-from agentjobs.history.model_records import Limit, LimitsNow, SeenProxy
+from agentjobs.history.model_records import Limit, LimitsNow, LiveProxy
 from agentjobs.models.config import report_for
 from agentjobs.models.names import of_pool
 
@@ -32,7 +32,7 @@ def overview(
     report: Mapping[str, Any],
     limits: LimitsNow,
     *,
-    proxies: Sequence[SeenProxy],
+    proxies: Sequence[LiveProxy],
     under_way: Sequence[CallsUnderWay],
     namespace: str | None,
 ) -> ModelsOverview:
@@ -49,7 +49,7 @@ def overview(
             "providers": [_provider(provider, limits) for provider in shown.get("providers") or ()],
             "exhausted": _exhausted(limits, shown),
             "underWay": under_way,
-            "proxies": [LivingProxy(id=proxy.id, since=proxy.since, seen=proxy.seen) for proxy in proxies],
+            "proxies": [ModelProxy(id=proxy.id, since=proxy.since, seen=proxy.seen) for proxy in proxies],
         }
     )
 

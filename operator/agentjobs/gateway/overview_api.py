@@ -15,7 +15,7 @@ from agentjobs.auth import User
 from agentjobs.gateway.rights import InScope, authorize
 from agentjobs.gateway.services import Installed, Numbers, ReadBudget, Reports, Shared, services_of
 from agentjobs.gateway.shared_reads import seconds_of
-from agentjobs.history.model_records import SeenProxy
+from agentjobs.history.model_records import LiveProxy
 from agentjobs.history.overview_protocols import SeriesBy
 from agentjobs.problem import Problem
 
@@ -124,7 +124,7 @@ def clock_skew(database_time: datetime, *, requested: datetime, answered: dateti
     return round((database_time - nearest).total_seconds(), 3)
 
 
-def _proxy(proxy: SeenProxy) -> Process:
+def _proxy(proxy: LiveProxy) -> Process:
     version = str(proxy.report.get("version") or "")
     return Process(kind="proxy", id=proxy.id, version=version, since=proxy.since, seen=proxy.seen)
 

@@ -25,9 +25,9 @@ from agentjobs.history.model_records import (
     EndedCall,
     Limit,
     LimitsNow,
+    LiveProxy,
     NewCall,
     Reserved,
-    SeenProxy,
 )
 from agentjobs.history.model_reports import checked_report, place_of
 from agentjobs.history.ownership import check, start_key
@@ -86,12 +86,12 @@ class MemoryModelCalls:
                 call.end = replace(
                     stored,
                     provider=stored.provider or new.provider,
-                    model=stored.model or new.model or new.asked,
+                    model=stored.model or new.model or new.requested,
                     cost=new.cost if stored.cost.is_nan() else stored.cost,
                 )
                 call.ended = self._history.now()
 
-    async def seen(self, proxy: str, report: Mapping[str, Any]) -> None:
+    async def heartbeat(self, proxy: str, report: Mapping[str, Any]) -> None:
         """Record that a proxy is alive; end calls of proxies that are missed as Lost."""
         self._check_available()
         now = self._history.now()
@@ -152,7 +152,7 @@ class MemoryModelReports:
         job = self._history.jobs_by_uid.get(uid)
         calls: dict[tuple[str, str], list[MemoryCall]] = {}
         for call in job.calls.values() if job else ():
-            requested = call.new.provider, call.new.model or call.new.asked
+            requested = call.new.provider, call.new.model or call.new.requested
             calls.setdefault((call.end.provider, call.end.model) if call.end else requested, []).append(call)
         lines = [_job_model(provider, model, made) for (provider, model), made in sorted(calls.items())]
         return sorted(lines, key=lambda line: -line.cost_usd)
@@ -177,12 +177,12 @@ class MemoryModelReports:
         found = job.calls.get(call) if job else None
         return None if found is None or found.end is None or found.end.content is None else content(found.end.content)
 
-    async def proxies(self) -> list[SeenProxy]:
+    async def proxies(self) -> list[LiveProxy]:
         """Return the live proxies."""
         self._check_available()
         found = sorted(self._ledger.proxies.items())
         now = self._history.now()
-        return [SeenProxy(name, seen.since, seen.seen, seen.report) for name, seen in found if now - seen.seen < MISSED]
+        return [LiveProxy(name, seen.since, seen.seen, seen.report) for name, seen in found if now - seen.seen < MISSED]
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
         """Return the state of limits."""
@@ -196,7 +196,7 @@ class MemoryModelReports:
         for job in self._history.jobs_by_uid.values():
             for call in job.calls.values():
                 if call.end is None and namespace in (None, job.key.namespace):
-                    model = call.new.model or call.new.asked
+                    model = call.new.model or call.new.requested
                     began.setdefault((job.key.namespace, job.key.name, model), []).append(call.began)
         running = [
             CallsUnderWay(namespace=place, job=name, model=model, calls=len(times), since=min(times))
@@ -239,8 +239,8 @@ def _recorded(call: MemoryCall) -> RecordedCall:
         start=new.start,
         attempt=call.attempt,
         step=new.step,
-        asked=new.asked,
-        model=end.model if end else new.model or new.asked,
+        requested=new.requested,
+        model=end.model if end else new.model or new.requested,
         provider=end.provider if end else new.provider,
         key=end.key if end else "",
         began=call.began,
@@ -284,7 +284,7 @@ def _most(call: NewCall) -> Spend:
 
 
 def _lost(call: NewCall) -> EndedCall:
-    model = call.model or call.asked
+    model = call.model or call.requested
     return EndedCall.lost(call.id, provider=call.provider, model=model, tokens=call.tokens, cost=call.cost)
 
 

@@ -48,7 +48,7 @@ class MemoryModelLimits:
         self._closed: dict[tuple[str, str], _Closed] = {}
         self._exhausted: dict[str, tuple[datetime, str]] = {}
 
-    def seen(self, proxy: str) -> None:
+    def heartbeat(self, proxy: str) -> None:
         """Record that a proxy is alive."""
         self._seen[proxy] = self._now()
 

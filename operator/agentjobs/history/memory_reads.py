@@ -261,7 +261,7 @@ def _recorded_step(job: MemoryJob, row: StepRow) -> RecordedStep:
         **fields,
         replayed=later and row.ended is not None and not row.void,
         cost_usd=total_cost(calls),
-        served=next((call.end.model for call in served if call.end and call.end.model != call.new.asked), None),
+        served=next((call.end.model for call in served if call.end and call.end.model != call.new.requested), None),
         tries=len(calls),
     )
 

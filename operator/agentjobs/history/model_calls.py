@@ -81,16 +81,16 @@ class ModelCalls:
             given = {"ids": [row["id"] for row in batch], "rows": Json(batch, msgspec.json.encode)}
             await self._database.run(lambda tx: tx.execute(_SQL["settle"], given))  # noqa: B023  awaited
 
-    async def seen(self, proxy: str, report: Mapping[str, Any]) -> None:
+    async def heartbeat(self, proxy: str, report: Mapping[str, Any]) -> None:
         """Record that a proxy is alive, and what people may see of it; end calls of proxies that are missed as Lost.
 
         Only a proxy that was alive for as long itself declares others dead: after an outage of history all would seem
         dead.
         """
-        parameters = {"proxy": proxy, "cluster": self._cluster, "told": as_json(dict(report)), "missed": MISSED}
+        parameters = {"proxy": proxy, "cluster": self._cluster, "report": as_json(dict(report)), "missed": MISSED}
 
         async def note(connection: Connection) -> Any:
-            return await (await connection.execute(_SQL["seen"], parameters)).fetchone()
+            return await (await connection.execute(_SQL["heartbeat"], parameters)).fetchone()
 
         row: Any = await self._database.autocommit(note)
         while row.is_steady:
@@ -119,8 +119,8 @@ def _reservation(call: NewCall) -> dict[str, Any]:
         "proxy": stored.proxy,
         "step": stored.step,
         "provider": stored.provider,
-        "asked": stored.asked,
-        "model": stored.model or stored.asked,
+        "requested": stored.requested,
+        "model": stored.model or stored.requested,
         "tokens": stored.tokens,
         "cost": stored.cost,
         "most_cost": limits.cost,

@@ -19,9 +19,9 @@ from agentjobs.history.model_records import (
     EndedCall,
     Limit,
     LimitsNow,
+    LiveProxy,
     NewCall,
     Reserved,
-    SeenProxy,
     SpendSince,
     Take,
     Taken,
@@ -54,7 +54,7 @@ class ModelLedger(Protocol):
         """Record what calls used and cost, once each: at the call, for its job's budget, and in the usage by day."""
         ...
 
-    async def seen(self, proxy: str, report: Mapping[str, Any]) -> None:
+    async def heartbeat(self, proxy: str, report: Mapping[str, Any]) -> None:
         """Record that a proxy is alive, and what people may see of its providers. To be called every ten seconds.
 
         Calls of proxies that were not seen for 45 seconds end here as Lost: what they reserved is booked as their cost.
@@ -166,7 +166,7 @@ class ModelReports(Protocol):
         """Return request and answer of a job's call, None if not recorded."""
         ...
 
-    async def proxies(self) -> list[SeenProxy]:
+    async def proxies(self) -> list[LiveProxy]:
         """Return the live proxies, with their providers."""
         ...
 

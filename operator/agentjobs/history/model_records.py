@@ -35,7 +35,7 @@ class NewCall:
     proxy: str
     step: str
     """Key of the step it belongs to, empty for a call of the user's own code."""
-    asked: str
+    requested: str
     """The model that the job requested, as in `agent.model`."""
     limits: Limits
     """The budget of the job."""
@@ -46,7 +46,7 @@ class NewCall:
     provider: str = ""
     """The provider of the first try; recorded until the call ends, and if its proxy dies."""
     model: str = ""
-    """The model of the first try, if it differs from `asked`."""
+    """The model of the first try, if it differs from `requested`."""
 
     def storable(self) -> "NewCall":
         """Return the call in storable form: counts are at least 0 and bounded.
@@ -56,7 +56,7 @@ class NewCall:
         """
         if self.cost.is_nan():
             raise ValueError("the cost of a model call is not a number")
-        texts = _texts(self, "proxy", "step", "asked", "provider", "model")
+        texts = _texts(self, "proxy", "step", "requested", "provider", "model")
         return replace(self, tokens=_count(self.tokens), cost=_cost(self.cost), **texts)
 
 
@@ -92,7 +92,7 @@ class EndedCall:
     provider: str
     key: str
     model: str
-    """The model that was called; differs from `asked` for an alias or a fallback."""
+    """The model that was called; differs from `requested` for an alias or a fallback."""
     tokens: Tokens
     cost: Decimal
     estimated: bool = False
@@ -167,7 +167,7 @@ WAITING: Final = timedelta(seconds=2)
 # answer.
 PROBE_SECONDS: Final = 5.0
 # Other proxies do not report the end of their calls, so a call retries this often.
-LOOK_AGAIN_SECONDS: Final = 0.5
+RECHECK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Room:
             missing -= freed
             if missing <= 0:
                 return seconds
-        return LOOK_AGAIN_SECONDS
+        return RECHECK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenProxy:
+class LiveProxy:
     """A live proxy."""
 
     id: str

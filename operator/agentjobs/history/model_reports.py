@@ -12,7 +12,7 @@ from agentjobs import errors
 from agentjobs.api.recorded_models import CallsUnderWay
 from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
 from agentjobs.history.database import Connection, Database, as_json
-from agentjobs.history.model_records import MISSED, Limit, LimitsNow, SeenProxy, Shut
+from agentjobs.history.model_records import MISSED, Limit, LimitsNow, LiveProxy, Shut
 from agentjobs.history.pages import DEFAULT_LIMIT, MAX_LIMIT, Page, checked_limit, page_of, parse_cursor
 from agentjobs.history.sanitize import clean_text
 from agentjobs.history.statements import load
@@ -87,9 +87,9 @@ class ModelReports:
         [row] = await self._rows(_SQL["content"], {"uid": uid, "id": call}) or [{"content": None}]
         return None if row["content"] is None else Raw(row["content"].encode())
 
-    async def proxies(self) -> list[SeenProxy]:
+    async def proxies(self) -> list[LiveProxy]:
         """Return the live proxies, with their providers."""
-        return [SeenProxy(**row) for row in await self._rows(_SQL["proxies"], {"missed": MISSED})]
+        return [LiveProxy(**row) for row in await self._rows(_SQL["proxies"], {"missed": MISSED})]
 
     async def limits_now(self, limits: Collection[Limit]) -> LimitsNow:
         """Return the usage of these limits, closed keys, and unavailable models."""

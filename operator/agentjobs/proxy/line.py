@@ -18,8 +18,8 @@ from uuid import UUID, uuid4
 from agentjobs.errors import AgentJobsError
 from agentjobs.history.model_protocols import ModelLimits
 from agentjobs.history.model_records import (
-    LOOK_AGAIN_SECONDS,
     PROBE_SECONDS,
+    RECHECK_SECONDS,
     Refused,
     Room,
     Take,
@@ -186,7 +186,7 @@ class Line:
         """Wait in the line. Raises as `Limiter.enter`."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._blocked is not None and self._blocked_until > now + max(max_wait, LOOK_AGAIN_SECONDS):
+        if self._blocked is not None and self._blocked_until > now + max(max_wait, RECHECK_SECONDS):
             raise NoTurn(self._blocked.limit, self._blocked_until - now)
         waiting = _Waiting(call, loop.create_future(), now + max_wait)
         self._jobs.setdefault(call.uid, deque()).append(waiting)
@@ -218,7 +218,7 @@ class Line:
 
     def call_ended(self) -> None:
         """Check again if the line waits for a call to end."""
-        if self._blocked is not None and self._blocked.seconds <= LOOK_AGAIN_SECONDS:
+        if self._blocked is not None and self._blocked.seconds <= RECHECK_SECONDS:
             self._wake.set()
 
     def reconsider(self, keys_of: Callable[[Wanted], tuple[Key, ...]]) -> None:
@@ -310,7 +310,7 @@ class Line:
             is_alone = all(is_larger(key, waiting.wanted) for key in self._keys)
             if refused and is_first and not is_alone:
                 self._full(refused, now)
-            if refused and (waiting.until <= now or refused.seconds > max(waiting.until - now, LOOK_AGAIN_SECONDS)):
+            if refused and (waiting.until <= now or refused.seconds > max(waiting.until - now, RECHECK_SECONDS)):
                 self._fail(waiting, NoTurn(refused.limit, refused.seconds))
             elif refused and is_alone:
                 waiting.not_before = now + refused.seconds

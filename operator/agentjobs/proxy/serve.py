@@ -215,7 +215,7 @@ class _Parts:
             models: dict[str, Any] = self._installation.models.report(datetime.now(UTC).date())
             report = {**models, "version": agentjobs.__version__}
             try:
-                await ledger.seen(self._name, report)
+                await ledger.heartbeat(self._name, report)
             except errors.AgentJobsError as error:
                 logger.warning("proxy.unseen", extra={"error": str(error)})
             await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -51,11 +51,11 @@ async def call_models(story, database, cluster, uid="uid-9"):
         runners = RunnerWrites(open_database, cluster=uid_of_cluster)
         await runners.claim(uid, 1, "pod-1", namespace=cluster.namespace, job="costly")
         for cost, model in (("0.0123", "gemini-2.5-flash"), ("1.5", "gemini-2.5-pro")):
-            call = a_call_of(uid, asked="team/fast", model=model)
+            call = a_call_of(uid, requested="team/fast", model=model)
             await ledger.reserve(call)
             await ledger.settle([the_end_of(call, cost=cost, model=model)])
-        await ledger.reserve(a_call_of(uid, asked="team/fast", model="gemini-2.5-flash", provider="google"))
-        await ledger.seen("proxy-1", parse(FILE).report(NOW.date()))
+        await ledger.reserve(a_call_of(uid, requested="team/fast", model="gemini-2.5-flash", provider="google"))
+        await ledger.heartbeat("proxy-1", parse(FILE).report(NOW.date()))
 
 
 async def test_usage_is_shown_as_a_table(cli, called):

@@ -19,7 +19,7 @@ def a_call_of(
     **more: str,
 ) -> NewCall:
     """A call by the pod `pod-<start>`, through `proxy-a`."""
-    given = {"pod_uid": f"pod-{start}", "proxy": "proxy-a", "step": "a", "asked": "gemini-fast"} | more
+    given = {"pod_uid": f"pod-{start}", "proxy": "proxy-a", "step": "a", "requested": "gemini-fast"} | more
     return NewCall(
         id=call or uuid4(), uid=uid, start=start, limits=limits or Limits(), tokens=tokens, cost=Decimal(cost), **given
     )

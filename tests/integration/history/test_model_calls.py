@@ -235,7 +235,7 @@ async def test_large_contents_are_stored_in_small_batches(proxies, database, bui
 async def test_no_call_begins_while_postgresql_is_unavailable():
     async with Database("postgresql://nobody@127.0.0.1:1/none") as away:
         ledger = ModelCalls(away, cluster=CLUSTER)
-        for asked in (ledger.reserve(a_call_of()), ledger.settle([the_end_of(a_call_of())]), ledger.seen("a", {})):
+        for asked in (ledger.reserve(a_call_of()), ledger.settle([the_end_of(a_call_of())]), ledger.heartbeat("a", {})):
             with pytest.raises(errors.Unavailable):
                 await asked
 

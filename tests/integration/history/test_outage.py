@@ -113,7 +113,7 @@ async def test_model_calls_are_settled_once_despite_a_crash_of_postgres(server, 
         await server.stop()
         await server.start()
         assert set(await making) == {Fits.YES}
-        await ledger.seen("proxy-a", {})
+        await ledger.heartbeat("proxy-a", {})
 
         assert await operator.spent(build.uid) == Spend(Decimal(6), tokens=900, llm_calls=60)
         assert [row for row in await all_rows(database, "model_calls") if row.ended is None] == []

@@ -275,7 +275,7 @@ def a_model_call(answers, content):
         "start": 1,
         "attempt": 1,
         "step": "triage:1",
-        "asked": "m",
+        "requested": "m",
         "model": "m",
         "provider": "p",
         "key": "p/k",

@@ -33,7 +33,7 @@ async def _world(kube, history, ledger):
     kube.add_user("root", "root", may={("list", "", "")})
     await history.accept("docs")
     done, open_ = (
-        a_call_of("u1", pod_uid="p1", asked="fast", model=model) for model in ("gemini-2.5-flash", "gemini-x")
+        a_call_of("u1", pod_uid="p1", requested="fast", model=model) for model in ("gemini-2.5-flash", "gemini-x")
     )
     await ledger.reserve(done)
     await ledger.settle([the_end_of(done, cost="0.0123")])
@@ -103,7 +103,7 @@ async def test_an_unsupported_report_is_refused(http, asked):
 
 
 async def test_a_namespace_sees_its_own_key_with_its_remaining_capacity(http, ledger, model_limits):
-    await ledger.seen("proxy-1", TOLD)
+    await ledger.heartbeat("proxy-1", TOLD)
     bucket = "gemini/docs * requestsPerMinute"
     await model_limits.take("proxy-1", "m", [Take(a_call_of().id, "gemini/docs", ((Limit(bucket, 10), 3),))])
     await model_limits.close("gemini/docs", "gemini-x", seconds=60, reason="429")
@@ -126,7 +126,7 @@ async def test_a_namespace_sees_its_own_key_with_its_remaining_capacity(http, le
 
 
 async def test_an_administrator_sees_all_keys_but_not_their_files(http, ledger):
-    await ledger.seen("proxy-1", TOLD)
+    await ledger.heartbeat("proxy-1", TOLD)
     answer = await http.get("/v1/models", headers=AS_ROOT)
 
     assert [key["name"] for key in answer.json()["providers"][0]["keys"]] == ["gemini/main", "gemini/docs"]

@@ -140,7 +140,7 @@ async def test_the_installation_requires_permission_to_read_all_namespaces(http)
 
 async def test_the_installation_has_its_processes_and_its_database(http, processes, ledger):
     await processes.lives(Presence("operator", "op-1", "1.2.3", leads=True))
-    await ledger.seen("proxy-1", {"version": "1.2.2"})
+    await ledger.heartbeat("proxy-1", {"version": "1.2.2"})
     answer = (await http.get("/v1/installation", headers=AS_ROOT)).json()
 
     assert [(one["kind"], one["id"], one["version"], one["leads"]) for one in answer["processes"]] == [

@@ -115,7 +115,7 @@ def _keeps_its_token(seen: Observations) -> Iterator[str]:
         yield "it sent the pod's token in a path or a body, where it is stored: send it only in the header"
 
 
-def _shows_that_it_lives(seen: Observations) -> Iterator[str]:
+def _sends_heartbeats(seen: Observations) -> Iterator[str]:
     claimed = [call.at for call in seen.to_gateway() if call.claims and call.status == 200]
     if not claimed:
         return
@@ -142,7 +142,7 @@ _CHECKS: Final[tuple[Callable[[Observations], Iterator[str]], ...]] = (
     _agrees_with_itself,
     _reports_consistently,
     _keeps_its_token,
-    _shows_that_it_lives,
+    _sends_heartbeats,
     _stops_in_time,
 )
 

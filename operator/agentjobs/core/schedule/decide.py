@@ -41,7 +41,7 @@ from agentjobs.core.schedule.model import ON_TIME, Illegal, Plan
 from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, blocked_reason
 
 RETIRE_AFTER = timedelta(seconds=10)  # most of the load at the full minute is over then; an earlier write includes it
-LOOK_AGAIN = timedelta(minutes=10)  # timers use monotonic time: they do not notice when the clock is set
+RECHECK_AFTER = timedelta(minutes=10)  # timers use monotonic time: they do not notice when the clock is set
 TRY_AGAIN = timedelta(seconds=20)  # a quota or a policy rarely changes sooner
 GIVE_UP_AFTER = timedelta(minutes=15)  # after that the job of a trigger is no longer expected
 RESERVE_AT_ONCE = 10
@@ -117,7 +117,7 @@ class _Draft:
         self.missed = 0
         self.events: list[Event] = []
         self.blocked: tuple[BlockedReason, str] | None = None
-        self.again = now + LOOK_AGAIN
+        self.again = now + RECHECK_AFTER
 
     def decision(self) -> Decision:
         """Return the next action."""

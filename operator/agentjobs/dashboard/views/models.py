@@ -10,8 +10,8 @@ from agentjobs.api.recorded_models import (
     CallsUnderWay,
     ClosedKey,
     LimitLeft,
-    LivingProxy,
     ModelKey,
+    ModelProxy,
     ModelsOverview,
     Rates,
 )
@@ -92,7 +92,7 @@ class ModelsView:
     prices: Sequence[Price]
     prices_of: date | None
     under_way: Sequence[CallsUnderWay]
-    proxies: Sequence[LivingProxy]
+    proxies: Sequence[ModelProxy]
 
 
 def models_view(seen: ModelsOverview, now: datetime) -> ModelsView:

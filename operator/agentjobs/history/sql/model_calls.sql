@@ -64,7 +64,7 @@ WITH holder AS (
             reserved_tokens, reserved_cost
         )
     SELECT
-        %(id)s, %(uid)s, %(start)s, holder.attempt, %(proxy)s, %(step)s, %(provider)s, '', %(asked)s, %(model)s,
+        %(id)s, %(uid)s, %(start)s, holder.attempt, %(proxy)s, %(step)s, %(provider)s, '', %(requested)s, %(model)s,
         %(tokens)s, %(cost)s
     FROM holder, judged
     WHERE holder.holds AND NOT holder.is_known AND judged.reached IS NULL AND judged.needed IS NULL
@@ -190,11 +190,11 @@ SET calls = usage.calls + excluded.calls,
     thinking = usage.thinking + excluded.thinking,
     cost = least(usage.cost + excluded.cost, 9999999999);
 
--- name: seen
+-- name: heartbeat
 -- If a proxy has not been seen for long, its time is reset: history may have been unavailable, and then all are that
 -- old.
 INSERT INTO agentjobs.proxies AS own (id, cluster, told)
-VALUES (%(proxy)s, %(cluster)s, %(told)s)
+VALUES (%(proxy)s, %(cluster)s, %(report)s)
 ON CONFLICT (id) DO UPDATE
 SET seen_at = clock_timestamp(),
     since = CASE WHEN own.seen_at < clock_timestamp() - %(missed)s::interval THEN clock_timestamp() ELSE own.since END,

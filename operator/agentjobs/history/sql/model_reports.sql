@@ -109,8 +109,8 @@ LIMIT %(limit)s;
 
 -- name: calls
 SELECT
-    id, start, attempt, step, asked, model, provider, key, began, ended, status, outcome, input AS input_tokens,
-    output AS output_tokens, cached AS cached_tokens, cache_written AS cache_written_tokens,
+    id, start, attempt, step, asked AS requested, model, provider, key, began, ended, status, outcome,
+    input AS input_tokens, output AS output_tokens, cached AS cached_tokens, cache_written AS cache_written_tokens,
     thinking AS thinking_tokens, cost AS cost_usd, reserved_cost AS reserved_usd, estimated,
     content IS NOT NULL AS has_content
 FROM agentjobs.model_calls

@@ -17,7 +17,7 @@ from agentjobs.reconcile.state import State
 
 logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS: Final = 30.0
+RECHECK_SECONDS: Final = 30.0
 """How soon a slot that is in use is checked again."""
 _KEPT: Final = 4096
 
@@ -31,7 +31,7 @@ class OrphanedSlots:
         self._history = ports.history
         self._metrics = ports.metrics
         self._monotonic = ports.monotonic
-        self._looked: Bounded[tuple[str, int], float] = Bounded(_KEPT)
+        self._checked: Bounded[tuple[str, int], float] = Bounded(_KEPT)
 
     async def give_back(self, holders: Iterable[Holder]) -> None:
         """Give back unused slots. Raises like reads of the API server, and `Unavailable`."""
@@ -49,8 +49,8 @@ class OrphanedSlots:
         known = self._state.jobs.get(name)
         if isinstance(known, Job) and _is_at(known, holder):
             return True
-        looked = self._looked.get(place)
-        if looked is not None and self._monotonic() - looked < LOOK_AGAIN_SECONDS:
+        checked = self._checked.get(place)
+        if checked is not None and self._monotonic() - checked < RECHECK_SECONDS:
             return True
         try:
             job = parse_job(await self._cluster.get(AGENTJOBS, *name))
@@ -58,7 +58,7 @@ class OrphanedSlots:
             return False
         if not _is_at(job, holder):
             return False
-        self._looked.put(place, self._monotonic())
+        self._checked.put(place, self._monotonic())
         return True
 
 

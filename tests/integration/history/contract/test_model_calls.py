@@ -148,7 +148,7 @@ async def test_a_step_has_the_cost_of_its_calls_and_the_answering_model(gateway,
 
 
 async def test_a_step_answered_by_its_requested_model_has_no_fallback(gateway, ledger, build):
-    call = a_call_of(asked="gemini-2.5-flash")
+    call = a_call_of(requested="gemini-2.5-flash")
     await ledger.reserve(call)
     await ledger.settle([the_end_of(call)])
     await record(gateway, build.uid, 1, a_step("a"))
@@ -323,7 +323,7 @@ async def test_absurd_reservations_do_not_stop_a_job_without_a_budget(ledger, bu
 
 
 async def test_a_text_that_cannot_be_stored_does_not_affect_other_calls(ledger, operator, build):
-    calls = [a_call_of(step="\x00\ud800", asked="a\x00b"), a_call_of()]
+    calls = [a_call_of(step="\x00\ud800", requested="a\x00b"), a_call_of()]
     for call in calls:
         await ledger.reserve(call)
     await ledger.settle([the_end_of(call, model="\x00", queue="\ud800") for call in calls])
@@ -332,8 +332,8 @@ async def test_a_text_that_cannot_be_stored_does_not_affect_other_calls(ledger, 
 
 
 async def test_calls_of_a_crashed_proxy_cost_their_reservation(ledger, backend, operator, make, build):
-    await ledger.seen("proxy-a", {})
-    await ledger.seen("proxy-b", {})
+    await ledger.heartbeat("proxy-a", {})
+    await ledger.heartbeat("proxy-b", {})
     lost = await make(None)
     await lives_on(ledger, backend, "proxy-b")
 
@@ -347,12 +347,12 @@ async def lives_on(ledger, backend, *proxies):
     for _ in range(5):
         await backend.passes(timedelta(seconds=10))
         for proxy in proxies:
-            await ledger.seen(proxy, {})
+            await ledger.heartbeat(proxy, {})
 
 
 async def test_calls_of_a_live_proxy_are_not_lost(ledger, backend, operator, make, build):
-    await ledger.seen("proxy-a", {})
-    await ledger.seen("proxy-b", {})
+    await ledger.heartbeat("proxy-a", {})
+    await ledger.heartbeat("proxy-b", {})
     await make(None)
     await lives_on(ledger, backend, "proxy-b", "proxy-a")
 
@@ -360,10 +360,10 @@ async def test_calls_of_a_live_proxy_are_not_lost(ledger, backend, operator, mak
 
 
 async def test_a_call_in_progress_of_a_proxy_without_a_report_is_not_lost(ledger, backend, operator, make, build):
-    await ledger.seen("proxy-b", {})
+    await ledger.heartbeat("proxy-b", {})
     await lives_on(ledger, backend, "proxy-b")
     await make(None)
-    await ledger.seen("proxy-b", {})
+    await ledger.heartbeat("proxy-b", {})
 
     assert (await operator.spent(build.uid)).llm_calls == 0
 
@@ -371,13 +371,13 @@ async def test_a_call_in_progress_of_a_proxy_without_a_report_is_not_lost(ledger
 async def test_after_an_outage_of_history_no_proxy_is_immediately_considered_dead(
     ledger, backend, operator, make, build
 ):
-    await ledger.seen("proxy-a", {})
-    await ledger.seen("proxy-b", {})
+    await ledger.heartbeat("proxy-a", {})
+    await ledger.heartbeat("proxy-b", {})
     await lives_on(ledger, backend, "proxy-b", "proxy-a")
     await make(None)
     await backend.passes(timedelta(minutes=3))
-    await ledger.seen("proxy-b", {})
-    await ledger.seen("proxy-a", {})
+    await ledger.heartbeat("proxy-b", {})
+    await ledger.heartbeat("proxy-a", {})
     await lives_on(ledger, backend, "proxy-b", "proxy-a")
 
     assert (await operator.spent(build.uid)).llm_calls == 0

@@ -29,7 +29,7 @@ SHIFTS = (
     SET until = until - interval '{seconds} seconds', probe = probe - interval '{seconds} seconds'""",
     "UPDATE agentjobs.exhausted_models SET until = until - interval '{seconds} seconds'",
 )
-SEEN = """
+HEARTBEAT = """
     INSERT INTO agentjobs.proxies (id, cluster, told) VALUES (%s, 'c0ffee', '{}')
     ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
 """
@@ -42,8 +42,8 @@ class InPostgres(ModelLimits):
         for shift in SHIFTS:
             await self._database.run(lambda tx: tx.execute(shift.format(seconds=seconds)))  # noqa: B023  awaited
 
-    async def seen(self, proxy):
-        await self._database.run(lambda tx: tx.execute(SEEN, [proxy]))
+    async def heartbeat(self, proxy):
+        await self._database.run(lambda tx: tx.execute(HEARTBEAT, [proxy]))
 
 
 class InMemory(MemoryModelLimits):
@@ -56,8 +56,8 @@ class InMemory(MemoryModelLimits):
     async def passes(self, seconds):
         self.ahead += timedelta(seconds=seconds)
 
-    async def seen(self, proxy):
-        super().seen(proxy)
+    async def heartbeat(self, proxy):
+        super().heartbeat(proxy)
 
 
 @pytest.fixture
@@ -192,12 +192,12 @@ async def test_a_take_that_is_repeated_counts_its_calls_once(limits):
 
 
 async def test_concurrent_calls_of_a_dead_proxy_do_not_count(limits):
-    await limits.seen("dead")
-    await limits.seen("alive")
+    await limits.heartbeat("dead")
+    await limits.heartbeat("alive")
     await limits.take("dead", MODEL, [take((AT_ONCE, 1))])
     await limits.take("alive", MODEL, [take((AT_ONCE, 1))])
     await limits.passes(46)
-    await limits.seen("alive")
+    await limits.heartbeat("alive")
 
     assert (await limits.take("b", MODEL, [take((AT_ONCE, 1)) for _ in range(5)])).granted == 1
 

@@ -161,7 +161,7 @@ async def test_calls_can_be_filtered_by_step(reports, used):
     await used("a", "0.25", step="b\x00")
     [call] = (await reports.calls("a", step="b\x00")).items
 
-    assert (call.model, call.asked, call.key, call.status) == ("gemini-2.5-flash", "gemini-fast", "key-1", 200)
+    assert (call.model, call.requested, call.key, call.status) == ("gemini-2.5-flash", "gemini-fast", "key-1", 200)
     assert (call.input_tokens, call.output_tokens, call.estimated, call.has_content) == (10, 5, False, False)
 
 
@@ -197,9 +197,9 @@ async def test_recorded_requests_and_answers_can_be_read(reports, ledger, used):
 
 
 async def test_live_proxies_are_listed_with_their_reports(reports, backend, ledger):
-    await ledger.seen("gone", {})
+    await ledger.heartbeat("gone", {})
     await backend.passes(timedelta(seconds=50))
-    await ledger.seen("here", {"aliases": {"fast": "gemini-2.5-flash"}})
+    await ledger.heartbeat("here", {"aliases": {"fast": "gemini-2.5-flash"}})
 
     [proxy] = await reports.proxies()
     assert (proxy.id, proxy.report) == ("here", {"aliases": {"fast": "gemini-2.5-flash"}})
@@ -230,7 +230,7 @@ async def test_calls_in_progress_are_reported_by_job_and_model(reports, ledger, 
     await used("b", "1", namespace="docs")
     for _ in range(2):
         await ledger.reserve(a_call_of("a", model="gemini-2.5-pro"))
-    await ledger.reserve(a_call_of("b", asked="openai/gpt-5"))
+    await ledger.reserve(a_call_of("b", requested="openai/gpt-5"))
 
     first, second = await reports.under_way()
     assert (first.namespace, first.job, first.model, first.calls) == ("default", "job-a", "gemini-2.5-pro", 2)
