@@ -98,6 +98,16 @@ async def test_an_empty_list_suggests_filters_to_remove(pages, listed):
     assert "history.retention" in page.text
 
 
+async def test_an_empty_list_of_some_namespaces_says_whose_jobs_it_has(pages, answers, listed):
+    listed()
+    answers["/v1/namespaces"] = {"items": [], "everywhere": False}
+
+    page = await pages.get("/jobs")
+
+    assert "The namespaces whose jobs you may list have none." in page.text
+    assert "first job" not in page.text
+
+
 async def test_lost_permissions_are_reported(pages, answers, listed):
     answers["/v1/agentjobs"] = refusal(403, "Forbidden", "You may not list AgentJobs in team-a.")
 

@@ -181,6 +181,16 @@ async def test_without_jobs_the_page_explains_how_to_create_one(pages, answers):
     assert "kubectl apply" in page.text
 
 
+async def test_users_who_may_not_list_all_jobs_are_not_told_that_there_are_none(pages, answers):
+    answer_with_nothing(answers)
+    answers["/v1/namespaces"] = {"items": [], "everywhere": False}
+
+    page = await pages.get("/")
+
+    assert "No jobs that you may list" in page.text
+    assert "There are no jobs yet" not in page.text
+
+
 async def test_the_first_job_on_the_page_is_a_tested_example():
     example = Path(__file__).parents[3] / "examples/hello.yaml"
 

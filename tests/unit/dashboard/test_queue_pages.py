@@ -82,6 +82,15 @@ async def test_without_readable_namespaces_no_counts_are_missing(answers, pages)
     assert "Not all jobs can be counted" not in page.text
 
 
+async def test_an_empty_list_says_which_namespaces_were_searched(answers, pages):
+    answers["/v1/namespaces"] = {"items": [], "everywhere": False}
+    answers["/v1/counts"] = OpenCounts(items=[])
+
+    page = await pages.get("/queues")
+
+    assert "Only namespaces that have had jobs which you may list were searched." in page.text
+
+
 async def test_a_namespace_that_became_unreadable_is_left_out(answers, pages):
     serve_queues(answers, a_queue())
     answers["/v1/namespaces"] = {"items": ["gone", "shop"], "everywhere": False}

@@ -45,7 +45,7 @@ async def test_a_namespace_without_jobs_is_listed_for_administrators_and_can_be_
 
     assert 'href="/templates/empty/review"' in allowed
     assert 'type="checkbox" name="namespace" value="empty"' in allowed
-    assert ("Enter one under Namespace" in refused, 'type="text" name="namespace"' in refused) == (True, True)
+    assert ("Enter any other under Namespace" in refused, 'type="text" name="namespace"' in refused) == (True, True)
 
 
 async def test_templates_are_listed_with_their_agents(answers, pages):
