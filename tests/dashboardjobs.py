@@ -7,6 +7,7 @@ import httpx
 from agentjobs.api.recorded import (
     Event,
     Events,
+    JobHistory,
     RecordedJob,
     RecordedSpec,
     RecordedStart,
@@ -15,7 +16,6 @@ from agentjobs.api.recorded import (
     StepContent,
     StepSpan,
     StepSpans,
-    Story,
     Transition,
 )
 from agentjobs.api.recorded_overview import ClusterObject, KubernetesEvent, KubernetesEvents
@@ -73,7 +73,7 @@ def a_move(number, seconds, phase, reason="", message=""):
 
 
 def a_story(*starts, moves=(), **job):
-    return Story(job=a_job(**{"starts": len(starts)} | job), spec_hash="0a1b", starts=starts, transitions=moves)
+    return JobHistory(job=a_job(**{"starts": len(starts)} | job), spec_hash="0a1b", starts=starts, transitions=moves)
 
 
 def a_span(n, began, ended, *, start=1, kind="model", name="gemini"):

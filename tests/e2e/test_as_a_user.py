@@ -76,7 +76,7 @@ def test_the_plugin_cancels_a_job_and_shows_it_and_its_history(kubectl, release,
     release.plugin("cancel", "stopped", "-n", namespace)
     status = jobs.finished("stopped")
     listed = release.plugin("get", "-n", namespace)
-    jobs.story("stopped")
+    jobs.job_history("stopped")
     kubectl("delete", "agentjob", "stopped", namespace=namespace)
     told = json.loads(release.plugin("history", "stopped", "-n", namespace, "-o", "json"))
 

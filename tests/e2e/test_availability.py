@@ -31,7 +31,7 @@ def loaded(load, jobs, kubectl, *, warm=3):
     found = {one["metadata"]["name"]: one["status"] for one in kubectl.list("agentjobs", jobs.namespace)}
     counts = {name: (found[name]["phase"], found[name]["starts"], pods[name]) for name in load.names}
     assert counts == dict.fromkeys(load.names, ("Succeeded", 1, 1))
-    newest = jobs.story(load.names[-1])
+    newest = jobs.job_history(load.names[-1])
     assert [start["verdict"] for start in newest["starts"]] == ["Succeed"]
 
 

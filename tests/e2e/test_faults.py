@@ -26,7 +26,7 @@ def judged(jobs):
 
     def build(name):
         status = jobs.finished(name)
-        told = jobs.story(name)
+        told = jobs.job_history(name)
         ends = [entry for entry in told["transitions"] if entry["phase"] == status["phase"]]
         assert (told["job"]["phase"], len(ends)) == (status["phase"], 1), told
         assert [start["start"] for start in told["starts"]] == list(range(1, status["starts"] + 1)), told

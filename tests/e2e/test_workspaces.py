@@ -60,7 +60,7 @@ def test_an_agents_changes_are_pushed_by_a_separate_container(kubectl, namespace
     }
     # Nobody has to name the container.
     assert "attempt.started" in kubectl("logs", "coded-1", namespace=namespace)
-    assert jobs.story("coded")["job"]["workspace"]["branch"] == "agents/coded"
+    assert jobs.job_history("coded")["job"]["workspace"]["branch"] == "agents/coded"
 
 
 def test_a_job_whose_repository_cannot_be_cloned_fails_and_names_it(namespace, apply, jobs, repository):

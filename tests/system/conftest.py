@@ -181,7 +181,7 @@ class System:
         answer.raise_for_status()
         return answer.json()
 
-    async def story(self, name):
+    async def job_history(self, name):
         """What history tells of a job that has ended, once it says so too: it follows the objects."""
 
         async def read(_):

@@ -33,7 +33,7 @@ async def test_a_deleted_job_kept_by_another_finalizer_is_stopped_and_frees_its_
     status = await system.finished("held")
     follows = await system.finished("follows")
     job, pod = await system.job("held"), await system.pod("held-1")
-    story = await system.story("held")
+    story = await system.job_history("held")
     await system.client.patch(AGENTJOBS, system.namespace, "held", {"metadata": {"finalizers": None}})
 
     assert (status["phase"], status["reason"]) == ("Cancelled", "Deleted")
@@ -48,7 +48,7 @@ async def test_a_job_deleted_in_the_foreground_is_removed_when_its_pod_has_ended
     await system.running("ahead")
     await system.client.delete(AGENTJOBS, system.namespace, "ahead", propagation="Foreground")
     await system.gone("ahead")
-    (start,) = (await system.story("ahead"))["starts"]
+    (start,) = (await system.job_history("ahead"))["starts"]
 
     assert await system.pod("ahead-1") is None
     assert start["reason"] == "JobDeleted"
@@ -233,7 +233,7 @@ async def test_an_outcome_runs_the_job_again_until_its_rule_is_used_up(system, j
     }
     await system.apply(*job_of("unsure", {"starts": answers}, **spec))
     status = await system.finished("unsure")
-    told = await system.story("unsure")
+    told = await system.job_history("unsure")
 
     assert (status["phase"], status["starts"], status["ruleCounts"]) == ("Succeeded", 2, {"look-again": 1})
     assert status["result"]["structured"] == {"outcome": "unsure", "try": 2}

@@ -72,7 +72,7 @@ async def test_a_scrape_has_the_documented_metrics_and_no_text_of_users(system, 
     await system.apply(*job_of(CHOSEN, {"starts": [[raises], [answer]]}, **spec))
     await system.apply(*job_of(f"{CHOSEN}-2", {"starts": [[answer]]}, queue=CHOSEN))
     await system.finished(CHOSEN)
-    await system.story(CHOSEN)
+    await system.job_history(CHOSEN)
     await system.until("pods", released, status_of=pods_of(system))
     await asyncio.sleep(0.5)
 

@@ -183,7 +183,7 @@ async def test_a_wrong_key_is_named_with_its_location_and_never_shown(system, jo
     fake.choose = lambda seen: None
 
     variable = {"gemini": "GOOGLE_API_KEY", "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}[kind]
-    story = await system.story(f"{kind}-key")
+    story = await system.job_history(f"{kind}-key")
     assert (status["phase"], status["reason"]) == ("Failed", "ModelAuth")
     message = said(status, "Failed", "message")
     assert (f"Provider {kind} " in message, variable in message) == (True, True), message

@@ -39,7 +39,7 @@ async def test_the_rate_of_the_example_is_not_exceeded_in_any_five_seconds(syste
     starts = []
     for name in names(path, "AgentJob"):
         assert (await system.finished(name))["phase"] == "Succeeded"
-        told = (await system.story(name))["starts"]
+        told = (await system.job_history(name))["starts"]
         starts += [datetime.fromisoformat(one["started"]) for one in told]
 
     first, _, third = sorted(starts)

@@ -113,7 +113,7 @@ async def test_changes_are_pushed_to_a_branch(coding, shop):
     assert (status["phase"], told["branch"]) == ("Succeeded", "agents/pushes")
     assert gitservers.git("rev-parse", "agents/pushes", cwd=shop) == told["commit"]
     assert file_of(shop, "agents/pushes", "fix.txt") == "fixed"
-    job = (await coding.story("pushes"))["job"]
+    job = (await coding.job_history("pushes"))["job"]
     assert job["workspace"]["branch"] == "agents/pushes"
 
 

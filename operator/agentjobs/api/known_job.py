@@ -13,7 +13,7 @@ from agentjobs.api.conditions import Condition, ConditionType, find_condition, p
 from agentjobs.api.explain import Explanation, Order, Situation, explain
 from agentjobs.api.job.status import AgentJobStatus
 from agentjobs.api.job.team import as_object
-from agentjobs.api.recorded import RecordedStart, RecordedStep, StepSpan, Story
+from agentjobs.api.recorded import JobHistory, RecordedStart, RecordedStep, StepSpan
 from agentjobs.api.recorded_overview import ClusterObject
 from agentjobs.durations import parse_time
 
@@ -29,7 +29,7 @@ class Known:
     key: str
     """The name or uid that was requested."""
     namespace: str
-    story: Story | None
+    history: JobHistory | None
     from_cluster: ClusterObject | None
     no_history: str = ""
     """Why history could not be read, if so."""
@@ -53,17 +53,17 @@ class Known:
     @property
     def name(self) -> str:
         """The job's name."""
-        return str(self._metadata.get("name") or (self.story.job.name if self.story else self.key))
+        return str(self._metadata.get("name") or (self.history.job.name if self.history else self.key))
 
     @property
     def uid(self) -> str:
         """The job's uid."""
-        return str(self._metadata.get("uid") or (self.story.job.uid if self.story else ""))
+        return str(self._metadata.get("uid") or (self.history.job.uid if self.history else ""))
 
     @property
     def starts(self) -> Sequence[RecordedStart]:
         """Its starts, by number."""
-        return self.story.starts if self.story else ()
+        return self.history.starts if self.history else ()
 
     @property
     def phase(self) -> str:
@@ -71,13 +71,15 @@ class Known:
         if self.from_cluster is not None:
             # The raw value, because a newer operator may have phases that this version does not have.
             return str(as_object(self.body.get("status")).get("phase") or "Pending")[:_MAX_PHASE]
-        return self.story.job.phase if self.story else ""
+        return self.history.job.phase if self.history else ""
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Labels of its object; if that is gone, those at acceptance."""
         labels = as_object(self._metadata.get("labels"))
-        return {str(key): str(value) for key, value in labels.items()} or (self.story.job.labels if self.story else {})
+        return {str(key): str(value) for key, value in labels.items()} or (
+            self.history.job.labels if self.history else {}
+        )
 
     @property
     def _metadata(self) -> Mapping[str, Any]:
@@ -86,8 +88,8 @@ class Known:
     @property
     def created(self) -> datetime | None:
         """When it was created."""
-        if self.story is not None:
-            return self.story.job.created
+        if self.history is not None:
+            return self.history.job.created
         try:
             return parse_time(self._metadata.get("creationTimestamp"))
         except ValueError:
@@ -103,14 +105,14 @@ def explained(
         steps: its recorded steps, oldest first.
         others: how many other jobs wait in its queue, if known.
     """
-    status, story = known.status, known.story
+    status, job_history = known.status, known.history
     newest = known.starts[-1] if known.starts else None
     primary = primary_condition(status.conditions)
     pod = find_condition(status.conditions, ConditionType.POD_STARTED)
     open_ = next(
         (step for step in reversed(steps) if step.ended is None and newest and step.start == newest.start), None
     )
-    job = story.job if story else None
+    job = job_history.job if job_history else None
     begun = newest.started if newest else None
     situation = Situation(
         phase=known.phase,
@@ -142,7 +144,7 @@ def message_of(known: Known) -> str:
     primary = primary_condition(known.status.conditions)
     if primary is not None:
         return primary.message
-    return known.story.job.message if known.story and known.from_cluster is None else ""
+    return known.history.job.message if known.history and known.from_cluster is None else ""
 
 
 def reason_of(known: Known) -> str:
@@ -154,12 +156,12 @@ def queue_of(known: Known) -> str:
     """Return its queue, empty if it has none yet."""
     place = known.status.queue
     name = place.name if place is not None else str(known.spec.get("queue") or "")
-    return name or (known.story.job.queue if known.story else "")
+    return name or (known.history.job.queue if known.history else "")
 
 
 def _reason(known: Known, primary: Condition | None) -> str:
     if known.from_cluster is None:
-        return known.story.job.reason if known.story else ""
+        return known.history.job.reason if known.history else ""
     return primary.reason if primary is not None else known.status.reason or ""
 
 

@@ -152,7 +152,7 @@ class Transition(Recorded):
     message: str
 
 
-class Story(Recorded):
+class JobHistory(Recorded):
     """A job with its newest 500 starts and transitions, oldest first."""
 
     job: RecordedJob

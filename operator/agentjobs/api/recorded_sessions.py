@@ -58,7 +58,7 @@ class RecordedTurn(Recorded):
     """The size of its events."""
 
 
-class SessionStory(Recorded):
+class SessionHistory(Recorded):
     """A session with its newest 500 turns, oldest first, and the state that its next job would see."""
 
     session: RecordedSession

@@ -13,7 +13,7 @@ import typer
 from agentjobs.amounts import dollars
 from agentjobs.cli import history_filters
 from agentjobs.cli.failures import USAGE, Failure
-from agentjobs.cli.history_text import ShownTexts, phase_words, phases_table, starts_table, story_head, took
+from agentjobs.cli.history_text import ShownTexts, job_head, phase_words, phases_table, starts_table, took
 from agentjobs.cli.options import (
     Context,
     Everywhere,
@@ -143,8 +143,8 @@ def history(
     with _gateway(access, url=gateway, ca=gateway_ca) as http:
         place = "/v1/agentjobs" if everywhere else _jobs(namespace or access.namespace)
         if name:
-            story = _get(http, f"{place}/{quote(name, safe='')}")
-            _show(format_, story, [story["job"]], _story_page(story))
+            job_history = _get(http, f"{place}/{quote(name, safe='')}")
+            _show(format_, job_history, [job_history["job"]], _job_page(job_history))
             return
         jobs, more = _listed(http, place, chosen, None if all_ else limit or DEFAULT_LIMIT)
         _show(format_, jobs, jobs, _list(jobs, wide=format_ == "wide", everywhere=everywhere))
@@ -309,12 +309,12 @@ def _more(job: Mapping[str, Any]) -> list[Any]:
     return [job["starts"], *fields, None if cost is None else dollars(Decimal(cost)), job.get("schedule"), job["uid"]]
 
 
-def _story_page(story: Mapping[str, Any]) -> str:
+def _job_page(job_history: Mapping[str, Any]) -> str:
     shown = ShownTexts()
-    shown.once(story["job"].get("message"))
+    shown.once(job_history["job"].get("message"))
     parts = [
-        story_head(story["job"], story["starts"]),
-        starts_table(story["starts"], shown),
-        phases_table(story["transitions"], shown),
+        job_head(job_history["job"], job_history["starts"]),
+        starts_table(job_history["starts"], shown),
+        phases_table(job_history["transitions"], shown),
     ]
     return "\n\n".join(part for part in parts if part)

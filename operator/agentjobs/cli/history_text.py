@@ -56,7 +56,7 @@ def used_of(used: "Sequence[Mapping[str, int]]", models: "Sequence[JobModelUsage
     return total | {name: max(total[name], count) for name, count in booked.items()}
 
 
-def story_head(
+def job_head(
     job: Mapping[str, Any], starts: Sequence[Mapping[str, Any]], models: "Sequence[JobModelUsage]" = ()
 ) -> str:
     """Return the facts about a job that come before its starts."""

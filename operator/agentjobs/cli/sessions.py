@@ -27,7 +27,7 @@ from agentjobs.cli.options import (
 from agentjobs.cli.printing import NARROW, age, as_json, counted, facts, formatted, harmless, show, table
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded_sessions import Deleted, RecordedSession, SessionEvent, SessionStory
+    from agentjobs.api.recorded_sessions import Deleted, RecordedSession, SessionEvent, SessionHistory
     from agentjobs.cli.options import Talk
     from agentjobs.client.session_operations import SessionOperations
 
@@ -128,13 +128,13 @@ def show_(
     where = {"kubeconfig": kubeconfig, "context": context, "namespace": namespace}
     with _opened(**where, gateway=gateway, gateway_ca=gateway_ca) as (talk, do):
         found = talk.run(do.find(session, app=app or "", user=user or ""))
-        story = talk.run(do.story(found))
+        history = talk.run(do.history(found))
         recorded = list(talk.iterate(do.events(found))) if events else []
     if format_:
         more = {"events": [_document(event) for event in recorded]} if events else {}
-        show(formatted(_document(story) | more, format_))
+        show(formatted(_document(history) | more, format_))
         return
-    parts = [_head(story), _turns_table(story), _states(story), *([event_lines(recorded)] if events else [])]
+    parts = [_head(history), _turns_table(history), _states(history), *([event_lines(recorded)] if events else [])]
     show("\n\n".join(part for part in parts if part))
 
 
@@ -316,8 +316,8 @@ def _sessions_table(found: Sequence["RecordedSession"], *, wide: bool) -> str:
     return table([*columns, *(["AGE"] if wide else [])], rows, gap=NARROW)
 
 
-def _head(story: "SessionStory") -> str:
-    session = story.session
+def _head(history: "SessionHistory") -> str:
+    session = history.session
     return facts(
         {
             "Session": session.session,
@@ -333,13 +333,13 @@ def _head(story: "SessionStory") -> str:
     )
 
 
-def _turns_table(story: "SessionStory") -> str:
-    rows = [[turn.number, turn.job, turn.mode, turn.events, moment(turn.stored.isoformat())] for turn in story.turns]
+def _turns_table(history: "SessionHistory") -> str:
+    rows = [[turn.number, turn.job, turn.mode, turn.events, moment(turn.stored.isoformat())] for turn in history.turns]
     return table(["TURN", "JOB", "MODE", "EVENTS", "STORED (UTC)"], rows, gap=NARROW) if rows else ""
 
 
-def _states(story: "SessionStory") -> str:
-    kinds = {"State": story.state, "State of the user": story.user_state, "State of the app": story.app_state}
+def _states(history: "SessionHistory") -> str:
+    kinds = {"State": history.state, "State of the user": history.user_state, "State of the app": history.app_state}
     return "\n\n".join(f"{name}:\n{harmless(as_json(state))}" for name, state in kinds.items() if state)
 
 

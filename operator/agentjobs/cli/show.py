@@ -28,7 +28,7 @@ from agentjobs.cli.shown_job import SHOWN_ENTRIES, JobCalls, JobStep, JobSteps, 
 from agentjobs.cli.targets import Choice, Target, documents, each, heading, targets
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event, RecordedStep, Story
+    from agentjobs.api.recorded import Event, JobHistory, RecordedStep
     from agentjobs.api.recorded_usage import JobModelUsage
     from agentjobs.cli.options import Talk
 
@@ -105,22 +105,22 @@ def _whole_job(talk: "Talk", name: str, wanted: int | str | None, *, every_entry
     """Return a job's data; at least one of object and history is there."""
     body, absent = _object(talk, name)
     try:
-        story, no_history = talk.run(talk.do.story(name)), ""
+        job_history, no_history = talk.run(talk.do.job_history(name)), ""
     except (errors.AgentJobsError, Failure) as error:
         if body is None:
             raise absent or error from None
-        story, no_history = None, str(error)
-    entries = _entries(talk, name, story, wanted, every_entry=every_entry) if story else {}
+        job_history, no_history = None, str(error)
+    entries = _entries(talk, name, job_history, wanted, every_entry=every_entry) if job_history else {}
     steps: list[RecordedStep] = []
     with suppress(errors.NotFound):  # an older gateway, without recorded steps
-        steps = list(talk.iterate(talk.do.steps(name, start=None))) if story else []
+        steps = list(talk.iterate(talk.do.steps(name, start=None))) if job_history else []
     return WholeJob(
         name=name,
         body=body,
-        story=story,
+        history=job_history,
         no_history=no_history,
         steps=steps,
-        models=_models(talk, name) if story else (),
+        models=_models(talk, name) if job_history else (),
         entries=entries,
         events=_events(talk, body) if body else (),
     )
@@ -136,21 +136,21 @@ def _models(talk: "Talk", name: str) -> "Sequence[JobModelUsage]":
 
 def _recorded(talk: "Talk", name: str, wanted: int | str | None) -> JobSteps:
     """Return a job's history and its steps; only steps of start `wanted`, if that is a number."""
-    story = talk.run(talk.do.story(name))
+    job_history = talk.run(talk.do.job_history(name))
     start = wanted if isinstance(wanted, int) else None
-    _check_start(name, story, [start] if start else [])
-    return JobSteps(story, list(talk.iterate(talk.do.steps(name, start=start))))
+    _check_start(name, job_history, [start] if start else [])
+    return JobSteps(job_history, list(talk.iterate(talk.do.steps(name, start=start))))
 
 
 def _called(talk: "Talk", name: str, wanted: int | str | None) -> JobCalls:
     """Return a job's history and its model calls; only those of start `wanted`, if that is a number."""
     from agentjobs.client.model_operations import ModelOperations
 
-    story = talk.run(talk.do.story(name))
+    job_history = talk.run(talk.do.job_history(name))
     start = wanted if isinstance(wanted, int) else None
-    _check_start(name, story, [start] if start else [])
+    _check_start(name, job_history, [start] if start else [])
     made = talk.iterate(ModelOperations(talk.do.namespace, talk.do.retry_for).calls(name))
-    return JobCalls(story, [call for call in made if start in (None, call.start)])
+    return JobCalls(job_history, [call for call in made if start in (None, call.start)])
 
 
 def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.NotFound | None]":
@@ -163,11 +163,11 @@ def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.
 
 
 def _entries(
-    talk: "Talk", name: str, story: "Story", wanted: int | str | None, *, every_entry: bool
+    talk: "Talk", name: str, job_history: "JobHistory", wanted: int | str | None, *, every_entry: bool
 ) -> "dict[int, Sequence[Event]]":
-    there = [each.start for each in story.starts]
+    there = [each.start for each in job_history.starts]
     chosen = there if wanted == "all" else [wanted] if isinstance(wanted, int) else there[-1:]
-    _check_start(name, story, chosen)
+    _check_start(name, job_history, chosen)
     # A long run has a hundred thousand entries.
     return {
         number: list(talk.iterate(talk.do.events(name, start=number, follow=False)))
@@ -177,8 +177,8 @@ def _entries(
     }
 
 
-def _check_start(name: str, story: "Story", chosen: Sequence[int]) -> None:
-    there = [each.start for each in story.starts]
+def _check_start(name: str, job_history: "JobHistory", chosen: Sequence[int]) -> None:
+    there = [each.start for each in job_history.starts]
     if missing := [number for number in chosen if number not in there]:
         known = f"it has {', '.join(map(str, there))}" if there else "it has not started"
         raise Failure(f"{name} has no start {missing[0]}; {known}.", code=USAGE)

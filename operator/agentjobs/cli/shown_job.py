@@ -14,11 +14,11 @@ from agentjobs.cli.history_text import (
     calls_table,
     cost_of,
     entries_table,
+    job_head,
     models_table,
     phase_words,
     phases_table,
     starts_table,
-    story_head,
     used_of,
     used_words,
 )
@@ -36,7 +36,7 @@ from agentjobs.cli.printing import (
 from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event, RecordedStart, RecordedStep, StepContent, Story
+    from agentjobs.api.recorded import Event, JobHistory, RecordedStart, RecordedStep, StepContent
     from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
     from agentjobs.client.job import Job
 
@@ -73,41 +73,41 @@ class JobStep:
 class JobSteps:
     """The history of a job and its steps: the state of each, and where starts continued."""
 
-    story: "Story"
+    history: "JobHistory"
     steps: "Sequence[RecordedStep]"
 
     def document(self) -> dict[str, Any]:
         return {
-            "history": self.story.model_dump(mode="json", by_alias=True),
+            "history": self.history.model_dump(mode="json", by_alias=True),
             "steps": [
-                {**step.model_dump(mode="json", by_alias=True), "state": state_of(step, self.story.starts)}
+                {**step.model_dump(mode="json", by_alias=True), "state": state_of(step, self.history.starts)}
                 for step in self.steps
             ],
         }
 
     def page(self, *, full: bool) -> str:
-        steps, starts = self.steps, self.story.starts
+        steps, starts = self.steps, self.history.starts
         head = {"Starts": str(len(starts)), "Steps": summary(steps, starts) if steps else "none recorded"}
-        return _joined(_heading(self.story, head), _places(steps, starts), step_table(steps, starts, full=full))
+        return _joined(_heading(self.history, head), _places(steps, starts), step_table(steps, starts, full=full))
 
 
 @dataclass(frozen=True, slots=True)
 class JobCalls:
     """The history of a job and its model calls."""
 
-    story: "Story"
+    history: "JobHistory"
     calls: "Sequence[RecordedCall]"
 
     def document(self) -> dict[str, Any]:
         return {
-            "history": self.story.model_dump(mode="json", by_alias=True),
+            "history": self.history.model_dump(mode="json", by_alias=True),
             "calls": [call.model_dump(mode="json", by_alias=True) for call in self.calls],
         }
 
     def page(self, *, full: bool) -> str:
         cost = sum((call.cost_usd for call in self.calls), Decimal(0))
         calls = f"{len(self.calls)}, {dollars(cost)}" if self.calls else "no calls through the model proxy"
-        return _joined(_heading(self.story, {"Calls": calls}), calls_table(self.calls))
+        return _joined(_heading(self.history, {"Calls": calls}), calls_table(self.calls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ class WholeJob:
 
     name: str
     body: Mapping[str, Any] | None
-    story: "Story | None"
+    history: "JobHistory | None"
     no_history: str
-    """Why `story` is None; empty otherwise."""
+    """Why `history` is None; empty otherwise."""
     steps: "Sequence[RecordedStep]"
     models: "Sequence[JobModelUsage]"
     entries: "Mapping[int, Sequence[Event]]"
@@ -130,7 +130,7 @@ class WholeJob:
             complain(f"no history: {self.no_history}")
         return {
             "object": self.body and without_managed_fields(self.body),
-            "history": self.story and self.story.model_dump(mode="json", by_alias=True),
+            "history": self.history and self.history.model_dump(mode="json", by_alias=True),
             "steps": [step.model_dump(mode="json", by_alias=True) for step in self.steps],
             "models": [model.model_dump(mode="json", by_alias=True) for model in self.models],
             "entries": [
@@ -143,8 +143,8 @@ class WholeJob:
         return _page(self, full=full)
 
 
-def _heading(story: "Story", more: Mapping[str, str]) -> str:
-    job = story.job
+def _heading(job_history: "JobHistory", more: Mapping[str, str]) -> str:
+    job = job_history.job
     return facts({"Job": f"{job.namespace}/{job.name}", "Phase": phase_words(job.phase, job.reason), **more})
 
 
@@ -168,20 +168,20 @@ def _page(whole: WholeJob, *, full: bool) -> str:
         # While it runs only history has the usage; without history the status may have it.
         parts += [head, _about(job, whole)]
         shown.once(job.message)
-    if whole.story is not None:
-        story = whole.story.model_dump(mode="json", by_alias=True)
+    if whole.history is not None:
+        job_history = whole.history.model_dump(mode="json", by_alias=True)
         if job is None:
             parts += [
                 f"{whole.name} is deleted; this is from history.",
                 head,
-                story_head(story["job"], story["starts"], whole.models),
+                job_head(job_history["job"], job_history["starts"], whole.models),
             ]
-            shown.once(story["job"].get("message"))
+            shown.once(job_history["job"].get("message"))
         parts += [
-            starts_table(story["starts"], shown, spans(whole.steps)),
+            starts_table(job_history["starts"], shown, spans(whole.steps)),
             models_table(whole.models),
-            _places(whole.steps, whole.story.starts),
-            phases_table(story["transitions"], shown),
+            _places(whole.steps, whole.history.starts),
+            phases_table(job_history["transitions"], shown),
         ]
         parts += [_start_page(number, entries, shown, full) for number, entries in whole.entries.items()]
     if whole.no_history:
@@ -195,7 +195,7 @@ def _happened(whole: WholeJob, now: datetime) -> str:
     from agentjobs.api.known_job import Known, explained
     from agentjobs.api.recorded_overview import ClusterObject
 
-    known = Known(whole.name, "", whole.story, ClusterObject(object=dict(whole.body)) if whole.body else None)
+    known = Known(whole.name, "", whole.history, ClusterObject(object=dict(whole.body)) if whole.body else None)
     explanation = explained(known, whole.steps, now)
     return facts({"In short": explanation.sentence, "To do": explanation.cure})
 
@@ -256,16 +256,16 @@ def _followed(job: "Job") -> Iterator[str]:
 
 
 def _used(job: "Job", whole: WholeJob) -> str:
-    story = whole.story
-    if story is None:
+    job_history = whole.history
+    if job_history is None:
         usage = job.status.usage
         if usage is None:
             return ""
         counts = (usage.llm_calls, usage.tool_calls, usage.input_tokens, usage.output_tokens)
         cost = None if usage.cost_usd is None else Decimal(usage.cost_usd)
         return used_words(dict(zip(contract.USAGE, counts, strict=True)), cost)
-    starts = [start.usage for start in story.starts if start.usage]
-    cost = cost_of([start.model_dump(mode="json", by_alias=True) for start in story.starts])
+    starts = [start.usage for start in job_history.starts if start.usage]
+    cost = cost_of([start.model_dump(mode="json", by_alias=True) for start in job_history.starts])
     return used_words(used_of(starts, whole.models), cost) if starts or whole.models else ""
 
 

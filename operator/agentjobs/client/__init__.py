@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from agentjobs.api.queues.status import AgentQueueStatus
     from agentjobs.api.recorded import (
         Event,
+        JobHistory,
         RecordedJob,
         RecordedStart,
         RecordedStep,
         Result,
         StepContent,
-        Story,
         Transition,
     )
     from agentjobs.api.recorded_models import ModelsOverview
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         RecordedSession,
         RecordedTurn,
         SessionEvent,
-        SessionStory,
+        SessionHistory,
     )
     from agentjobs.api.recorded_usage import JobModelUsage, ModelUsage, RecordedCall, UsageBy, UsageLine, UsageReport
     from agentjobs.api.schedule.spec import AgentScheduleSpec
@@ -108,6 +108,7 @@ __all__ = [
     "Invalid",
     "Job",
     "JobFilter",
+    "JobHistory",
     "JobModelUsage",
     "JobOrder",
     "Misconfigured",
@@ -129,9 +130,8 @@ __all__ = [
     "Result",
     "Schedule",
     "SessionEvent",
-    "SessionStory",
+    "SessionHistory",
     "StepContent",
-    "Story",
     "TooManyRequests",
     "Transition",
     "Tree",
@@ -156,7 +156,7 @@ _HOMES: Final = {
         "RecordedStep",
         "Result",
         "StepContent",
-        "Story",
+        "JobHistory",
         "Transition",
     ),
     "agentjobs.api.recorded_sessions": (
@@ -165,7 +165,7 @@ _HOMES: Final = {
         "RecordedSession",
         "RecordedTurn",
         "SessionEvent",
-        "SessionStory",
+        "SessionHistory",
     ),
     "agentjobs.api.recorded_models": ("ModelsOverview",),
     "agentjobs.api.recorded_overview": ("Activity", "Installation", "OpenCounts", "UsageSeries"),

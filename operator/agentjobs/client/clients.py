@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from agentjobs.api.job_filter import JobFilter
-from agentjobs.api.recorded import Event, RecordedJob, RecordedStep, Result, StepContent, Story
+from agentjobs.api.recorded import Event, JobHistory, RecordedJob, RecordedStep, Result, StepContent
 from agentjobs.client.completion import completed
 from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
@@ -277,9 +277,9 @@ class Client:
         """Return one recorded step of a job with its result. `name` may be a uid. Raises NotFound."""
         return self._transport.run(self._do.step(name, number))
 
-    def story(self, name: str) -> Story:
+    def job_history(self, name: str) -> JobHistory:
         """Return a job from history: its starts and phases. `name` may be a uid. Raises NotFound."""
-        return self._transport.run(self._do.story(name))
+        return self._transport.run(self._do.job_history(name))
 
     def tree(self, name: str) -> Tree:
         """Return the jobs before a job and all its follow-ups, including deleted ones. `name` may be a uid.
@@ -487,9 +487,9 @@ class AsyncClient:
         """See `Client.step`."""
         return await self._transport.run(self._do.step(name, number))
 
-    async def story(self, name: str) -> Story:
-        """See `Client.story`."""
-        return await self._transport.run(self._do.story(name))
+    async def job_history(self, name: str) -> JobHistory:
+        """See `Client.job_history`."""
+        return await self._transport.run(self._do.job_history(name))
 
     async def tree(self, name: str) -> Tree:
         """See `Client.tree`."""

@@ -20,6 +20,7 @@ from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import (
     Event,
     Events,
+    JobHistory,
     RecordedJob,
     RecordedJobs,
     RecordedResult,
@@ -29,7 +30,6 @@ from agentjobs.api.recorded import (
     RecordedTree,
     Result,
     StepContent,
-    Story,
 )
 from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, Operation, Send, Server, Sleep, Stream
 from agentjobs.client.job import Job, Spec, differences
@@ -229,9 +229,9 @@ class Operations(KindOperations):
         answer = yield from self._read(f"/{segment(name)}/result")
         return RecordedResult.model_validate(answer).result
 
-    def story(self, name: str) -> Operation[Story]:
+    def job_history(self, name: str) -> Operation[JobHistory]:
         """Read a job from history."""
-        return Story.model_validate((yield from self._read(f"/{segment(name)}")))
+        return JobHistory.model_validate((yield from self._read(f"/{segment(name)}")))
 
     def tree(self, name: str) -> Operation[Tree]:
         """Read the jobs before a job and its follow-ups, from the cluster and from history."""
@@ -317,7 +317,7 @@ class Operations(KindOperations):
     def _has_ended(self, name: str) -> Operation[bool]:
         """Whether no more events can follow. A job that is not in history yet must still be in the cluster."""
         try:
-            job = (yield from self.story(name)).job
+            job = (yield from self.job_history(name)).job
         except errors.NotFound:
             return (yield from self.get(name)).finished
         return job.finished is not None or job.deleted is not None

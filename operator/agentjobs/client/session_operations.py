@@ -14,7 +14,7 @@ from agentjobs.api.recorded_sessions import (
     RecordedSessions,
     SessionEvent,
     SessionEvents,
-    SessionStory,
+    SessionHistory,
 )
 from agentjobs.client.effects import Operation, Send, Server, Stream
 from agentjobs.client.requests import PAGE, KindOperations, paged
@@ -52,9 +52,9 @@ class SessionOperations(KindOperations):
             raise errors.Conflict(f"several sessions are called {session!r}: {matches}; give app and user")
         return page.items[0]
 
-    def story(self, session: RecordedSession) -> Operation[SessionStory]:
+    def history(self, session: RecordedSession) -> Operation[SessionHistory]:
         """Read the turns and states of a session."""
-        return SessionStory.model_validate((yield from self._read("session", _names(session))))
+        return SessionHistory.model_validate((yield from self._read("session", _names(session))))
 
     def events(self, session: RecordedSession) -> Stream[SessionEvent]:
         """Emit the events of a session, oldest first."""

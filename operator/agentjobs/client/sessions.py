@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 
-from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionEvent, SessionStory
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionEvent, SessionHistory
 from agentjobs.client.session_operations import SessionOperations
 from agentjobs.client.transport import Blocking, Nonblocking
 
@@ -22,14 +22,14 @@ class Sessions:
         """Yield the sessions, last used first; only those of `app` and `user` if given."""
         yield from self._transport.iterate(self._do.list(app=app, user=user))
 
-    def get(self, session: str, *, app: str = "", user: str = "") -> SessionStory:
+    def get(self, session: str, *, app: str = "", user: str = "") -> SessionHistory:
         """Return a session with its turns, its state, and the states of its user and app.
 
         Raises:
             NotFound: the session does not exist.
             Conflict: several match; give app and user.
         """
-        return self._transport.run(self._do.story(self._find(session, app, user)))
+        return self._transport.run(self._do.history(self._find(session, app, user)))
 
     def events(self, session: str, *, app: str = "", user: str = "") -> Generator[SessionEvent]:
         """Yield ADK's events of a session, oldest first. Raises as `get`."""
@@ -71,9 +71,9 @@ class AsyncSessions:
             async for session in sessions:
                 yield session
 
-    async def get(self, session: str, *, app: str = "", user: str = "") -> SessionStory:
+    async def get(self, session: str, *, app: str = "", user: str = "") -> SessionHistory:
         """See `Sessions.get`."""
-        return await self._transport.run(self._do.story(await self._find(session, app, user)))
+        return await self._transport.run(self._do.history(await self._find(session, app, user)))
 
     async def events(self, session: str, *, app: str = "", user: str = "") -> AsyncGenerator[SessionEvent]:
         """See `Sessions.events`."""

@@ -99,9 +99,9 @@ class Rest:
         query = [*_named(namespaces), *_given(uid=uid, cursor=cursor)]
         return await self._read(recorded_overview.RecordedActions, "/v1/actions", query)
 
-    async def story(self, namespace: str, name: str) -> recorded.Story:
+    async def job_history(self, namespace: str, name: str) -> recorded.JobHistory:
         """Return a job with its starts and phases."""
-        return await self._read(recorded.Story, _job(namespace, name))
+        return await self._read(recorded.JobHistory, _job(namespace, name))
 
     async def steps(
         self, namespace: str, name: str, *, start: int | None = None, limit: int = 200, after: int | None = None

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from agentjobs.api.recorded import (
     Events,
+    JobHistory,
     RecordedJob,
     RecordedJobs,
     RecordedResult,
@@ -18,7 +19,6 @@ from agentjobs.api.recorded import (
     RecordedTree,
     StepContent,
     StepSpans,
-    Story,
 )
 from agentjobs.api.recorded_overview import Namespaces
 from agentjobs.auth import User
@@ -112,12 +112,12 @@ async def list_jobs(
 
 
 @router.get(COLLECTION + "/{name}", dependencies=[Depends(may_get)])
-async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> Story:
+async def get_job(namespace: Namespace, name: Name, history: History, budget: ReadBudget, shared: Shared) -> JobHistory:
     """Return a job with its starts and its changes of phase."""
 
-    async def read() -> Story:
+    async def read() -> JobHistory:
         async with budget.taken():
-            return await history.story(namespace, name)
+            return await history.job_history(namespace, name)
 
     return await shared.once("job", (namespace,), name, read=read)
 

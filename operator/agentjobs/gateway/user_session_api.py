@@ -15,7 +15,7 @@ from agentjobs.api.recorded_sessions import (
     RecordedArtifacts,
     RecordedSessions,
     SessionEvents,
-    SessionStory,
+    SessionHistory,
 )
 from agentjobs.auth import User
 from agentjobs.gateway.audit import PendingAction, audited
@@ -69,10 +69,10 @@ async def list_sessions(
 @router.get(SESSION, dependencies=[Depends(_may_get)])
 async def get_session(
     namespace: Namespace, sessions: UserSessions, budget: ReadBudget, app: App, person: Person, session: Id
-) -> SessionStory:
+) -> SessionHistory:
     """Return the turns of a session, and the state that its next job would see."""
     async with budget.taken():
-        return await sessions.session_story(namespace, app, person, session)
+        return await sessions.session_history(namespace, app, person, session)
 
 
 @router.get(SESSION + "/events", response_model=SessionEvents, dependencies=[Depends(_may_get)])

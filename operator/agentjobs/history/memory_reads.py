@@ -7,6 +7,7 @@ from msgspec import Raw
 from agentjobs import errors
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter, JobOrder
 from agentjobs.api.recorded import (
+    JobHistory,
     RecordedJob,
     RecordedStart,
     RecordedStep,
@@ -14,7 +15,6 @@ from agentjobs.api.recorded import (
     RecordedWorkspace,
     RelatedJob,
     StepSpan,
-    Story,
     Transition,
 )
 from agentjobs.contract import Resolved
@@ -85,11 +85,11 @@ class MemoryReads(MemoryRows):
                     return job
         raise errors.NotFound(f"no AgentJob {name_or_uid!r} in the history of namespace {namespace!r}")
 
-    async def story(self, namespace: str, name_or_uid: str) -> Story:
+    async def job_history(self, namespace: str, name_or_uid: str) -> JobHistory:
         """Return a job with its starts and transitions, oldest first."""
         recorded = await self.job(namespace, name_or_uid)
         job = self.jobs_by_uid[recorded.uid]
-        return Story(
+        return JobHistory(
             job=recorded,
             spec_hash=job.spec_hash,
             starts=[_recorded_start(job, number) for number in sorted(job.starts)][-MAX_LIMIT:],

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, RecordedTurn, SessionStory
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, RecordedTurn, SessionHistory
 from agentjobs.contract import (
     MAX_ARTIFACT_BYTES,
     MAX_MEMORY_CHARS,
@@ -218,10 +218,10 @@ class MemorySessions:
         page = page_of(chosen[:limit], _place, more=len(chosen) > limit)
         return Page([_recorded(kept) for kept in page.items], page.cursor)
 
-    async def session_story(self, namespace: str, app: str, user: str, session: str) -> SessionStory:
+    async def session_history(self, namespace: str, app: str, user: str, session: str) -> SessionHistory:
         """Return a session with its turns and states."""
         kept = self._found(namespace, app, user, session)
-        return SessionStory(
+        return SessionHistory(
             session=_recorded(kept),
             turns=[_recorded_turn(turn) for turn in kept.turns][-MAX_LIMIT:],
             state=msgspec.json.decode(kept.turns[-1].parts.state) if kept.turns else {},

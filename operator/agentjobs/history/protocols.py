@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter
-from agentjobs.api.recorded import RecordedJob, RecordedStep, RecordedTree, StepSpan, Story
+from agentjobs.api.recorded import JobHistory, RecordedJob, RecordedStep, RecordedTree, StepSpan
 from agentjobs.api.recorded_notifications import RecordedNotification
-from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionStory
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionHistory
 from agentjobs.contract import Attempt, Event, KeptFile, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history.kept import Write
@@ -337,7 +337,7 @@ class ReadHistory(Protocol):
         """Return a job by uid, else the newest of that name. Raises `errors.NotFound`."""
         ...
 
-    async def story(self, namespace: str, name_or_uid: str) -> Story:
+    async def job_history(self, namespace: str, name_or_uid: str) -> JobHistory:
         """Return a job with its starts and transitions, oldest first. Raises `errors.NotFound`."""
         ...
 
@@ -400,7 +400,7 @@ class UserSessionHistory(Protocol):
         `errors.Invalid` for a wrong limit or cursor."""
         ...
 
-    async def session_story(self, namespace: str, app: str, user: str, session: str) -> SessionStory:
+    async def session_history(self, namespace: str, app: str, user: str, session: str) -> SessionHistory:
         """Return a session with its turns and states. Raises `errors.NotFound`."""
         ...
 

@@ -105,7 +105,7 @@ class Reads:
 
         return _job(await self._database.autocommit(work))
 
-    async def story(self, namespace: str, name_or_uid: str) -> recorded.Story:
+    async def job_history(self, namespace: str, name_or_uid: str) -> recorded.JobHistory:
         """Return a job, as `job` finds it, with its starts and transitions.
 
         Raises:
@@ -122,7 +122,7 @@ class Reads:
                 return job, await starts.fetchall(), await moves.fetchall()
 
         job, begun, moved = await self._database.autocommit(work)
-        return recorded.Story(
+        return recorded.JobHistory(
             job=_job(job),
             spec_hash=job["spec_hash"],
             starts=_read(recorded.RecordedStart, reversed(begun)),

@@ -9,7 +9,7 @@ from msgspec import Raw
 from psycopg.rows import dict_row
 
 from agentjobs import errors
-from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, RecordedTurn, SessionStory
+from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, RecordedTurn, SessionHistory
 from agentjobs.history import pages
 from agentjobs.history.artifacts import read_pieces, read_version
 from agentjobs.history.database import Connection, Database
@@ -70,7 +70,7 @@ class SessionReads:
         page = page_of(rows[:limit], lambda last: (last["used"], last["id"]), more=len(rows) > limit)
         return Page([_session(row) for row in page.items], page.cursor)
 
-    async def session_story(self, namespace: str, app: str, user: str, session: str) -> SessionStory:
+    async def session_history(self, namespace: str, app: str, user: str, session: str) -> SessionHistory:
         """Return a session with its newest turns and its states.
 
         Raises:
@@ -84,7 +84,7 @@ class SessionReads:
         state = await self._rows(_SQL["session_state"], {"scope": scope.id})
         owners = [scope.of_user.id, scope.of_app.id]
         states = {row["scope"]: row["state"] for row in await self._rows(_SQL["states"], {"ids": owners})}
-        return SessionStory(
+        return SessionHistory(
             session=page.items[0],
             turns=[RecordedTurn(**row) for row in reversed(turns)],
             state=state[0]["state"] if state else {},

@@ -56,7 +56,7 @@ async def test_a_request_sent_to_many_gateways_simultaneously_is_stored_once(dat
 
     assert await asyncio.gather(*(store() for _ in range(6))) == [3] * 6
     assert len((await gateway.steps(claimed.uid)).items) == 3
-    assert (await gateway.story("default", claimed.uid)).starts[0].usage["llmCalls"] == 2
+    assert (await gateway.job_history("default", claimed.uid)).starts[0].usage["llmCalls"] == 2
 
 
 async def test_a_request_whose_answer_was_lost_is_stored_once_when_it_is_sent_again(database, gateway, claimed):

@@ -184,7 +184,7 @@ async def test_pruning_history_keeps_sessions(a_runner, execute, connected):
     await execute("DELETE FROM agentjobs.jobs")
 
     assert (
-        await SessionReads(connected, cluster=CLUSTER).session_story("default", "shop", "ann", "s1")
+        await SessionReads(connected, cluster=CLUSTER).session_history("default", "shop", "ann", "s1")
     ).session.turns == 1
     assert (await (await a_runner("uid-2")).session())["turns"] == 1
 

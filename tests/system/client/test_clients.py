@@ -108,7 +108,7 @@ async def test_history_is_kept_after_the_object_is_deleted(jobs, name):
     with pytest.raises(NotFound):
         await jobs.wait(name, timeout=5)
     assert (await jobs.result(name)).text == "Hello!"
-    assert [start.start for start in (await jobs.story(name)).starts] == [1]
+    assert [start.start for start in (await jobs.job_history(name)).starts] == [1]
     assert [job.name async for job in jobs.history(name=name)] == [name]
 
 

@@ -40,7 +40,7 @@ def test_an_existing_job_with_the_same_work_is_returned(world, job_body):
         SESSIONS.find("", app="", user=""),
         SESSIONS.delete_user("", app=None),
         SESSIONS.delete_user("ann", app=""),
-        DO.story(""),
+        DO.job_history(""),
     ],
     ids=["session", "user", "app", "job"],
 )

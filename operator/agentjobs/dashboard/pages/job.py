@@ -87,19 +87,19 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
         part(rest.entries(namespace, key, limit=_ENTRIES, newest=True)),
         part(rest.result(namespace, key)),
     )
-    steps = spans.value.items if spans.value and known.story else []
+    steps = spans.value.items if spans.value and known.history else []
     accepted = None
-    if input_of(known.spec, None) is None and known.story is not None:
+    if input_of(known.spec, None) is None and known.history is not None:
         recorded = (await part(rest.spec(namespace, key))).value
         accepted = recorded.spec if recorded is not None else None
     now = datetime.now(UTC)
     since, until, start = _zoom(request)
-    story = known.story
+    job_history = known.history
     # In a thread: thousands of steps take a while, and other requests must not wait for them.
     every = request.query_params.get("starts") == "all"
     most = MAX_ROWS if every else NEWEST
     draw = partial(timeline, since=since, until=until, start=start, most=most)
-    picture = await asyncio.to_thread(draw, story, steps, now) if story else None
+    picture = await asyncio.to_thread(draw, job_history, steps, now) if job_history else None
     return await _head(rest, known, steps) | {
         "picture": picture,
         "zoomed": (since or until or start) is not None,
@@ -108,7 +108,7 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
         "starts_listed": _STARTS if every else NEWEST,
         "failure": failure_of(known, entries.value.items if entries.value else (), steps),
         "job_input": input_of(known.spec, accepted),
-        "result": job_tabs.answer(result.value) if result.value and story else None,
+        "result": job_tabs.answer(result.value) if result.value and job_history else None,
         "engine": engine_of(known.spec or accepted or {}),
     }
 
@@ -120,7 +120,7 @@ async def _head(rest: Rest, known: Known, steps: list[StepSpan] | None = None) -
         seen = (await part(rest.queue(known.namespace, queue))).value
         others = max(0, seen.phases.get(Phase.QUEUED, 0) - 1) if seen else None
     explanation = explained(known, steps or [], datetime.now(UTC), others=others)
-    job = known.story.job if known.story else None
+    job = known.history.job if known.history else None
     return {
         "known": known,
         "job": job,

@@ -36,7 +36,7 @@ async def input_file(person: Person, rest: UserRest, namespace: str, key: str) -
     """Return a job's message as a file."""
     known = await known_job(rest, namespace, key)
     text = whole_input_of(known.spec, None)
-    if not text and known.story is not None:
+    if not text and known.history is not None:
         text = whole_input_of({}, (await rest.spec(namespace, key)).spec)
     if not text:
         raise Problem(404, "NotFound", "The job has no message that can be shown.")

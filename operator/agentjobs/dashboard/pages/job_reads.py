@@ -47,11 +47,11 @@ async def known_job(rest: Rest, namespace: str, key: str) -> Known:
     Raises:
         Problem: the person may not read the job, or neither has it.
     """
-    story, seen = await asyncio.gather(part(rest.story(namespace, key)), part(rest.object(namespace, key)))
-    known = Known(key, namespace, story.value, seen.value, _why(story), _why(seen))
-    if story.value is None and seen.value is None:
-        raise _worst(story.problem, seen.problem)
-    if story.value is not None and seen.value is not None and known.uid != story.value.job.uid:
+    job_history, seen = await asyncio.gather(part(rest.job_history(namespace, key)), part(rest.object(namespace, key)))
+    known = Known(key, namespace, job_history.value, seen.value, _why(job_history), _why(seen))
+    if job_history.value is None and seen.value is None:
+        raise _worst(job_history.problem, seen.problem)
+    if job_history.value is not None and seen.value is not None and known.uid != job_history.value.job.uid:
         # History has an older job of this name; the one in the cluster is not in history yet.
         return Known(key, namespace, None, seen.value)
     return known
@@ -83,7 +83,7 @@ async def entries_around(rest: Rest, namespace: str, key: str, start: int, time:
 
 async def session_key(rest: Rest, known: Known) -> tuple[str, str, str]:
     """Return app, user and id of a job's session: from the accepted spec if it may be read, else by the defaults."""
-    accepted = (await part(rest.spec(known.namespace, known.key))).value if known.story else None
+    accepted = (await part(rest.spec(known.namespace, known.key))).value if known.history else None
     return session_of(accepted.spec if accepted is not None else known.spec, name=known.name, uid=known.uid)
 
 

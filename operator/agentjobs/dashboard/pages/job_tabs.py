@@ -159,14 +159,14 @@ async def _transcript(request: Request, rest: Rest, namespace: str, key: str) ->
 
 async def _more_transcript(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
     shown = input_of(known.spec, None)
-    if shown is None and known.story is not None and not request.query_params.get("cursor"):
+    if shown is None and known.history is not None and not request.query_params.get("cursor"):
         recorded = (await part(rest.spec(known.namespace, known.key))).value
         shown = input_of({}, recorded.spec) if recorded is not None else None
     return {"job_input": shown}
 
 
 async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
-    newest = known.status.starts or (known.story.job.starts if known.story else 0)
+    newest = known.status.starts or (known.history.job.starts if known.history else 0)
     log = number_in(request, "log") or newest
     container, before = request.query_params.get("container", ""), request.query_params.get("before", "")
     if not log:
@@ -206,7 +206,7 @@ async def _artifacts(request: Request, rest: Rest, known: Known, parts: Parts) -
     session = session_of(parts["accepted"] or known.spec, name=known.name, uid=known.uid)
     found = await part(rest.session_artifacts(known.namespace, *session, cursor=request.query_params.get("cursor")))
     items = found.value.items if found.value else []
-    published = known.story.job.workspace if known.story else None
+    published = known.history.job.workspace if known.history else None
     return {
         "session": session,
         "artifacts": found,

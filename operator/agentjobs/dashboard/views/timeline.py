@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from agentjobs.api.conditions import Phase
-from agentjobs.api.recorded import RecordedStart, StepSpan, Story
+from agentjobs.api.recorded import JobHistory, RecordedStart, StepSpan
 from agentjobs.dashboard.texts import lasting
 from agentjobs.dashboard.views.broken_axis import Axis, axis_of
 from agentjobs.durations import format_duration
@@ -153,7 +153,7 @@ class Timeline:
 
 
 def timeline(
-    story: Story,
+    history: JobHistory,
     spans: Iterable[StepSpan],
     now: datetime,
     *,
@@ -170,7 +170,7 @@ def timeline(
         most: rows; the newest starts are drawn.
     """
     spans = list(spans)
-    rows = [(number, stays) for number, stays in _rows(story, spans, now) if start in (None, number)]
+    rows = [(number, stays) for number, stays in _rows(history, spans, now) if start in (None, number)]
     rows = [(number, shown) for number, stays in rows if (shown := list(_cut(stays, since, until)))]
     if not rows:
         return None
@@ -196,15 +196,15 @@ def timeline(
     )
 
 
-def _rows(story: Story, spans: Iterable[StepSpan], now: datetime) -> Iterator[tuple[int, list[Stay]]]:
+def _rows(history: JobHistory, spans: Iterable[StepSpan], now: datetime) -> Iterator[tuple[int, list[Stay]]]:
     """Yield the periods of each start by number; at the end, as start 0, the wait after the last one."""
-    over = (story.job.finished or story.job.deleted or now).timestamp()
-    waits = list(_waited(story, over))
+    over = (history.job.finished or history.job.deleted or now).timestamp()
+    waits = list(_waited(history, over))
     steps: dict[int, list[StepSpan]] = {}
     for span in spans:
         steps.setdefault(span.start, []).append(span)
     free = min((wait.since for wait in waits), default=over)
-    for start in (start for start in story.starts if start.started is not None):
+    for start in (start for start in history.starts if start.started is not None):
         began = _seconds(start.started)
         ended = max(began, over if start.ended is None else start.ended.timestamp())
         before = list(_between(waits, free, began))
@@ -213,9 +213,12 @@ def _rows(story: Story, spans: Iterable[StepSpan], now: datetime) -> Iterator[tu
     yield 0, list(_between(waits, free, over))
 
 
-def _waited(story: Story, over: float) -> Iterator[Stay]:
+def _waited(history: JobHistory, over: float) -> Iterator[Stay]:
     """Yield when the job waited, by its phases."""
-    moves = [(story.job.created, Phase.PENDING.value), *((move.time, move.phase) for move in story.transitions)]
+    moves = [
+        (history.job.created, Phase.PENDING.value),
+        *((move.time, move.phase) for move in history.transitions),
+    ]
     times = [time.timestamp() for time, _ in moves] + [over]
     for (_, phase), (since, until) in zip(moves, pairwise(times), strict=True):
         if phase in _WAITS and until > since:

@@ -234,7 +234,7 @@ async def test_only_success_makes_a_result(gateway, operator, build, verdict):
 
     assert await gateway.put_result(build.uid, 1, "pod-a", a_document(None, verdict)) is None
     assert (await operator.final_result(build.uid)).answer is None
-    assert (await gateway.story("default", build.uid)).starts[0].reported["verdict"] == verdict
+    assert (await gateway.job_history("default", build.uid)).starts[0].reported["verdict"] == verdict
 
 
 async def test_an_event_sent_twice_is_stored_once(gateway, build):

@@ -184,7 +184,7 @@ async def test_a_listed_job_has_all_fields_that_it_can_be_filtered_by(filled, ga
 
     assert (told.queue, told.model, told.outcome, told.cost_usd) == ("agents", "openai/o9", "good", Decimal("0.625"))
     assert told.labels == {"team": "c", "stage": "test"}
-    assert found == told == (await gateway.story("tools", found.uid)).job
+    assert found == told == (await gateway.job_history("tools", found.uid)).job
     assert dict(told) == {name: value for name, value in related if name != "parent_uid"}
 
 

@@ -142,7 +142,7 @@ async def test_a_request_sent_again_stores_and_counts_once(gateway, build, begun
 
 
 async def used(gateway, build):
-    return [start.usage for start in (await gateway.story("default", build.uid)).starts]
+    return [start.usage for start in (await gateway.job_history("default", build.uid)).starts]
 
 
 async def test_the_first_of_two_steps_with_the_same_key_is_kept(gateway, build, begun):

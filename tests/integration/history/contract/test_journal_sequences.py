@@ -93,7 +93,7 @@ async def test_the_journal_behaves_like_a_plain_list(operator, gateway, a_job, a
     assert [(step["key"], step["start"], step["body"]) for step in read] == [
         (row["key"], row["start"], row["body"]) for row in plain.rows if row["run"] == run and not row["void"]
     ]
-    used = {one.start: Counter(one.usage or {}) for one in (await gateway.story("default", build.uid)).starts}
+    used = {one.start: Counter(one.usage or {}) for one in (await gateway.job_history("default", build.uid)).starts}
     assert {start: count for start, count in used.items() if count} == {
         start: count for start, count in plain.used.items() if count
     }

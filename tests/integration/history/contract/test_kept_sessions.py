@@ -60,7 +60,7 @@ async def test_a_session_is_read_with_its_turns_and_states(a_runner, kept):
     await (await a_runner("uid-1")).put_turn(a_turn("a", state={"n": 1}, user={"u": 1}, app={"a": 1}))
     await (await a_runner("uid-2", mode="New")).put_turn(a_turn("b", "c", state={"n": 2}))
 
-    story = await kept.session_story("default", "shop", "ann", "s1")
+    story = await kept.session_history("default", "shop", "ann", "s1")
 
     assert [(turn.number, turn.uid, turn.job, turn.mode, turn.events) for turn in story.turns] == [
         (1, "uid-1", "job-uid-1", "Continue", 1),
@@ -74,7 +74,7 @@ async def test_a_missing_session_is_not_found(a_runner, kept, place):
     runner = await a_runner()
     await runner.put_turn(a_turn("x", user={"u": 1}, app={"a": 1}))
 
-    for call in (kept.session_story("default", *place), kept.delete_session("default", *place)):
+    for call in (kept.session_history("default", *place), kept.delete_session("default", *place)):
         with pytest.raises(errors.NotFound):
             await call
 
@@ -222,4 +222,4 @@ async def test_a_running_job_stores_its_turn_after_its_session_was_deleted(a_run
 
     await running.put_turn(a_turn("after"))
 
-    assert (await kept.session_story("default", "shop", "ann", "s1")).session.turns == 1
+    assert (await kept.session_history("default", "shop", "ann", "s1")).session.turns == 1

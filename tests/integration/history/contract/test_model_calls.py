@@ -162,7 +162,7 @@ async def test_calls_of_a_later_start_of_the_run_count_for_the_step_too(gateway,
     await make("0.2", start=2)
     await record(gateway, build.uid, 2, a_step("a"))
 
-    story = await gateway.story("default", build.uid)
+    story = await gateway.job_history("default", build.uid)
     assert (await gateway.steps(build.uid)).items[0].cost_usd == Decimal("0.3")
     assert [start.cost_usd for start in story.starts] == [Decimal("0.1"), Decimal("0.2")]
 
@@ -196,11 +196,11 @@ async def test_jobs_are_listed_with_their_cost(gateway, make, build):
     await make("0", outcome=CallOutcome.FAILED, tokens=Tokens())
 
     assert (await gateway.jobs(("default",))).items[0].cost_usd == Decimal("0.3")
-    assert (await gateway.story("default", build.uid)).job.cost_usd == Decimal("0.3")
+    assert (await gateway.job_history("default", build.uid)).job.cost_usd == Decimal("0.3")
 
 
 async def test_a_start_without_model_calls_has_no_cost(gateway, build):
-    assert (await gateway.story("default", build.uid)).starts[0].cost_usd is None
+    assert (await gateway.job_history("default", build.uid)).starts[0].cost_usd is None
 
 
 async def test_a_failed_call_does_not_count_against_the_budget(operator, ledger, make, build):

@@ -101,7 +101,7 @@ async def test_the_open_start_of_a_job_whose_object_was_deleted_is_ended(operato
 
     await operator.close_vanished(lambda *_: False, listed_at=await operator.clock())
 
-    first, second = (await gateway.story("default", build.uid)).starts
+    first, second = (await gateway.job_history("default", build.uid)).starts
     assert (first.verdict, first.reason) == ("Retry", "ToolError")
     assert (second.verdict, second.reason, second.charged) == ("Cancel", "JobDeleted", False)
     assert second.ended is not None
@@ -182,7 +182,7 @@ async def test_a_start_keeps_its_first_recorded_start_time(operator, gateway, a_
     early = build.start(1)
     await operator.write([build.end(1), early])
 
-    (start,) = (await gateway.story("default", build.uid)).starts
+    (start,) = (await gateway.job_history("default", build.uid)).starts
     assert start.started == early.time == start.ended - timedelta(seconds=30)
 
 
@@ -203,7 +203,7 @@ async def test_the_stored_rows_do_not_depend_on_order_repetition_or_a_second_ope
 
     fed = [record for batch in batches for record in batch]
     if fed:
-        story = await gateway.story("default", build.uid)
+        story = await gateway.job_history("default", build.uid)
         assert (
             (story.job.phase, story.job.changed),
             [move.transition for move in story.transitions],

@@ -148,7 +148,7 @@ async def test_the_history_of_a_job_is_in_order(operator, gateway, a_job):
     await operator.write([build.transition(2, "Running"), build.transition(1, "Queued")])
     await operator.write([build.start(2, attempt=2), build.end(1), build.start(1)])
 
-    story = await gateway.story("default", build.uid)
+    story = await gateway.job_history("default", build.uid)
 
     assert [row.phase for row in story.transitions] == ["Queued", "Running"]
     assert [(row.start, row.attempt, row.verdict) for row in story.starts] == [(1, 1, "Retry"), (2, 2, None)]
@@ -218,7 +218,7 @@ async def test_hostile_text_is_stored_as_data(operator, gateway, a_job):
     assert final == await gateway.result(build.uid) == (await operator.final_result(build.uid)).answer
     (row,) = (await gateway.events(build.uid)).items
     assert (row.author, row.data) == (STORED, {STORED: STORED})
-    story = await gateway.story("default", "hello")
+    story = await gateway.job_history("default", "hello")
     assert (story.starts[0].message, story.starts[0].reported["message"]) == (STORED, STORED)
     assert (story.job.message, attempt["resolved"]["spec"]["input"]["message"]) == (STORED, STORED)
 

@@ -103,7 +103,7 @@ async def test_a_refused_start_is_not_stored(claim, operator, gateway, a_job):
     refused = await claim("b", limit=1)
 
     assert refused.resolved == a_job("b").job().resolved == await operator.resolved("b")
-    assert (await gateway.story("default", "b")).starts == []
+    assert (await gateway.job_history("default", "b")).starts == []
 
 
 async def test_a_refused_start_does_not_fence_an_earlier_one(claim, operator, gateway, a_job):

@@ -175,7 +175,7 @@ async def test_a_duplicate_takes_no_slot_and_has_no_start(operator, gateway, acc
 
     assert isinstance(skipped, Duplicate)
     assert is_accepted(other)
-    assert (await gateway.story("default", "uid-2")).starts == []
+    assert (await gateway.job_history("default", "uid-2")).starts == []
 
 
 async def test_a_job_accepted_before_history_was_lost_counts_and_is_not_decided_again(accept, job):

@@ -27,7 +27,7 @@ async def build(operator, gateway, a_job):
 
 
 async def of_starts(gateway, build):
-    return [start.usage for start in (await gateway.story("default", build.uid)).starts]
+    return [start.usage for start in (await gateway.job_history("default", build.uid)).starts]
 
 
 async def test_every_entry_adds_its_usage(gateway, build):
