@@ -1,9 +1,7 @@
-"""The verb that lists jobs: get. The table is the API server's, with the columns of `kubectl get agentjobs`; only costs
-of jobs that have not ended are added from history."""
+"""The verb that lists jobs: get. The table is the API server's, with the columns of `kubectl get agentjobs`."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import ROUND_UP, Decimal
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -20,14 +18,12 @@ from agentjobs.cli.options import (
     checked,
     connected,
     output,
-    talking,
 )
 from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, shown_job, without_managed_fields
 from agentjobs.contract import GROUP, VERSION
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Cluster
-    from agentjobs.cli.options import Talk
 
 # A watch is reopened after this long without an event, in case a proxy dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -52,8 +48,7 @@ def get(
 ) -> None:
     """List jobs that exist, or get some by name.
 
-    `list` is an alias. `history` also lists deleted jobs. With -o wide the costs of jobs that have not ended are from
-    history, if the gateway can be reached.
+    `list` is an alias. `history` also lists deleted jobs.
 
     Examples:
         agentjobs get
@@ -75,21 +70,7 @@ def get(
             _show_objects(cluster, place, names or (), params, format_)
         else:
             wide = format_ == "wide"
-
-            def costs() -> Mapping[str, Decimal]:
-                with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
-                    return _costs_of_unfinished(talk, names or (), everywhere=everywhere)
-
-            _show_tables(
-                cluster,
-                place,
-                names or (),
-                params,
-                watch=watch,
-                wide=wide,
-                everywhere=everywhere,
-                costs=costs if wide and not watch else None,
-            )
+            _show_tables(cluster, place, names or (), params, watch=watch, wide=wide, everywhere=everywhere)
 
 
 def _collection(cluster: "Cluster", *, namespace: str | None, everywhere: bool) -> str:
@@ -151,7 +132,6 @@ def _show_tables(
     watch: bool,
     wide: bool,
     everywhere: bool,
-    costs: Callable[[], Mapping[str, Decimal]] | None,
 ) -> None:
     from agentjobs.cli.cluster import TABLE
 
@@ -161,8 +141,6 @@ def _show_tables(
         else [cluster.request("GET", place, accept=TABLE, params=params)]
     )
     first = {**tables[0], "rows": [row for part in tables for row in part.get("rows") or ()]} if tables else {}
-    if costs is not None and lacks_cost(first):
-        first = with_costs(first, costs())
     if first.get("rows") or watch:
         show(server_table(first, wide=wide, everywhere=everywhere))
     elif not names:
@@ -184,47 +162,6 @@ def _show_tables(
                         {**change, "columnDefinitions": columns}, wide=wide, everywhere=everywhere, header=False
                     )
                 )
-
-
-def _costs_of_unfinished(talk: "Talk", names: Sequence[str], *, everywhere: bool) -> Mapping[str, Decimal]:
-    """Return the costs until now by uid, from history: the status has them at the end. None without a gateway."""
-    from agentjobs.api.conditions import OVER
-    from agentjobs.api.job_filter import MAX_VALUES, PHASES, JobFilter
-
-    unfinished = tuple(phase for phase in PHASES if phase not in OVER)
-    some = tuple(names) if len(names) <= MAX_VALUES else ()
-    chosen = JobFilter(name=some, phase=unfinished, min_cost=Decimal(0))
-    try:
-        found = list(talk.iterate(talk.do.history(chosen, everywhere=everywhere)))
-    except (errors.AgentJobsError, Failure):
-        return {}  # the list is of the API server, and complete without it
-    return {job.uid: job.cost_usd for job in found if job.cost_usd is not None}
-
-
-def lacks_cost(found: Mapping[str, Any]) -> bool:
-    """Whether a row of a table has no cost."""
-    place = _cost_column(found)
-    return place is not None and any(not row["cells"][place] for row in found.get("rows") or ())
-
-
-def with_costs(found: Mapping[str, Any], costs: Mapping[str, Decimal]) -> dict[str, Any]:
-    """Return a table of the API server with these costs, by uid, in rows that have none."""
-    from agentjobs.models.budget import plain
-
-    place, rows = _cost_column(found), []
-    for row in found.get("rows") or ():
-        cost = costs.get(((row.get("object") or {}).get("metadata") or {}).get("uid", ""))
-        cells = list(row["cells"])
-        if place is not None and cost is not None and not cells[place]:
-            # Rounded up, as in the status.
-            cells[place] = plain(cost.quantize(Decimal("0.000001"), ROUND_UP))
-        rows.append({**row, "cells": cells})
-    return {**found, "rows": rows}
-
-
-def _cost_column(found: Mapping[str, Any]) -> int | None:
-    names = [column["name"] for column in found.get("columnDefinitions") or ()]
-    return names.index("Cost") if "Cost" in names else None
 
 
 def _version_of(change: Mapping[str, Any], rows: list[Any]) -> str:
