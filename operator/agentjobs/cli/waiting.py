@@ -146,6 +146,8 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
         try:
             job = cluster.request("GET", AGENTJOBS.path(target.do.namespace, name))
         except errors.Unavailable:
+            if retry_until and deadline is not None and time.monotonic() >= deadline:
+                return
             if time.monotonic() >= retry_until:
                 raise
             time.sleep(_RETRY_SECONDS)
@@ -168,8 +170,6 @@ def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> It
         except errors.Unavailable:
             time.sleep(_RETRY_SECONDS)
         retry_until = time.monotonic() + RETRY_FOR_SECONDS
-        if deadline is not None:
-            retry_until = min(retry_until, deadline)
 
 
 def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:

@@ -65,7 +65,12 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
     while True:
         now = yield Now()
         retry_for = RETRY_FOR_SECONDS if deadline is None else min(RETRY_FOR_SECONDS, max(0.0, deadline - now))
-        job = yield from _again(do if job is None else replace(do, retry_for=retry_for), name, job)
+        try:
+            job = yield from _again(do if job is None else replace(do, retry_for=retry_for), name, job)
+        except errors.Unavailable:
+            if job is None or retry_for == RETRY_FOR_SECONDS:
+                raise
+            raise _not_ended(name, job, timeout) from None
         if reported != (job.phase, job.status.starts, job.reason):
             reported = job.phase, job.status.starts, job.reason
             yield Emit(job)
@@ -78,17 +83,24 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
                 shown[start] = yield from _log(do, name, start, skip=known, deadline=deadline)
             lost_at = None
         except errors.Unavailable:
+            is_late = deadline is not None and now >= deadline
+            if is_late and not job.finished:
+                raise _not_ended(name, job, timeout) from None
             lost_at = now if lost_at is None else lost_at
-            if now - lost_at > RETRY_FOR_SECONDS or (deadline is not None and now >= deadline):
+            if is_late or now - lost_at > RETRY_FOR_SECONDS:
                 raise
             yield Sleep(POLL_SECONDS)
             continue
         if job.finished:
             return
         if deadline is not None and (yield Now()) >= deadline:
-            raise TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
+            raise _not_ended(name, job, timeout)
         over = 0 if shown.get(start, 0) > known else known
         yield Sleep(min(MAX_POLL_SECONDS, max(POLL_SECONDS, over / LINES_PER_SECOND)))
+
+
+def _not_ended(name: str, job: Job, timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
 
 
 def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:

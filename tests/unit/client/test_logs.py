@@ -69,6 +69,14 @@ def test_a_long_outage_ends_following(world, at):
     assert 1025 < there.now < 1035
 
 
+def test_a_time_out_during_an_outage_of_the_api_server_is_a_time_out(world, at):
+    there = world([at(1), *[AWAY] * 40], [["a"]])
+
+    with pytest.raises(TimeoutError):
+        there.run(follow(DO, "hello", timeout=5))
+    assert there.now <= 1005
+
+
 def test_the_first_answer_is_not_waited_for(world):
     there = world([AWAY])
 
