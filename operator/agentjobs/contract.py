@@ -170,7 +170,7 @@ MODELS_OPENAI: Final = "/openai/v1"
 MODELS_ANTHROPIC: Final = "/anthropic"
 HEADER_STEP: Final = "Agentjobs-Step"
 """On a request: the key of the call's step, percent-encoded; absent from calls by the user's own code."""
-HEADER_MAX_WAIT: Final = "Agentjobs-Max-Wait"
+HEADER_MAX_WAIT: Final = "Agentjobs-Patience"
 """On a request: whole seconds that the client waits for the first byte. A call that waits for a limit is answered
 before with 429, which costs no attempt, unlike a client's time-out."""
 HEADER_MODEL: Final = "Agentjobs-Model"
