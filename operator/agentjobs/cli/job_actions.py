@@ -1,6 +1,7 @@
 """Verbs that change jobs: cancel, suspend, resume, rerun. Finished jobs are not changed."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -183,11 +184,7 @@ def rerun(
     from agentjobs.client.rerunning import Edits
 
     changed = pairs(parameters, "--parameter")
-    limits = {
-        limit: int(value) if limit != "maxCostUSD" and value.isascii() and value.isdigit() else value
-        for limit, value in pairs(budget, "--budget").items()
-    }
-    edits = Edits(message=message, parameters=changed, model=model, max_attempts=max_attempts, budget=limits)
+    edits = Edits(message=message, parameters=changed, model=model, max_attempts=max_attempts, budget=limits_of(budget))
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
 
         def again(target: Target) -> Done:
@@ -195,6 +192,16 @@ def rerun(
             return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
 
         report(talk, choice, again, format_, chosen=targets(talk, choice), kind=AGENTJOBS)
+
+
+def limits_of(texts: Sequence[str] | None) -> dict[str, int | str]:
+    """Return the limits of `--budget LIMIT=VALUE`. The server judges all other texts."""
+    from agentjobs.cli.job_builder import pairs
+
+    return {
+        limit: int(value) if limit != "maxCostUSD" and re.fullmatch("[0-9]{1,18}", value) else value
+        for limit, value in pairs(texts, "--budget").items()
+    }
 
 
 def _order(
