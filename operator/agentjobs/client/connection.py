@@ -280,8 +280,9 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
     described = f"the exec plugin {command!r} of context {access.context!r}"
     # As in kubectl, a command with a slash is relative to the kubeconfig, any other is looked up in PATH.
     program = str(credentials.folder / command) if "/" in command else command
+    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
     try:
-        status = dict(json.loads(_printed(program, plugin))["status"])
+        status = dict(json.loads(_printed(program, plugin, environment))["status"])
         until = status.get("expirationTimestamp")
         expires = datetime.fromisoformat(str(until)).timestamp() if until else float("inf")
     except FileNotFoundError:
@@ -300,11 +301,10 @@ def with_plugin(credentials: Credentials, access: Access) -> tuple[Credentials, 
     return given, expires
 
 
-def _printed(program: str, plugin: Mapping[str, Any]) -> bytes:
+def _printed(program: str, plugin: Mapping[str, Any], environment: Mapping[str, str]) -> bytes:
     """Run an exec plugin, and return what it prints."""
     version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
     info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = {str(item["name"]): str(item["value"]) for item in plugin.get("env") or ()}
     done = subprocess.run(  # noqa: S603  the user's own kubeconfig names the program, as for kubectl
         [program, *map(str, plugin.get("args") or ())],
         env={**os.environ, **environment, "KUBERNETES_EXEC_INFO": json.dumps(info)},
