@@ -217,7 +217,7 @@ class TransitionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """The priority and the queue of an accepted job that waits, after an edit. The latest generation counts."""
+    """The priority and the queue of an accepted, unfinished job, after an edit. The latest generation counts."""
 
     job: JobKey
     generation: int

@@ -138,6 +138,42 @@ async def test_an_edited_priority_reaches_history_also_after_a_restart(world):
     assert (await world.history.job("default", "waits")).priority == 3
 
 
+async def test_an_edited_priority_and_queue_of_a_suspended_job_reach_history(world):
+    world.apply(priority=3, suspend=True)
+    await world.act(seconds=1)
+    world.edit(queue="scheduled", priority=1)
+    await world.act(seconds=1)
+
+    assert world.status().phase is Phase.SUSPENDED
+    job = await world.history.job("default", "hello")
+    assert (job.priority, job.queue) == (1, "scheduled")
+
+
+async def test_an_edited_priority_of_a_job_in_its_backoff_reaches_history(world):
+    world.apply(priority=3)
+    await world.act()
+    world.end_pod(world.pods()[0], Verdict.RETRY, reason="ToolError", code=70)
+    await world.act(seconds=1)
+    world.edit(queue="scheduled", priority=1)
+    await world.act(seconds=1)
+
+    assert world.status().phase is Phase.RETRYING
+    job = await world.history.job("default", "hello")
+    assert (job.priority, job.queue) == (1, "agents"), "a started job keeps its queue"
+
+
+async def test_edits_of_other_fields_write_no_priority_to_history(world):
+    world.apply("waits", startAfter="1h")
+    await world.act()
+    world.edit("waits", suspend=True)
+    await world.act(seconds=1)
+    world.edit("waits", cancel=True)
+    await world.act(seconds=1)
+
+    assert world.status("waits").phase is Phase.CANCELLED
+    assert "Steering" not in {kind for kind, _, _ in world.records}
+
+
 async def test_two_jobs_of_one_session_never_run_together(world):
     session = {"appName": "shop", "sessionId": "s-1"}
     world.apply("one", session=session)

@@ -153,6 +153,15 @@ class Applier:
         if edits := self._state.specs.edits(job):
             self._reporter.edited(job, edits)
 
+    def record_steering(self, seen: Observation, memo: JobMemo) -> None:
+        """Record the priority and queue of an accepted, unfinished job after an edit of either."""
+        job, spec = seen.job, seen.spec
+        if spec is None or not job.accepted or not seen.spec_known:
+            return
+        before, memo.steered = memo.steered, (spec.priority, spec.queue)
+        if job.generation > 1 and memo.steered != before:  # history has those of acceptance
+            self._writer.put(Steering(job_key(job), job.generation, *memo.steered))
+
     async def hand_over(self, seen: Observation, memo: JobMemo) -> None:
         """Make the pod of the active start an owner of its prerequisites, so that they live as long as it does."""
         job, spec = seen.job, seen.spec
@@ -186,7 +195,6 @@ class Applier:
             accepted = await self._acceptance.accept(seen, facts)
             if accepted is None:
                 return True
-        self._record_steering(seen)
         queue = seen.spec.queue if seen.spec else ""
         status = progress.waiting(job, action, spec_hash=accepted, queue=queue, now=self._now())
         if await self._write(job, status):
@@ -197,16 +205,6 @@ class Applier:
             lock = seen.spec.session_key(name=job.name, uid=job.uid)
             self._state.request_slot(job, needs.Slot(seen.spec.queue, seen.spec.priority, lock))
         return False
-
-    def _record_steering(self, seen: Observation) -> None:
-        """Record priority and queue of an edited job, with which it waits now. History has those of other jobs."""
-        job, spec = seen.job, seen.spec
-        if spec is None or not job.accepted or job.generation == 1:
-            return
-        memo, steered = self._state.memo(job), (spec.priority, spec.queue)
-        if memo.steered != steered:
-            memo.steered = steered
-            self._writer.put(Steering(job_key(job), job.generation, *steered))
 
     async def _suspend(self, seen: Observation, action: Suspend, facts: Facts) -> bool:
         job, accepted = seen.job, None

@@ -34,7 +34,7 @@ class JobMemo:
     obstacle: Obstacle | None = None
     """Why the last attempt to create the active start's pod failed."""
     steered: tuple[int, str] | None = None
-    """Its edited priority and queue, as last sent to history."""
+    """Its priority and queue, as history has them or was last sent them; None if unknown."""
     generation: int = 1
     """The last generation whose edits were checked."""
     dry_run: tuple[Hashable, tuple[Problem, ...]] | None = None

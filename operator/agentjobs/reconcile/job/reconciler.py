@@ -97,6 +97,7 @@ class Jobs:
                 continue
             await self._applier.hand_over(seen, memo)
             self._applier.warn_of_edits(job, memo)
+            self._applier.record_steering(seen, memo)
             if not await self._applier.apply(seen, answer.action, facts, memo):
                 idle = isinstance(answer.action, Keep) and self._state.reduce(job)
                 return None if idle else answer.again
