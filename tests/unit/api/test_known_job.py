@@ -26,5 +26,5 @@ def test_the_activity_of_a_running_job_is_truncated():
     open_step = StepSpan(n=7, start=1, kind="tool", name="x" * 5_000, began=at(3), ended=None)
     told = explained(known, [open_step], at(9)).sentence
 
-    assert "at step 7, calling tool xxx" in told
+    assert "step 7, calling tool xxx" in told
     assert len(told) < 200

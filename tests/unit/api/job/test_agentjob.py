@@ -72,5 +72,5 @@ def test_a_quantity_has_the_format_of_kubernetes(written: object, text: str) -> 
 
 @pytest.mark.parametrize("written", [True, -1, float("nan"), [], {}, "1 Gi"], ids=repr)
 def test_an_invalid_quantity_is_refused_with_examples(written: object) -> None:
-    with pytest.raises(ValidationError, match=r"250m, 0\.5 or 512Mi"):
+    with pytest.raises(ValidationError, match="512Mi"):
         Resources.model_validate({"limits": {"cpu": written}})

@@ -43,7 +43,10 @@ def test_a_number_is_refused_with_a_solution(a_job: Job, number: float) -> None:
 
 
 def test_a_limit_of_claude_code_is_refused_for_agents_of_adk(a_job: Job) -> None:
-    assert "counts turns of agent.claudeCode; use maxLLMCalls" in told(a_job(budget={"maxTurns": 4}))
+    said = told(a_job(budget={"maxTurns": 4}))
+
+    assert said.startswith("spec.budget.maxTurns: ")
+    assert "maxLLMCalls" in said
 
 
 def test_the_installations_limit_applies_if_the_job_sets_none() -> None:

@@ -43,27 +43,28 @@ def test_an_accepted_job_with_texts_longer_than_the_fields_they_replace_is_valid
 
 
 def test_a_job_waits_for_a_missing_instruction(job: dict[str, Any]) -> None:
-    with pytest.raises(NotFound, match=r"spec\.agent\.inline\.agents\[0\]\.instructionFrom: ConfigMap 'prompts' with"):
+    with pytest.raises(NotFound, match=r"^spec.agent.inline.agents\[0\].instructionFrom: "):
         resolve(job, {ROOT: "Lead."})
 
 
 def test_an_instruction_that_reads_unknown_state_is_refused(job: dict[str, Any]) -> None:
-    with pytest.raises(Invalid, match=r"key 'writer' of ConfigMap 'prompts' reads \{tone\}, which is not in input"):
+    with pytest.raises(Invalid, match=r"'writer'.*'prompts'.*\{tone\}"):
         resolve(job, {ROOT: "Lead.", WRITER: "Write in {tone}."})
 
 
 @pytest.mark.parametrize(
-    ("inline", "said"),
+    ("inline", "field", "word"),
     [
-        ({"instruction": "x", **from_config_map(ROOT)}, "has instruction and instructionFrom, which exclude each"),
+        ({"instruction": "x", **from_config_map(ROOT)}, "", "exclude each other"),
         (
             {"agentClass": "LoopAgent", **from_config_map(ROOT)},
-            "instructionFrom: an object has no effect on a LoopAgent",
+            ".instructionFrom",
+            "LoopAgent",
         ),
-        ({"instructionFrom": {}}, "spec.agent.inline.instructionFrom.configMapKeyRef"),
+        ({"instructionFrom": {}}, ".instructionFrom.configMapKeyRef", "required"),
     ],
     ids=["both", "not-of-a-model", "no-key"],
 )
-def test_an_unusable_source_is_refused(a_job: Job, inline: dict[str, Any], said: str) -> None:
+def test_an_unusable_source_is_refused(a_job: Job, inline: dict[str, Any], field: str, word: str) -> None:
     problems = validate_job(a_job(agent={"model": "m", "inline": inline}))
-    assert any(said in str(problem) for problem in problems), [str(problem) for problem in problems]
+    assert any(it.field == f"spec.agent.inline{field}" and word in it.message for it in problems), problems

@@ -50,47 +50,50 @@ def test_an_output_without_a_schema_is_accepted_and_resolved(a_job: Job, output:
 
 
 def test_a_job_waits_for_a_missing_schema(a_job: Job) -> None:
-    with pytest.raises(NotFound, match=r"spec\.output\.schemaFrom: ConfigMap 'schemas' with key 'triage' is missing"):
+    with pytest.raises(NotFound, match=r"^spec\.output\.schemaFrom: .*'schemas'.*'triage'"):
         resolve(a_job(output=FROM), {})
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "word"),
     [
-        ("type: object", "is not valid JSON"),
-        ("[" * 100_000, "is not valid JSON"),
-        ("[]", "the schema is not an object"),
-        ("null", "the schema does not describe a JSON object"),
-        ('{"type": "object", "required": 3}', "the schema is malformed at required"),
+        ("type: object", "JSON"),
+        ("[" * 100_000, "JSON"),
+        ("[]", "not an object"),
+        ("null", "JSON object"),
+        ('{"type": "object", "required": 3}', "at required"),
     ],
     ids=["yaml", "deep", "list", "null", "malformed"],
 )
-def test_a_config_map_without_a_schema_is_refused(a_job: Job, text: str, said: str) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_a_config_map_without_a_schema_is_refused(a_job: Job, text: str, word: str) -> None:
+    with pytest.raises(Invalid, match=word):
         resolve(a_job(output=FROM), {KEY: text})
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "field", "word"),
     [
-        ({}, "spec.output: needs one of schema, schemaFrom, fromState and outcomeKey"),
-        ({"schema": SCHEMA, **FROM}, "spec.output: has schema and schemaFrom, which exclude each other"),
-        ({"schema": {"type": "array"}}, "spec.output.schema: does not describe a JSON object; write type: object"),
-        ({"schema": {"type": "object", "properties": {"a": {"type": "text"}}}}, "is malformed at properties/a/type"),
+        ({}, "", "needs one"),
+        ({"schema": SCHEMA, **FROM}, "", "exclude each other"),
+        ({"schema": {"type": "array"}}, ".schema", "type: object"),
+        ({"schema": {"type": "object", "properties": {"a": {"type": "text"}}}}, ".schema", "properties/a/type"),
         (
             {"schema": {"type": "object", "$ref": "http://example.com/s"}},
-            "refers to 'http://example.com/s', outside",
+            ".schema",
+            "http://example.com/s",
         ),
-        ({"schema": {**SCHEMA, "description": "x" * 17_000}}, "spec.output.schema: has"),
-        ({"schema": SCHEMA, "onInvalid": "Ignore"}, "is not allowed; use 'Repair', 'Retry' or 'Fail'"),
-        ({"schema": SCHEMA, "maxRepairs": 6}, "spec.output.maxRepairs: 6 is too large; use at most 5"),
-        ({"schema": SCHEMA, "outcomeKey": ""}, "spec.output.outcomeKey"),
+        ({"schema": {**SCHEMA, "description": "x" * 17_000}}, ".schema", "16384"),
+        ({"schema": SCHEMA, "onInvalid": "Ignore"}, ".onInvalid", "'Repair'"),
+        ({"schema": SCHEMA, "maxRepairs": 6}, ".maxRepairs", "5"),
+        ({"schema": SCHEMA, "outcomeKey": ""}, ".outcomeKey", "at least 1"),
     ],
     ids=["nothing", "both", "list", "malformed", "remote", "large", "no-such-choice", "many-repairs", "no-key"],
 )
-def test_an_output_with_an_unsupported_schema_is_refused(a_job: Job, output: dict[str, Any], said: str) -> None:
-    problems = [str(problem) for problem in validate_job(a_job(output=output))]
-    assert any(said in problem for problem in problems), problems
+def test_an_output_with_an_unsupported_schema_is_refused(
+    a_job: Job, output: dict[str, Any], field: str, word: str
+) -> None:
+    problems = validate_job(a_job(output=output))
+    assert any(it.field == f"spec.output{field}" and word in it.message for it in problems), problems
 
 
 def test_a_schema_can_refer_to_its_own_definitions(a_job: Job) -> None:

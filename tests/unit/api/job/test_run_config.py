@@ -18,23 +18,29 @@ def test_settings_of_a_run_are_accepted(a_job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "field", "value", "word"),
     [
         (
             {"maxLlmCalls": 3},
-            "spec.agent.runConfig.maxLlmCalls: 3 is not a setting of a job's run; use custom_metadata",
+            "maxLlmCalls",
+            "3",
+            "custom_metadata",
         ),
-        ({"speech_config": {}}, "is not a setting of a job's run"),
-        ({"streaming_mode": "BIDI"}, 'spec.agent.runConfig.streaming_mode: "BIDI" is not supported in a job'),
-        ({"max_llm_calls": 0}, "spec.agent.runConfig.max_llm_calls: 0 is not a number of calls"),
-        ({"max_llm_calls": True}, "is not a number of calls"),
-        ({"max_llm_calls": "9"}, "is not a number of calls"),
+        ({"speech_config": {}}, "speech_config", "an object", "custom_metadata"),
+        ({"streaming_mode": "BIDI"}, "streaming_mode", '"BIDI"', "not supported"),
+        ({"max_llm_calls": 0}, "max_llm_calls", "0", "number of calls"),
+        ({"max_llm_calls": True}, "max_llm_calls", "true", "number of calls"),
+        ({"max_llm_calls": "9"}, "max_llm_calls", '"9"', "number of calls"),
     ],
     ids=["camel-case", "live-only", "live-mode", "no-limit", "boolean", "text"],
 )
-def test_unknown_settings_are_refused_with_the_known_ones(a_job: Job, settings: dict[str, Any], said: str) -> None:
+def test_unknown_settings_are_refused_with_the_known_ones(
+    a_job: Job, settings: dict[str, Any], field: str, value: str, word: str
+) -> None:
     (problem,) = validate_job(configured(a_job, **settings))
-    assert said in str(problem)
+
+    assert (problem.field, problem.value) == (f"spec.agent.runConfig.{field}", value)
+    assert word in problem.message
 
 
 def test_the_known_settings_are_sorted_and_unique() -> None:

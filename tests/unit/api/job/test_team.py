@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -65,13 +64,13 @@ def test_a_field_that_the_class_does_not_have_is_refused(
 ) -> None:
     job = a_team({"name": "a"}, sub_agents=["a"], agentClass=agent_class, **{field: value})
     assert f"spec.agent.inline.{field}" in " ".join(told(job))
-    assert re.search(f"has no effect on an? {agent_class}", " ".join(told(job)))
+    assert agent_class in " ".join(told(job))
 
 
 def test_a_further_agent_without_any_model_is_refused(a_team: Job) -> None:
     job = a_team({"name": "a"}, sub_agents=["a"])
     del job["spec"]["agent"]["model"]
-    assert told(job) == ["spec.agent.inline.agents[0].model: is required for an LlmAgent; e.g. gemini-flash-latest"]
+    assert [problem.field for problem in validate_job(job)] == ["spec.agent.inline.agents[0].model"]
 
 
 def test_state_that_the_job_does_not_provide_must_be_optional(a_job: Job) -> None:
@@ -80,8 +79,8 @@ def test_state_that_the_job_does_not_provide_must_be_optional(a_job: Job) -> Non
     state = {"topic": "heat pumps", "temp:x": 1}
     problems = " ".join(told(a_job(agent=agent, input={"message": "x", "state": state})))
 
-    assert '"{app:region}" is not in input.state' in problems
-    assert '"{temp:x}" cannot exist at the start; write {temp:x?}' in problems
+    assert '"{app:region}"' in problems
+    assert "{temp:x?}" in problems
     assert "topic" not in problems
     assert "later" not in problems
 

@@ -8,47 +8,62 @@ from hypothesis import strategies as st
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import MAX_PROBLEMS, Problem, rejection
+from agentjobs.api.problems import MAX_PROBLEMS, Problem, rejection, shown
 from agentjobs.contract import GIT_CACHE_CLAIM
 
 Job = Callable[..., dict[str, Any]]
 MODEL = "gemini-flash-latest"
 
 BAD_SPECS = {
-    "unknown-field": ({"agents": 1}, "spec.agents: is an unknown field; did you mean agent?"),
+    "unknown-field": ({"agents": 1}, "spec.agents", "", "agent?"),
     "unknown-field-inside": (
         {"retry": {"backoff": {"intial": "1s"}}},
-        "spec.retry.backoff.intial: is an unknown field; did you mean initial?",
+        "spec.retry.backoff.intial",
+        "",
+        "initial?",
     ),
-    "snake-case": ({"start_after": "1h"}, "spec.start_after: is an unknown field; did you mean startAfter?"),
-    "not-yet-a-field": ({"retry": {"patience": 3}}, "spec.retry.patience: is an unknown field"),
-    "number-as-text": ({"priority": "3"}, 'spec.priority: "3" is not a whole number; write it without quotes'),
-    "text-as-number": ({"queue": 7}, "spec.queue: 7 is not a string; write it in quotes"),
-    "truth-as-text": ({"cancel": "yes"}, 'spec.cancel: "yes" is not true or false'),
-    "truth-as-number": ({"priority": True}, "spec.priority: true is not a whole number"),
-    "object-as-text": ({"retry": "often"}, 'spec.retry: "often" is not an object; write its fields below it'),
-    "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env: an object is not a list"),
-    "out-of-range": ({"priority": 12}, "spec.priority: 12 is too large; use at most 9"),
-    "no-such-choice": ({"runtime": {"imagePullPolicy": "Now"}}, 'spec.runtime.imagePullPolicy: "Now" is not allowed'),
-    "no-agent": ({"agent": None}, "spec.agent: is required; name it with agent.inline, agent.module"),
-    "no-input": ({"input": None}, "spec.input: is required; give the agent its message with input.message"),
-    "no-message": ({"input": {}}, "spec.input: needs one of message and messageFrom"),
-    "empty-message": ({"input": {"message": ""}}, 'spec.input.message: "" is too short'),
+    "snake-case": ({"start_after": "1h"}, "spec.start_after", "", "startAfter?"),
+    "not-yet-a-field": ({"retry": {"patience": 3}}, "spec.retry.patience", "", "maxAttempts"),
+    "number-as-text": ({"priority": "3"}, "spec.priority", '"3"', "quotes"),
+    "text-as-number": ({"queue": 7}, "spec.queue", "7", "quotes"),
+    "truth-as-text": ({"cancel": "yes"}, "spec.cancel", '"yes"', "quotes"),
+    "truth-as-number": ({"priority": True}, "spec.priority", "true", "number"),
+    "object-as-text": ({"retry": "often"}, "spec.retry", '"often"', "object"),
+    "list-as-object": ({"runtime": {"env": {"A": "1"}}}, "spec.runtime.env", "an object", "list"),
+    "out-of-range": ({"priority": 12}, "spec.priority", "12", "9"),
+    "no-such-choice": (
+        {"runtime": {"imagePullPolicy": "Now"}},
+        "spec.runtime.imagePullPolicy",
+        '"Now"',
+        "'IfNotPresent'",
+    ),
+    "no-agent": ({"agent": None}, "spec.agent", "", "agent.inline, agent.module"),
+    "no-input": ({"input": None}, "spec.input", "", "input.message"),
+    "no-message": ({"input": {}}, "spec.input", "", "needs one"),
+    "empty-message": ({"input": {"message": ""}}, "spec.input.message", '""', "at least 1"),
     "two-messages": (
         {"input": {"message": "x", "messageFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}},
-        "spec.input: has message and messageFrom, which exclude each other; keep one",
+        "spec.input",
+        "",
+        "exclude each other",
     ),
     "no-kind-of-agent": (
         {"agent": {"model": MODEL}},
-        "spec.agent: needs one of inline, module, claudeCode and container",
+        "spec.agent",
+        "",
+        "needs one",
     ),
     "two-kinds-of-agent": (
         {"agent": {"model": MODEL, "inline": {"name": "a"}, "module": {"ref": "a:b"}}},
-        "spec.agent: has inline and module, which exclude each other; keep one",
+        "spec.agent",
+        "",
+        "exclude each other",
     ),
     "message-among-arguments": (
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["mcp", "list"]}}},
-        'spec.agent.claudeCode.extraArgs[0]: "mcp" is not a flag',
+        "spec.agent.claudeCode.extraArgs[0]",
+        '"mcp"',
+        "input.message",
     ),
     "branch-that-reads-as-another": (
         {
@@ -58,6 +73,8 @@ BAD_SPECS = {
             }
         },
         "spec.workspace.publish.branch",
+        '"agents/\u202enimda"',
+        "branch",
     ),
     "branch-of-no-name": (
         {
@@ -66,48 +83,68 @@ BAD_SPECS = {
                 "publish": {"mode": "Branch", "branch": "HEAD", "secretRef": {"name": "git"}},
             }
         },
-        'spec.workspace.publish.branch: "HEAD" is Git',
+        "spec.workspace.publish.branch",
+        '"HEAD"',
+        "Git",
     ),
     "a-short-flag-with-its-value": (
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["-rID"]}}},
-        'spec.agent.claudeCode.extraArgs[0]: "-rID" is set by the runner',
+        "spec.agent.claudeCode.extraArgs[0]",
+        '"-rID"',
+        "agent.claudeCode",
     ),
     "a-flag-for-people": (
         {"agent": {"model": "sonnet", "claudeCode": {"extraArgs": ["--add-dir", "/data", "--remote-control=x"]}}},
-        'spec.agent.claudeCode.extraArgs[2]: "--remote-control=x" needs a person at a terminal; remove it',
+        "spec.agent.claudeCode.extraArgs[2]",
+        '"--remote-control=x"',
+        "terminal",
     ),
     "a-flag-among-rules-for-tools": (
         {"agent": {"model": "sonnet", "claudeCode": {"allowedTools": ["Edit", "--bare"]}}},
-        'spec.agent.claudeCode.allowedTools[1]: "--bare" is a flag; a rule begins with the name of a tool',
+        "spec.agent.claudeCode.allowedTools[1]",
+        '"--bare"',
+        "flag",
     ),
     "claude-code-with-a-model-of-another-api": (
         {"agent": {"model": "openai/gpt-5", "claudeCode": {}}},
-        'spec.agent.model: "openai/gpt-5" does not use Anthropic\'s API, which Claude Code needs',
+        "spec.agent.model",
+        '"openai/gpt-5"',
+        "sonnet",
     ),
     "claude-code-without-a-model": (
         {"agent": {"claudeCode": {}}},
-        "spec.agent.model: is missing; name an Anthropic model, e.g. sonnet",
+        "spec.agent.model",
+        "",
+        "sonnet",
     ),
     "a-repository-out-of-reach": (
         {
             "workspace": {"git": {"url": "https://git.example.com/shop.git"}},
             "isolation": {"egress": {"mode": "Restricted"}},
         },
-        "spec.isolation.egress.allow: is empty, so the host of workspace.git.url cannot be reached",
+        "spec.isolation.egress.allow",
+        "",
+        "workspace.git.url",
     ),
     "name-with-dash": (
         {"agent": {"model": MODEL, "inline": {"name": "morning-brief"}}},
-        'spec.agent.inline.name: "morning-brief" is not an identifier; use letters, digits and _, e.g. morning_brief',
+        "spec.agent.inline.name",
+        '"morning-brief"',
+        "morning_brief",
     ),
     "reserved-name": (
         {"agent": {"model": MODEL, "inline": {"name": "user"}}},
-        'spec.agent.inline.name: "user" is reserved by ADK; use another name, e.g. assistant',
+        "spec.agent.inline.name",
+        '"user"',
+        "assistant",
     ),
     "long-name": (
         {"agent": {"model": MODEL, "inline": {"name": "x" * 10_000}}},
-        "is too long; use at most 63 characters",
+        "spec.agent.inline.name",
+        shown("x" * 10_000),
+        "63",
     ),
-    "no-model": ({"agent": {"inline": {"instruction": "x"}}}, "spec.agent.model: is required for an LlmAgent"),
+    "no-model": ({"agent": {"inline": {"instruction": "x"}}}, "spec.agent.model", "", "gemini-flash-latest"),
     "model-that-no-agent-takes": (
         {
             "agent": {
@@ -119,48 +156,84 @@ BAD_SPECS = {
                 },
             }
         },
-        "has no effect, because every agent names its model; remove it",
+        "spec.agent.model",
+        '"gemini-flash-latest"',
+        "remove",
     ),
-    "scripted-without-key": ({"agent": {"model": "scripted/x", "inline": {"name": "a"}}}, "use scripted/<configmap>/"),
+    "scripted-without-key": (
+        {"agent": {"model": "scripted/x", "inline": {"name": "a"}}},
+        "spec.agent.model",
+        "",
+        "scripted/<configmap>/<key>",
+    ),
     "unknown-key": (
         {"agent": {"model": MODEL, "inline": {"instruction": "Of {topic}."}}},
-        'spec.agent.inline.instruction: "{topic}" is not in input.state; add it there, or write {topic?}',
+        "spec.agent.inline.instruction",
+        '"{topic}"',
+        "{topic?}",
     ),
-    "bad-module": ({"agent": {"module": {"ref": "../x:y"}}}, "use package.module:attribute"),
+    "bad-module": (
+        {"agent": {"module": {"ref": "../x:y"}}},
+        "spec.agent.module.ref",
+        '"../x:y"',
+        "package.module:attribute",
+    ),
     "bad-duration": (
         {"timeouts": {"attempt": "five"}},
-        "spec.timeouts.attempt: 'five' is not a duration; use units d, h, m, s, ms from long to short, e.g. 90s",
+        "spec.timeouts.attempt",
+        "",
+        "90s",
     ),
-    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt: 90 is not a duration"),
-    "no-time-at-all": ({"timeouts": {"attempt": "0s"}}, 'spec.timeouts.attempt: "0s" is too short; use at least 1s'),
-    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt: 'tomorrow' is not a time; use RFC 3339 with a zone"),
+    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt", "", "string"),
+    "no-time-at-all": ({"timeouts": {"attempt": "0s"}}, "spec.timeouts.attempt", '"0s"', "1s"),
+    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt", "", "RFC 3339"),
     "two-start-times": (
         {"startAt": "2026-12-01T09:00:00Z", "startAfter": "1h"},
-        'spec.startAfter: "1h" and startAt exclude each other; remove one',
+        "spec.startAfter",
+        '"1h"',
+        "startAt",
     ),
     "bad-quantity": (
         {"runtime": {"resources": {"limits": {"memory": "lots"}}}},
-        "spec.runtime.resources.limits.memory: 'lots' is not a quantity; use e.g. 250m, 0.5 or 512Mi",
+        "spec.runtime.resources.limits.memory",
+        "",
+        "512Mi",
     ),
-    "our-variable": ({"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}}, '"AGENTJOBS_JOB" is reserved'),
+    "our-variable": (
+        {"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}},
+        "spec.runtime.env[0].name",
+        '"AGENTJOBS_JOB"',
+        "AGENTJOBS_",
+    ),
     "variable-twice": (
         {"runtime": {"env": [{"name": "A"}, {"name": "A"}]}},
-        'spec.runtime.env[1].name: "A" is set twice',
+        "spec.runtime.env[1].name",
+        '"A"',
+        "twice",
     ),
     "sourceless-variable": (
         {"runtime": {"env": [{"name": "A", "valueFrom": {}}]}},
-        "spec.runtime.env[0].valueFrom: needs one of secretKeyRef",
+        "spec.runtime.env[0].valueFrom",
+        "",
+        "secretKeyRef",
     ),
-    "nul": ({"input": {"message": "a\0b"}}, "spec.input.message: contains the character U+0000"),
-    "nul-in-a-key": ({"input": {"message": "x", "state": {"a\0": 1}}}, "contains the character U+0000"),
-    "surrogate": ({"input": {"message": "a\ud800"}}, "spec.input.message: contains half a surrogate pair"),
-    "huge-number": ({"input": {"message": "x", "state": {"a": 10**400}}}, "spec.input.state.a: a huge number is no"),
+    "nul": ({"input": {"message": "a\0b"}}, "spec.input.message", "", "U+0000"),
+    "nul-in-a-key": ({"input": {"message": "x", "state": {"a\0": 1}}}, 'spec.input.state["(a key)"]', "", "U+0000"),
+    "surrogate": ({"input": {"message": "a\ud800"}}, "spec.input.message", "", "surrogate"),
+    "huge-number": (
+        {"input": {"message": "x", "state": {"a": 10**400}}},
+        "spec.input.state.a",
+        "a huge number",
+        "64 bits",
+    ),
     "not-a-number": (
         {"input": {"message": "x", "state": {"a": float("nan")}}},
-        "spec.input.state.a: nan is not a number",
+        "spec.input.state.a",
+        "nan",
+        "64 bits",
     ),
-    "large-state": ({"input": {"message": "x", "state": {"a": "x" * 17_000}}}, "use at most 16384, pass a reference"),
-    "large-spec": ({"input": {"message": "x" * 2_000_000}}, "spec: has 20001"),
+    "large-state": ({"input": {"message": "x", "state": {"a": "x" * 17_000}}}, "spec.input.state", "", "16384"),
+    "large-spec": ({"input": {"message": "x" * 2_000_000}}, "spec", "", "98304"),
 }
 
 
@@ -168,14 +241,14 @@ def told(job: object) -> list[str]:
     return [str(problem) for problem in validate_job(job)]
 
 
-@pytest.mark.parametrize(("changes", "message"), BAD_SPECS.values(), ids=BAD_SPECS)
+@pytest.mark.parametrize(("changes", "field", "value", "cure"), BAD_SPECS.values(), ids=BAD_SPECS)
 def test_invalid_input_is_reported_with_field_value_and_solution(
-    a_job: Job, changes: dict[str, Any], message: str
+    a_job: Job, changes: dict[str, Any], field: str, value: str, cure: str
 ) -> None:
-    problems = told(a_job(**changes))
+    problems = validate_job(a_job(**changes))
 
-    assert any(message in problem for problem in problems), problems
-    assert all(len(problem) < 400 for problem in problems)
+    assert any((it.field, it.value) == (field, value) and cure in it.message for it in problems), problems
+    assert all(len(str(problem)) < 400 for problem in problems)
 
 
 def test_all_problems_are_reported_together(a_job: Job) -> None:
@@ -188,7 +261,9 @@ def test_all_problems_are_reported_together(a_job: Job) -> None:
 
 def test_a_name_can_have_52_characters(a_job: Job) -> None:
     assert told(a_job(name="n" * 52)) == []
-    assert "has 53 characters; use at most 52" in told(a_job(name="n" * 53))[0]
+    assert [(problem.field, "52" in problem.message) for problem in validate_job(a_job(name="n" * 53))] == [
+        ("metadata.name", True)
+    ]
 
 
 def test_values_that_may_be_secret_are_not_repeated(a_job: Job) -> None:
@@ -208,7 +283,7 @@ def test_a_spec_that_is_only_too_large_is_reported_as_too_large(a_job: Job) -> N
     reason, message = rejection(validate_job(a_job(input={"message": "x", "state": {"a": "x" * 17_000}})))
 
     assert reason == "SpecTooLarge"
-    assert message.startswith("spec.input.state: has 17008 bytes as JSON")
+    assert "17008" in message
 
 
 def test_violated_rules_make_a_spec_invalid() -> None:
@@ -225,7 +300,7 @@ def test_unlimited_nesting_is_a_problem(a_job: Job) -> None:
     deep: dict[str, Any] = {}
     for _ in range(50_000):
         deep = {"a": deep}
-    assert "is nested too deeply; use at most 64 levels" in told(a_job(input={"message": "x", "state": deep}))[0]
+    assert "64 levels" in told(a_job(input={"message": "x", "state": deep}))[0]
 
 
 # Names the models know and values of any type: every wrong shape in every place.

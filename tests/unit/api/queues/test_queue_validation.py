@@ -37,43 +37,47 @@ def test_a_queue_without_fields_is_valid(spec: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "place", "cure"),
     [
-        pytest.param(3, "spec: 3 is not an object", id="no-object"),
-        pytest.param({"concurency": {}}, "spec.concurency: is an unknown field; did you mean", id="unknown-field"),
-        pytest.param({"concurrency": {"max": -1}}, "spec.concurrency.max: -1 is too small", id="below-zero"),
+        pytest.param(3, "spec: 3 ", "object", id="no-object"),
+        pytest.param({"concurency": {}}, "spec.concurency: ", "did you mean concurrency?", id="unknown-field"),
+        pytest.param({"concurrency": {"max": -1}}, "spec.concurrency.max: -1 ", "at least 0", id="below-zero"),
         pytest.param(
-            {"concurrency": {"perPartition": 0}}, "spec.concurrency.perPartition: 0 is too small", id="no-room"
+            {"concurrency": {"perPartition": 0}}, "spec.concurrency.perPartition: 0 ", "at least 1", id="no-room"
         ),
         pytest.param(
-            {"rateLimit": {"starts": 0, "period": "1m"}}, "spec.rateLimit.starts: 0 is too small", id="rate-0"
+            {"rateLimit": {"starts": 0, "period": "1m"}}, "spec.rateLimit.starts: 0 ", "at least 1", id="rate-0"
         ),
-        pytest.param({"rateLimit": {"starts": 1}}, "spec.rateLimit.period: is required", id="no-period"),
+        pytest.param({"rateLimit": {"starts": 1}}, "spec.rateLimit.period: ", "required", id="no-period"),
         pytest.param(
-            {"rateLimit": {"starts": 1, "period": "10d"}}, 'spec.rateLimit.period: "10d" is too long', id="10d"
+            {"rateLimit": {"starts": 1, "period": "10d"}}, 'spec.rateLimit.period: "10d" ', "at most", id="10d"
         ),
-        pytest.param({"rateLimit": {"starts": 1, "period": "0s"}}, 'spec.rateLimit.period: "0s" is too short', id="0s"),
-        pytest.param({"priorityAging": "0s"}, 'spec.priorityAging: "0s" is too short', id="aging-0"),
+        pytest.param({"rateLimit": {"starts": 1, "period": "0s"}}, 'spec.rateLimit.period: "0s" ', "1s", id="0s"),
+        pytest.param({"priorityAging": "0s"}, 'spec.priorityAging: "0s" ', "1s", id="aging-0"),
         pytest.param(
-            {"defaults": {"timeouts": {"queue": "0s"}}},
-            'spec.defaults.timeouts.queue: "0s" is too short',
-            id="default-0s",
+            {"defaults": {"timeouts": {"queue": "0s"}}}, 'spec.defaults.timeouts.queue: "0s" ', "1s", id="default-0s"
         ),
-        pytest.param({"modelLimits": [{"models": ["m"]}]}, "spec.modelLimits[0]: has no limit", id="no-limit"),
-        pytest.param({"budgets": [{"name": "a", "period": "Daily"}]}, "spec.budgets[0]: has no limit", id="no-budget"),
+        pytest.param({"modelLimits": [{"models": ["m"]}]}, "spec.modelLimits[0]: ", "requestsPerMinute", id="no-limit"),
         pytest.param(
-            {"budgets": [BUDGET, BUDGET]}, 'spec.budgets[0].name: "day" is the name of two', id="two-of-a-name"
+            {"budgets": [{"name": "a", "period": "Daily"}]}, "spec.budgets[0]: ", "maxCostUSD", id="no-budget"
         ),
+        pytest.param({"budgets": [BUDGET, BUDGET]}, 'spec.budgets[0].name: "day" ', "two", id="two-of-a-name"),
         pytest.param(
             {"budgets": [{**BUDGET, "timeZone": "berlin"}]},
-            'spec.budgets[0].timeZone: "berlin" is not a time zone; did you mean Europe/Berlin?',
+            'spec.budgets[0].timeZone: "berlin" ',
+            "did you mean Europe/Berlin?",
             id="zone",
         ),
-        pytest.param({"budgets": [{**BUDGET, "maxCostUSD": "0"}]}, "spec.budgets[0].maxCostUSD: ", id="no-dollars"),
+        pytest.param(
+            {"budgets": [{**BUDGET, "maxCostUSD": "0"}]}, "spec.budgets[0].maxCostUSD: ", "above 0", id="no-dollars"
+        ),
     ],
 )
-def test_problems_are_named_with_a_solution(spec: object, told: str) -> None:
-    assert problems(spec)[0].startswith(told)
+def test_problems_are_named_with_a_solution(spec: object, place: str, cure: str) -> None:
+    first = problems(spec)[0]
+
+    assert first.startswith(place)
+    assert cure in first
 
 
 def test_errors_of_a_rule_and_of_another_fields_type_are_both_reported() -> None:
