@@ -95,5 +95,8 @@ def add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid_request(_: Request, error: RequestValidationError) -> Response:
-        message = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return answer(Problem(400, "BadRequest", f"The request is invalid: {message[:1000]}."))
+        # The route and the check of the caller's rights both read the namespace and the name.
+        faults = dict.fromkeys(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        )
+        return answer(Problem(400, "BadRequest", f"The request is invalid: {'; '.join(faults)[:1000]}."))

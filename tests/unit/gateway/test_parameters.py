@@ -34,6 +34,13 @@ async def test_a_route_without_parameters_says_so(http):
     assert answer.json()["message"].endswith("query.limit is an unknown parameter; remove it: this route has none.")
 
 
+async def test_an_invalid_namespace_is_reported_once(http):
+    answer = await http.get("/v1/namespaces/No_Where/agentjobs", headers=AS_ADA)
+
+    assert answer.status_code == 400
+    assert answer.json()["message"].count("path.namespace") == 1
+
+
 async def test_a_long_name_is_truncated(http):
     answer = await http.get(JOBS, headers=AS_ADA, params={"x" * 5000: ""})
 
