@@ -52,6 +52,14 @@ async def test_a_schedule_shows_its_jobs_and_links_its_days(answers, pages):
     assert "Only jobs since" in page
 
 
+async def test_the_number_of_jobs_is_that_of_jobs_at_the_schedules_times(answers, pages):
+    serve_schedule(answers, a_schedule(status={"runs": 7, "missed": 2}), a_job("brief-now-1"))
+
+    page = (await pages.get(PAGE)).text
+
+    assert "<dt>Jobs made</dt><dd>7 at its times, 2 missed</dd>" in page
+
+
 async def test_a_trigger_redirects_to_a_page_that_names_the_job(answers, pages):
     serve_schedule(answers, a_schedule())
     answers["POST", f"{REST}/trigger"] = done("trigger", made="brief-now-1")

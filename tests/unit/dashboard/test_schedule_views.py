@@ -34,6 +34,12 @@ def test_the_state_is_a_word(schedule, word, tone):
     assert state.text.endswith(".")
 
 
+def test_an_invalid_schedule_may_have_an_invalid_time_zone():
+    state = schedule_view(stopped("InvalidSchedule", 'spec.timeZone: "Europe/Berln" is not a time zone')).state
+
+    assert state.text == "Its cron expression or its time zone is invalid, so it creates no jobs."
+
+
 @pytest.mark.parametrize(
     ("schedule", "resumable"),
     [

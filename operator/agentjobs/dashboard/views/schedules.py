@@ -117,7 +117,10 @@ def _cron(spec: Mapping[str, Any]) -> Cron | None:
 _STOPPED: Final[Mapping[str, tuple[str, str]]] = {
     ActiveReason.SUSPENDED: ("Resuming", "It was resumed; the operator has not processed that yet."),
     ActiveReason.INVALID_SPEC: ("Invalid", "Its spec is invalid, so it creates no jobs."),
-    ActiveReason.INVALID_SCHEDULE: ("Invalid", "Its cron expression is invalid, so it creates no jobs."),
+    ActiveReason.INVALID_SCHEDULE: (
+        "Invalid",
+        "Its cron expression or its time zone is invalid, so it creates no jobs.",
+    ),
     ActiveReason.NEVER_FIRES: ("Never", "Its cron expression names a day that does not exist."),
     ActiveReason.TOO_MANY_FAILURES: (
         "Stopped",
