@@ -143,6 +143,9 @@ async def list_events(
     after: Annotated[Number, Query(description="With `start`: only entries after this number.")] = None,
 ) -> Response:
     """List the timeline that the runners of a job sent: model calls, tool calls, texts, errors."""
+    if after is not None and start is None:
+        # Entries are numbered in each start; ignoring the number would return those before it again.
+        raise Problem(400, "BadRequest", "The request is invalid: query.after: needs the query parameter start.")
     async with budget.taken():
         job = await _job(history, shared, namespace, name)
         if cursor is None and start is not None and after is not None:

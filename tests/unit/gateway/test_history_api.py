@@ -89,6 +89,13 @@ async def test_steps_and_events_can_be_read_from_a_number(http, history, job):
     assert history.calls[-1] == ("events", "u1", 2, 100, write_cursor((2, 7)), False)
 
 
+async def test_events_after_a_number_of_an_unnamed_start_are_refused(http, history, job):
+    answer = await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"after": 7})
+
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+    assert answer.json()["message"] == "The request is invalid: query.after: needs the query parameter start."
+
+
 async def test_the_times_of_all_steps_are_returned(http, history, job):
     times = {"began": "2026-11-21T09:00:00Z", "ended": "2026-11-21T09:00:02Z"}
     named = {"kind": "model", "name": "gemini"}
