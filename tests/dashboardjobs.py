@@ -240,7 +240,7 @@ def a_failed_job(answers):
 
 
 _TOOL = '{"time": "2026-11-20T12:00:03Z", "level": "info", "event": "step.tool", "author": "triage", "tool": "search"}'
-_FAILED = '{"time": "2026-11-20T12:00:09Z", "level": "error", "event": "attempt.failed", "why": "401"}'
+_FAILED = '{"time": "2026-11-20T12:00:09Z", "level": "error", "event": "attempt.failed", "detail": "401"}'
 LOG = f"""\
 2026-11-20T12:00:03.000000001Z {_TOOL}
 2026-11-20T12:00:04.000000002Z plain \x1b[31mred

@@ -201,7 +201,7 @@ class Authenticator:
         identity = await self._runners.answer((digest(token),), lambda: self._review_runner(token))
         if self._check_addresses and identity.addresses and canonical(address) not in identity.addresses:
             logger.warning(
-                "runner.elsewhere",
+                "runner.wrong_address",
                 extra={"namespace": identity.namespace, "pod": identity.pod, "address": address},
             )
             raise forbidden(

@@ -153,7 +153,7 @@ class Operator:
         if path is None or self._authorities is None:
             return
         await authorities.replaced(path, self._authorities)
-        logger.info("authorities.changed")
+        logger.info("certificates.changed")
         self._stop.set()
 
     async def _follow_models(self) -> None:

@@ -78,7 +78,9 @@ def _content(line: Mapping[str, Any], painted: _Paint, width: int | None) -> str
             return _stopping(line)
         case "attempt.ended":
             verdict = _text(line.get("verdict"))
-            return f"{painted(verdict, _VERDICTS.get(verdict))} {_text(line.get('reason'))}: {_text(line.get('why'))}"
+            return (
+                f"{painted(verdict, _VERDICTS.get(verdict))} {_text(line.get('reason'))}: {_text(line.get('detail'))}"
+            )
     return _other(event, line, painted)
 
 

@@ -321,7 +321,7 @@ class Supervisor:
                 )
                 ending = Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, rejected)
         except Unavailable as error:
-            logger.error("result.unsent", extra={"error": self._redactor.message(str(error), 300)})
+            logger.error("result.not_sent", extra={"error": self._redactor.message(str(error), 300)})
             if ending.result is not None:
                 ending = self._unsent(error)
         else:

@@ -91,7 +91,7 @@ class GatewayJournal:
         versions = Versions(adk=adk, runner=agentjobs.__version__, scheme=scheme, agent=agent)
         change = version_change.judge(self._before if self._last else None, versions, self._policy)
         if change.message:
-            logger.warning("journal.versions", extra={"why": change.message})
+            logger.warning("journal.versions", extra={"detail": change.message})
             self._recorder.add("warning", self._job, {"level": "WARNING", "message": change.message})
         if change.restart:
             self.begin_anew()

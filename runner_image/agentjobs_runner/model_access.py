@@ -109,7 +109,7 @@ class ModelAccess:
         self._keys = tuple(name for provider in led for name in provider.keys)
         variables.update(dict.fromkeys(self._keys, token))
         direct = [name for provider in _PROVIDERS if provider not in led for name in provider.urls]
-        logger.info("models.led", extra={"url": self._url, "asked_directly": direct})
+        logger.info("models.configured", extra={"url": self._url, "direct": direct})
         # The cluster's HTTP proxy does not reach services of the cluster.
         for name in ("NO_PROXY", "no_proxy"):
             hosts = (variables.get(name), urlsplit(self._url).hostname)

@@ -34,8 +34,10 @@ def leave(
     try:
         environment.termination_file.write_text(message.dump(), encoding="utf-8")
     except OSError as error:
-        logger.error("termination.unwritten", extra={"error": os.strerror(error.errno or 0)})
-    logger.info("attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "why": message.message})
+        logger.error("termination.not_written", extra={"error": os.strerror(error.errno or 0)})
+    logger.info(
+        "attempt.ended", extra={"verdict": message.verdict, "reason": message.reason, "detail": message.message}
+    )
     return contract.EXIT_CODES[ending.verdict]
 
 

@@ -48,7 +48,7 @@ async def test_an_operator_whose_recorder_fails_exits_with_the_reason_and_releas
                 await operator.run()
 
     said = [record.msg for record in caplog.records]
-    assert "background.died" in said
+    assert "task.failed" in said
     assert "lease.released" in said
 
 

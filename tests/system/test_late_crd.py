@@ -33,7 +33,7 @@ async def operator(server, seconds):
         async with asyncio.timeout(seconds):
             async for line in process.stdout:
                 said += line
-                if b"database.away" in line:
+                if b"database.unavailable" in line:
                     return None, said.decode()
             return await process.wait(), said.decode()
     finally:
@@ -51,4 +51,4 @@ async def test_an_operator_without_its_crds_exits_and_names_them_and_starts_when
 
     assert (early, late) == (1, None)
     assert "agentjobs.agentjobs.dev; apply crds/agentjobs.yaml first" in said
-    assert "database.away" in then
+    assert "database.unavailable" in then

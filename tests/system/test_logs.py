@@ -82,7 +82,7 @@ async def test_the_operators_log_has_the_events_of_a_job_and_no_lines_of_kopf(ra
     said = [json.loads(line) for line in lines_of(ran, "operator.log")]
     told = [one["event"] for one in said if one.get("job") == "well"]
 
-    assert told[:5] == ["job.accepted", "job.claimed", "job.pod_made", "job.start_ended", "job.finished"]
+    assert told[:5] == ["job.accepted", "job.claimed", "job.pod_created", "job.start_ended", "job.finished"]
     assert set(told[5:]) <= {"job.pod_released", "job.completed"}
     assert not [one for one in said if "login" in one.get("message", "")]
 

@@ -87,7 +87,7 @@ def line(event, **fields):
             id="ctrl-c",
         ),
         pytest.param(
-            line("attempt.ended", verdict="Retry", reason="ToolError", why="tool find failed"),
+            line("attempt.ended", verdict="Retry", reason="ToolError", detail="tool find failed"),
             "Retry ToolError: tool find failed",
             id="end",
         ),
@@ -148,7 +148,7 @@ HOSTILE = "a\x1b[2Jb\x9b2J\u202edc\x07\nnew line\x00"
         pytest.param(line("step.x\x1b", author="a", field=HOSTILE), id="step"),
         pytest.param(line(HOSTILE, message=HOSTILE, **{HOSTILE: HOSTILE}), id="other"),
         pytest.param({"time": HOSTILE, "level": HOSTILE, "event": "x", "logger": HOSTILE}, id="frame"),
-        pytest.param(line("attempt.ended", verdict=HOSTILE, reason=HOSTILE, why=HOSTILE), id="end"),
+        pytest.param(line("attempt.ended", verdict=HOSTILE, reason=HOSTILE, detail=HOSTILE), id="end"),
     ],
 )
 def test_control_characters_and_newlines_in_a_line_are_escaped(given, colour):
@@ -172,7 +172,7 @@ def test_a_step_fits_the_terminal():
 
 
 def test_colours_are_used_only_on_terminals():
-    ended = line("attempt.ended", verdict="Fail", reason="ToolError", why="x")
+    ended = line("attempt.ended", verdict="Fail", reason="ToolError", detail="x")
 
     assert "\x1b[31mFail\x1b[0m" in readable(ended, colour=True)
     assert "\x1b" not in readable(ended)

@@ -60,7 +60,7 @@ class Background:
         ours = isinstance(error, AgentJobsError)
         # An unexpected error needs its stack; for an AgentJobsError the message is enough.
         stack = None if error is None or ours else error
-        logger.error("background.died", extra={"task": task.get_name(), "error": reason}, exc_info=stack)
+        logger.error("task.failed", extra={"task": task.get_name(), "error": reason}, exc_info=stack)
         self._on_death(
             error if isinstance(error, AgentJobsError) else Died(f"background task {task.get_name()} ended: {reason}")
         )

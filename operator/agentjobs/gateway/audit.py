@@ -89,4 +89,4 @@ async def _keep(request: Request, user: User, pending: PendingAction, status: in
         async with asyncio.timeout(_WRITE_SECONDS):
             await (await services_of(request).history()).actions.record(action)
     except (errors.AgentJobsError, TimeoutError, Problem) as error:
-        logger.warning("action.unrecorded", extra={"action": action.action, "error": str(error) or "timed out"})
+        logger.warning("action.not_recorded", extra={"action": action.action, "error": str(error) or "timed out"})

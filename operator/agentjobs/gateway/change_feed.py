@@ -73,7 +73,7 @@ class ChangeFeed:
             changes = await (await history()).changes(self._mark, watched=self.board.watched)
         except errors.AgentJobsError as error:
             self._note_away()
-            logger.debug("changes.away", extra={"error": str(error)})
+            logger.debug("changes.unavailable", extra={"error": str(error)})
         except Exception:
             # The loop must survive any error, or pages would never be updated again.
             self._note_away()

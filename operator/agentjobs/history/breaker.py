@@ -149,7 +149,7 @@ class Breaker:
             self._since = asyncio.get_running_loop().time()
             longer = min(LONGEST_PAUSE_SECONDS, max(self._pause, 2 * self._relapse_pause))
             self._relapse_pause = longer if self._since - self._back_at < RELAPSE_SECONDS else 0.0
-            logger.warning("database.away", extra={"error": str(error)})
+            logger.warning("database.unavailable", extra={"error": str(error)})
         self._problem = str(error) or "PostgreSQL is unreachable"
         now = asyncio.get_running_loop().time()
         for limit in self._limits:
@@ -162,6 +162,6 @@ class Breaker:
             return
         self._problem = ""
         self._back_at = self._answered_at
-        logger.warning("database.back", extra={"away_seconds": round(self._answered_at - self._since, 1)})
+        logger.warning("database.available", extra={"unavailable_seconds": round(self._answered_at - self._since, 1)})
         for callback in self._on_back:
             callback()

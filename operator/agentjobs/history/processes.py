@@ -101,6 +101,6 @@ async def write_heartbeats(
             failed = False
         except AgentJobsError as error:
             if not failed:
-                logger.warning("presence.unsaid", extra={"error": str(error)})
+                logger.warning("presence.not_written", extra={"error": str(error)})
             failed = True
         await sleep(EVERY_SECONDS)

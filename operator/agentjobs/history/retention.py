@@ -72,7 +72,7 @@ async def every_hour(sweep: Callable[[], Awaitable[object]], *, sleep: Callable[
         try:
             await sweep()
         except AgentJobsError as error:
-            logger.warning("history.unpruned", extra={"error": str(error)})
+            logger.warning("history.prune_failed", extra={"error": str(error)})
         await sleep(SWEEP_SECONDS)
 
 

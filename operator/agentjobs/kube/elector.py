@@ -162,7 +162,7 @@ class Elector:
                 self._renewed_at = None
                 raise
             except (AgentJobsError, TimeoutError) as error:
-                logger.warning("lease.unrenewed", extra=self._fields(error))
+                logger.warning("lease.renewal_failed", extra=self._fields(error))
 
     async def release(self) -> None:
         """Release the Lease, so that another process need not wait for it to expire. Writes are fenced immediately.
@@ -176,7 +176,7 @@ class Elector:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._give_back(lease)
         except (AgentJobsError, TimeoutError) as error:
-            logger.warning("lease.unreleased", extra=self._fields(error))
+            logger.warning("lease.release_failed", extra=self._fields(error))
         else:
             logger.info("lease.released", extra={"lease": self._name, "identity": self._identity})
 

@@ -172,7 +172,7 @@ class EventRecorder:
             event.tries += 1
             if event.tries >= TRIES:
                 self._drop()
-                logger.debug("event.unwritten", extra={"object": key[1], "error": str(error)})
+                logger.debug("event.not_written", extra={"object": key[1], "error": str(error)})
                 return
             self._put_back(key, event)
             await asyncio.sleep(error.retry_after if isinstance(error, TooManyRequests) else RETRY_SECONDS)

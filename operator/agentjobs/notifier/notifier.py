@@ -172,7 +172,7 @@ class Notifier:
                 return
             except AgentJobsError as error:
                 if self._clock() >= until:
-                    logger.error("notification.unmarked", extra=_fields(tried) | {"error": str(error)})
+                    logger.error("notification.not_recorded", extra=_fields(tried) | {"error": str(error)})
                     return
             await asyncio.sleep(OUTAGE_PAUSE_SECONDS)
 

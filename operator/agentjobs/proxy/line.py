@@ -129,7 +129,7 @@ def best_effort() -> Iterator[None]:
     try:
         yield
     except AgentJobsError as error:
-        logger.warning("limits.not_told", extra={"error": str(error)})
+        logger.warning("limits.not_reported", extra={"error": str(error)})
 
 
 def time() -> float:

@@ -63,7 +63,7 @@ class QueueLimits:
         try:
             found = await self._queues.model_limits()
         except AgentJobsError as error:
-            logger.warning("queue_limits.unread", extra={"error": str(error)})
+            logger.warning("limits.queues_unavailable", extra={"error": str(error)})
             return
         known = {queue: self._read(queue, entries) for queue, entries in found.items()}
         changed = known != self._known
@@ -75,5 +75,5 @@ class QueueLimits:
         try:
             return limits_of(*queue, entries)
         except (AttributeError, KeyError, TypeError) as error:  # written by a newer operator
-            logger.error("queue_limits.unreadable", extra={"queue": "/".join(queue), "error": repr(error)})
+            logger.error("limits.queue_unreadable", extra={"queue": "/".join(queue), "error": repr(error)})
             return (self._known or {}).get(queue, ())

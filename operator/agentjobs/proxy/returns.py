@@ -70,7 +70,7 @@ class Returns:
         try:
             await self._send()
         except AgentJobsError as error:
-            logger.warning("limits.not_given_back", extra={"error": str(error)})
+            logger.warning("limits.not_returned", extra={"error": str(error)})
             return False
         return True
 

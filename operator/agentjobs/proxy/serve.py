@@ -217,5 +217,5 @@ class _Parts:
             try:
                 await ledger.heartbeat(self._name, report)
             except errors.AgentJobsError as error:
-                logger.warning("proxy.unseen", extra={"error": str(error)})
+                logger.warning("proxy.not_reported", extra={"error": str(error)})
             await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -93,7 +93,7 @@ class Settlements:
                     async with asyncio.timeout_at(again):
                         await self._watched.wait()
             except errors.Unavailable as error:
-                logger.warning("settlement.waits", extra={"calls": len(self), "error": str(error)})
+                logger.warning("settlement.delayed", extra={"calls": len(self), "error": str(error)})
                 await asyncio.sleep(pause)
                 pause = min(PAUSES[1], pause * 2)
 
@@ -109,7 +109,7 @@ class Settlements:
                     except errors.Unavailable:
                         await asyncio.sleep(PAUSES[0])
         except TimeoutError:
-            logger.error("settlement.left", extra={"calls": len(self)})
+            logger.error("settlement.unfinished", extra={"calls": len(self)})
 
     def _add_again(self, call: UUID) -> None:
         timer, job, end = self._unsure.pop(call)

@@ -38,7 +38,7 @@ class Memory(BaseMemoryService):
 
     async def add_session_to_memory(self, session: Session) -> None:
         """Do nothing: the session is stored when the job succeeds, and is not searched before."""
-        logger.info("memory.kept_at_end", extra={"session": session.id})
+        logger.info("memory.stored_at_end", extra={"session": session.id})
 
     async def search_memory(self, *, app_name: str, user_id: str, query: str) -> SearchMemoryResponse:
         """Return texts of other sessions that contain a word of `query`, best first."""

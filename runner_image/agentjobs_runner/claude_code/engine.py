@@ -121,7 +121,7 @@ class _Start:
         finally:
             left_over = process.end()
         if left_over:
-            logger.error("claude.left_over", extra={"processes": left_over})
+            logger.error("claude.processes_left", extra={"processes": left_over})
         problem = keeper.finish() if keeper is not None else ""
         judged = self._judged(process, reader, settings, out_of_memory=out_of_memory_kills() > killed_before)
         return self._concluded(judged, chosen, problem)
@@ -244,7 +244,7 @@ class _Start:
         """Pause the CLI."""
         process = self._process
         if process is not None:
-            logger.warning("claude.held", extra={"why": "what it does cannot be recorded at present"})
+            logger.warning("claude.paused", extra={"detail": "its steps cannot be recorded at present"})
             process.hold()
         try:
             yield
@@ -271,7 +271,7 @@ class _Start:
             process.stop()
         elif not self._killed and now - self._stopped_at > _STOP_SECONDS:
             self._killed = True
-            logger.warning("claude.killed", extra={"why": "SIGTERM did not end it"})
+            logger.warning("claude.killed", extra={"detail": "SIGTERM did not end it"})
             process.kill()
 
     def _judged(self, process: Process, reader: Reader, settings: Settings, *, out_of_memory: bool) -> "Judged":

@@ -105,7 +105,7 @@ class Clone:
         except GitFailed as error:
             if error.kind is not Kind.MISSING:
                 raise
-            logger.warning("workspace.base_lost", extra={"commit": pinned.commit, "why": error.message})
+            logger.warning("workspace.base_lost", extra={"commit": pinned.commit, "detail": error.message})
             return None
         return pinned
 
@@ -125,7 +125,7 @@ class Clone:
             if self._cache is None or error.kind is not Kind.BROKEN:
                 raise
             # The cached copy may be damaged: the next clone recreates it.
-            logger.warning("workspace.cache_broken", extra={"why": error.message})
+            logger.warning("workspace.cache_broken", extra={"detail": error.message})
             self._cache.drop()
             self._check_out(tip, None)
 
@@ -163,11 +163,11 @@ class Clone:
                     self._remote.prove(tip.commit, self._place.ours / "proof.git")
                 cache.give(self._remote, tip.commit, self._settings.ref or "HEAD", repository)
             except (OSError, TimeoutError) as error:
-                logger.warning("workspace.cache_unusable", extra={"why": str(error)})
+                logger.warning("workspace.cache_unusable", extra={"detail": str(error)})
             except GitFailed as error:
                 if error.kind is not Kind.FULL:
                     raise
-                logger.warning("workspace.cache_full", extra={"why": error.message})
+                logger.warning("workspace.cache_full", extra={"detail": error.message})
             else:
                 return
             kind = repository.parent if repository.name == ".git" else repository

@@ -74,7 +74,7 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
         except GitFailed as error:
             if error.kind in (Kind.FULL, Kind.ABSENT) or (beside, on) == ways[-1]:
                 raise of_git(error, "making a commit of the agent's files") from error
-            fields = {"commit": on, "why": error.message}
+            fields = {"commit": on, "detail": error.message}
             logger.warning("publish.commits_not_kept" if on != base else "publish.objects_not_read", extra=fields)
             continue
         before = [value for name, value in _head_of_commit(repository, base, {}) if name == "parent"]

@@ -175,7 +175,7 @@ class _Container:
         ending = ended.ending
         if ending.verdict is Verdict.SUCCEED and ended.published is None:
             # The exit code is enough; a pod's termination messages share the kubelet's limit.
-            logger.info("workspace.ready", extra={"why": ending.message})
+            logger.info("workspace.ready", extra={"detail": ending.message})
             return contract.EXIT_CODES[Verdict.SUCCEED]
         return leave(self._environment, self._redactor, ending, uid=uid, published=ended.published)
 

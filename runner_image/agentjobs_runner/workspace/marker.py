@@ -53,4 +53,4 @@ class Marker:
                     Path(name).unlink()
                 raise
         except OSError as error:
-            logger.warning("publish.unmarked", extra={"error": error.strerror})
+            logger.warning("publish.note_not_written", extra={"error": error.strerror})

@@ -154,7 +154,7 @@ class _Publishing:
                 f"the repository has neither the commit that the job began with nor {ref or 'a default branch'}: its "
                 "history was rewritten. Run the job again"
             )
-        logger.warning("publish.base_unproved", extra={"pinned": pinned and pinned.commit, "instead": tip})
+        logger.warning("publish.base_replaced", extra={"pinned": pinned and pinned.commit, "replaced_by": tip})
         return True
 
     def _fetch_own_base(self, pinned: Base | None, refs: Refs) -> bool:

@@ -31,7 +31,7 @@ def request(host: Host, wanted: Wanted, sleep: Callable[[float], None] = time.sl
         except Away as error:
             if pause is None or (error.delay_seconds or 0.0) > pause:
                 raise unavailable(error) from error
-            logger.warning("publish.host_away", extra={"error": str(error), "pause": pause})
+            logger.warning("publish.host_unavailable", extra={"error": str(error), "pause": pause})
             sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 

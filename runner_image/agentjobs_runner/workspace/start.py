@@ -216,7 +216,7 @@ class AgentFiles:
         if message == self._warned:
             return
         self._warned = message
-        logger.warning("workspace.warning", extra={"why": message})
+        logger.warning("workspace.warning", extra={"detail": message})
         self._recorder.add("warning", self._job, {"level": "WARNING", "message": message})
 
 

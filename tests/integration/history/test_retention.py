@@ -391,4 +391,4 @@ async def test_an_unavailable_database_is_retried(caplog):
             await sweeper.run()
 
     assert naps == [retention.FIRST_SECONDS, retention.SWEEP_SECONDS, retention.SWEEP_SECONDS]
-    assert [record.getMessage() for record in caplog.records].count("history.unpruned") == 2
+    assert [record.getMessage() for record in caplog.records].count("history.prune_failed") == 2

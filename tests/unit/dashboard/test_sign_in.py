@@ -85,7 +85,7 @@ async def test_attempts_are_logged_with_method_address_and_user(browser, caplog)
     await signed_in(browser, token="wrong")
 
     ok, refused = [one for one in caplog.records if one.message.startswith("signin.")]
-    assert (ok.message, ok.user, ok.way, ok.address) == ("signin.ok", "ada", "token", "192.0.2.7")
+    assert (ok.message, ok.user, ok.way, ok.address) == ("signin.succeeded", "ada", "token", "192.0.2.7")
     assert (refused.message, refused.reason, refused.address) == ("signin.refused", "Unauthorized", "192.0.2.7")
 
 

@@ -31,7 +31,7 @@ async def test_a_task_that_ends_by_itself_is_reported_with_its_reason(work, told
         await asyncio.sleep(2)
 
     assert [(type(error), str(error)) for error in deaths] == [(type(told), str(told))]
-    assert [(record.msg, record.task) for record in caplog.records] == [("background.died", "writer")]
+    assert [(record.msg, record.task) for record in caplog.records] == [("task.failed", "writer")]
 
 
 async def test_a_task_that_is_allowed_to_return_must_not_fail():

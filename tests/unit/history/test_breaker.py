@@ -127,7 +127,7 @@ async def test_recovery_wakes_waiting_callers_and_is_logged_once(database, pool,
     await asyncio.sleep(2)
 
     assert len(woken) == 1
-    assert lines(caplog) == ["database.away", "database.back"]
+    assert lines(caplog) == ["database.unavailable", "database.available"]
     assert (await ask(database))[0] == 1
 
 

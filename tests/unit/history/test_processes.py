@@ -55,7 +55,7 @@ async def test_an_outage_is_logged_once_and_survived(history, processes, caplog)
     history.away = True
     await says(processes, lambda: None, lambda: None, lambda: setattr(history, "away", False))
 
-    assert [record.message for record in caplog.records] == ["presence.unsaid"]
+    assert [record.message for record in caplog.records] == ["presence.not_written"]
     assert [one.id for one in await processes.processes()] == ["gw-1"]
 
 
@@ -63,7 +63,7 @@ async def test_each_outage_is_logged(history, processes, caplog):
     turns = [lambda to=to: setattr(history, "away", to) for to in (True, False, True)]
     await says(processes, *turns)
 
-    assert [record.message for record in caplog.records] == ["presence.unsaid"] * 2
+    assert [record.message for record in caplog.records] == ["presence.not_written"] * 2
 
 
 async def test_the_identity_of_the_cluster_is_read_until_it_is_known():

@@ -36,12 +36,12 @@ async def test_the_log_lines_of_a_job_have_all_its_events_in_order(world, lines)
     assert words(lines()) == [
         "job.accepted",
         "job.claimed",
-        "job.pod_made",
+        "job.pod_created",
         "job.start_ended",
         "job.finished",
         "job.pod_released",
         "job.deleted",
-        "job.gone",
+        "job.removed",
     ]
 
 
@@ -52,7 +52,7 @@ async def test_each_line_has_job_decision_and_observation(world, lines):
 
     assert {"namespace": "default", "job": "hello", "uid": uid, "decision": "Claim"}.items() <= claimed.items()
     assert (claimed["start"], claimed["attempt"], claimed["pod"]) == (1, 1, "hello-1")
-    assert claimed["saw"] == "phase Pending; slot granted"
+    assert claimed["observed"] == "phase Pending; slot granted"
 
 
 async def test_the_line_of_a_failed_start_has_reason_charge_and_next_start(world, lines):
@@ -63,9 +63,9 @@ async def test_the_line_of_a_failed_start_has_reason_charge_and_next_start(world
     await world.act(seconds=1)
     (ended,) = [line for line in lines() if line["event"] == "job.start_ended"]
 
-    assert (ended["reason"], ended["charged"], ended["then"]) == ("ToolError", True, "Again")
+    assert (ended["reason"], ended["charged"], ended["next"]) == ("ToolError", True, "Again")
     assert ended["at"] == world.job()["status"]["nextAttemptTime"]
-    assert "hello-1 ended with exit code 70" in ended["saw"]
+    assert "hello-1 ended with exit code 70" in ended["observed"]
 
 
 async def test_a_wait_is_logged_once(world, lines):
@@ -73,7 +73,7 @@ async def test_a_wait_is_logged_once(world, lines):
     for _ in range(3):
         await world.act(seconds=10)
 
-    assert words(lines()) == ["job.accepted", "job.waits"]
+    assert words(lines()) == ["job.accepted", "job.waiting"]
     assert lines()[-1]["reason"] == "WaitingForStartTime"
 
 
@@ -103,7 +103,7 @@ async def test_the_lines_of_a_schedule_name_the_created_jobs(world, lines):
     world.apply_schedule(schedule="* * * * *")
     await world.act()
     await world.act(minutes=1)
-    made = [line for line in lines("brief") if line["event"] == "schedule.job_made"]
+    made = [line for line in lines("brief") if line["event"] == "schedule.job_created"]
 
     assert [(line["job"], line["kind"]) for line in made] == [(world.jobs()[0], "scheduled")]
 
@@ -114,9 +114,9 @@ async def test_the_lines_of_a_schedule_have_the_observation(world, lines):
     await world.act(minutes=1)
     (first,) = world.jobs()
     await world.act(minutes=1)
-    of = {line["event"]: line["saw"] for line in lines("brief")}
+    of = {line["event"]: line["observed"] for line in lines("brief")}
 
-    assert of["schedule.job_made"].startswith("no job running; due 2026-11-21T09:0")
+    assert of["schedule.job_created"].startswith("no job running; due 2026-11-21T09:0")
     assert of["schedule.job_cancelled"].startswith(f"running {first}")
 
 

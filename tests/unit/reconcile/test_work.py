@@ -149,7 +149,7 @@ async def test_a_job_with_one_start_takes_six_log_lines(world, caplog):
     assert told == [
         "job.accepted",
         "job.claimed",
-        "job.pod_made",
+        "job.pod_created",
         "job.start_ended",
         "job.finished",
         "job.pod_released",

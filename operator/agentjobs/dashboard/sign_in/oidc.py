@@ -292,7 +292,7 @@ class Provider:
         return answer
 
     def _away(self, why: str) -> Problem:
-        logger.warning("oidc.away", extra={"issuer": self.client.issuer, "error": why})
+        logger.warning("oidc.unavailable", extra={"issuer": self.client.issuer, "error": why})
         return unavailable(f"{self.client.name} cannot be reached now. The dashboard's log has the reason.")
 
 

@@ -83,4 +83,4 @@ class Ways:
         if name is None:
             logger.warning("signin.refused", extra=fields | {"reason": reason})
         else:
-            logger.info("signin.ok", extra=fields | {"user": name})
+            logger.info("signin.succeeded", extra=fields | {"user": name})

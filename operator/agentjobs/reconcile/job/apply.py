@@ -247,7 +247,7 @@ class Applier:
         before, name = memo.obstacle, pod_name(seen.job.name, action.start)
         memo.obstacle = await self._pods.make(seen.job, action, spec, seen.limits)
         if memo.obstacle is None:
-            self._reporter.pod_made(seen, action, name)
+            self._reporter.pod_created(seen, action, name)
             return self._state.pods.get((seen.job.namespace, name)) is not None
         if memo.obstacle != before:
             self._reporter.pod_refused(seen, action, name, memo.obstacle)
@@ -293,7 +293,7 @@ class Applier:
         try:
             await self._cluster.delete(AGENTJOBS, job.namespace, job.name, uid=job.uid)
         except (NotFound, Conflict):
-            logger.debug("job.gone", extra={"namespace": job.namespace, "job": job.name, "uid": job.uid})
+            logger.debug("job.removed", extra={"namespace": job.namespace, "job": job.name, "uid": job.uid})
             return
         self._reporter.deleted(job)
 

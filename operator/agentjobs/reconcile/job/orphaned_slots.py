@@ -42,7 +42,7 @@ class OrphanedSlots:
         self._metrics.slots_given_back.inc(len(left))
         for holder in left:
             about = {"namespace": holder.namespace, "job": holder.name, "uid": holder.uid, "start": holder.start}
-            logger.warning("slot.given_back", extra=about)
+            logger.warning("slot.released", extra=about)
 
     async def _is_used(self, holder: Holder) -> bool:
         name, place = (holder.namespace, holder.name), (holder.uid, holder.start)

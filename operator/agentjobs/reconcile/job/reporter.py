@@ -65,16 +65,16 @@ class JobReporter:
         detail = _ours(action.reason, action.message)
         if action.reason == AcceptedReason.REFERENCE_NOT_FOUND:
             detail = "names ConfigMaps: " + ", ".join(f"{name}/{key}" for name, key in sorted(seen.references))
-        _decided("job.waits", seen, action, reason=action.reason, detail=detail)
+        _decided("job.waiting", seen, action, reason=action.reason, detail=detail)
 
     def claimed(self, seen: Observation, claim: Claim, pod: str) -> None:
         """A start is claimed."""
         self._event(seen.job, EventReason.STARTED, f"attempt {claim.attempt}, pod {pod}")
         _decided("job.claimed", seen, claim, start=claim.start, attempt=claim.attempt, pod=pod)
 
-    def pod_made(self, seen: Observation, action: MakePod, pod: str) -> None:
+    def pod_created(self, seen: Observation, action: MakePod, pod: str) -> None:
         """The pod of a start exists."""
-        _decided("job.pod_made", seen, action, start=action.start, attempt=action.attempt, pod=pod)
+        _decided("job.pod_created", seen, action, start=action.start, attempt=action.attempt, pod=pod)
 
     def pod_refused(self, seen: Observation, action: MakePod, pod: str, obstacle: Obstacle) -> None:
         """The pod of a start cannot be created; call once for each obstacle."""
@@ -113,7 +113,7 @@ class JobReporter:
             ran_seconds=round(end.ran.total_seconds(), 1),
             from_step=record.from_step,
             to_step=record.to_step,
-            then=type(next_step).__name__,
+            next=type(next_step).__name__,
             at=None if isinstance(next_step, Finish) else _stamp(next_step.at),
         )
         match next_step:
@@ -177,7 +177,7 @@ class JobReporter:
 
     def gone(self, name: tuple[str, str], uid: str) -> None:
         """The job's object is gone."""
-        log_action("job.gone", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
+        log_action("job.removed", logging.INFO, {"namespace": name[0], "job": name[1], "uid": uid}, {})
 
     def _event(self, job: Job, reason: str, message: str) -> None:
         record_event(self._recorder, AGENTJOBS, job, reason, message)
@@ -210,7 +210,7 @@ def _of_suspension(action: Suspend) -> str:
 
 
 def _decided(event: str, seen: Observation, action: object, level: int = logging.INFO, /, **fields: Any) -> None:
-    fields = {"decision": type(action).__name__, **fields, "saw": "; ".join(_saw(seen))}
+    fields = {"decision": type(action).__name__, **fields, "observed": "; ".join(_observed(seen))}
     _line(event, seen.job, level, **fields)
 
 
@@ -218,7 +218,7 @@ def _line(event: str, job: Job, level: int = logging.INFO, /, **fields: Any) -> 
     log_action(event, level, {"namespace": job.namespace, "job": job.name, "uid": job.uid}, fields)
 
 
-def _saw(seen: Observation) -> Iterator[str]:
+def _observed(seen: Observation) -> Iterator[str]:
     """Return what the decision is based on, in a few words."""
     job = seen.job
     yield f"phase {(job.status.phase or Phase.PENDING).value}"
@@ -231,7 +231,7 @@ def _saw(seen: Observation) -> Iterator[str]:
     if seen.heartbeat is not None and seen.heartbeat.silence is not None:
         yield f"runner silent for {seen.heartbeat.silence.total_seconds():.0f} s"
     if not seen.history_available:
-        yield "PostgreSQL away"
+        yield "PostgreSQL unavailable"
 
 
 def _state(pod: Pod) -> str:

@@ -169,7 +169,7 @@ class Schedules:
         self._metrics.schedule_start(action.kind, late)
         self._reporter.record(schedule, [Event(EventReason.STARTED, f"created job {name}")])
         fields = {"job": name, "kind": action.kind.value, "late_seconds": round(late, 3)}
-        self._reporter.log("schedule.job_made", seen, action, **fields)
+        self._reporter.log("schedule.job_created", seen, action, **fields)
         # The job's event wakes the schedule. Other due occurrences come first: retiring can wait, creating a job
         # should not.
         return len(seen.reserved) > 1

@@ -61,8 +61,8 @@ class ScheduleReporter:
         """Log an action; `event` is `schedule.` and a verb."""
         schedule = seen.schedule
         about = {"namespace": schedule.namespace, "schedule": schedule.name, "uid": schedule.uid}
-        saw = "; ".join(_saw(seen))
-        log_action(event, level, about, {"decision": type(decision).__name__, **fields, "saw": saw})
+        observed = "; ".join(_observed(seen))
+        log_action(event, level, about, {"decision": type(decision).__name__, **fields, "observed": observed})
 
     def record(self, schedule: Schedule, events: Iterable[Event]) -> None:
         """Record Events."""
@@ -78,7 +78,7 @@ def _held_up(before: AgentScheduleStatus, after: AgentScheduleStatus) -> Iterato
         yield Event(blocked.reason, blocked.message)
 
 
-def _saw(seen: ScheduleObservation) -> Iterator[str]:
+def _observed(seen: ScheduleObservation) -> Iterator[str]:
     """Return what the decision is based on, in a few words."""
     running = [job.name for job in seen.jobs if not job.finished]
     more = f" and {len(running) - MAX_NAMES} more" if len(running) > MAX_NAMES else ""

@@ -35,5 +35,5 @@ class Templates:
         self._state.observe(AGENTTEMPLATES, None, answer)
         about = {"namespace": template.namespace, "template": template.name, "uid": template.uid}
         fields = {"generation": template.generation, "valid": not template.problems}
-        log_action("template.judged", logging.INFO, about, fields)
+        log_action("template.validated", logging.INFO, about, fields)
         return None
