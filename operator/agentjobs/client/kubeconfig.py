@@ -24,7 +24,7 @@ _Files = Sequence[tuple[Path, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class GatewayAddress:
     """The gateway's address, from an extension of the cluster's entry."""
 
     url: str
@@ -63,7 +63,7 @@ class Access:
     server_name: str | None
     proxy: str | None
     credentials: Credentials
-    gateway: Gateway | None
+    gateway: GatewayAddress | None
 
 
 def load(
@@ -213,9 +213,11 @@ def _credentials(user: Mapping[str, Any], path: Path) -> Credentials:
     )
 
 
-def _gateway(cluster: Mapping[str, Any], path: Path) -> Gateway | None:
+def _gateway(cluster: Mapping[str, Any], path: Path) -> GatewayAddress | None:
     for item in cluster.get("extensions") or ():
         if isinstance(item, dict) and item.get("name") == GATEWAY_EXTENSION:
             extension = item.get("extension") or {}
-            return Gateway(url=str(extension.get("url", "")), ca=_content(extension, "certificate-authority", path))
+            return GatewayAddress(
+                url=str(extension.get("url", "")), ca=_content(extension, "certificate-authority", path)
+            )
     return None

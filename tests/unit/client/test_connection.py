@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.client.connection import NoResult, TokenAuth, api_server, gateway, with_plugin
-from agentjobs.client.kubeconfig import Access, Credentials, Gateway
+from agentjobs.client.kubeconfig import Access, Credentials, GatewayAddress
 
 FOR_EVER = float("inf")
 
@@ -144,7 +144,7 @@ def test_an_answer_that_is_not_json_is_named(access):
 
 
 def test_an_explicit_gateway_address_overrides_the_environment_and_the_kubeconfig(access):
-    known = access(known=Gateway(url="https://from-kubeconfig/", ca=None))
+    known = access(known=GatewayAddress(url="https://from-kubeconfig/", ca=None))
     environ = {"AGENTJOBS_GATEWAY_URL": "https://from-environment"}
 
     urls = [

@@ -6,7 +6,7 @@ import copy
 import pytest
 import yaml
 
-from agentjobs.client.kubeconfig import Gateway, load
+from agentjobs.client.kubeconfig import GatewayAddress, load
 from agentjobs.errors import Misconfigured
 
 CONFIG = {
@@ -79,7 +79,7 @@ def test_the_gateway_is_an_extension_of_the_cluster(write):
             {"name": "agentjobs.dev/gateway", "extension": extension},
         ]
 
-    assert load(write(extended), context=None, environ={}).gateway == Gateway(url="https://gw", ca=b"PEM")
+    assert load(write(extended), context=None, environ={}).gateway == GatewayAddress(url="https://gw", ca=b"PEM")
 
 
 @pytest.mark.parametrize(
