@@ -31,7 +31,7 @@ _WHOLE_SECONDS: Final = 10.0
 _MESSAGE_BYTES: Final = 2000
 
 
-class Cluster(Protocol):
+class CallerRequests(Protocol):
     """The part of KubeClient that operations need."""
 
     async def send(
@@ -66,7 +66,7 @@ class Acting:
         whole: seconds that an operation may take.
     """
 
-    def __init__(self, cluster: Cluster, recorded: Recorded, *, whole: float = _WHOLE_SECONDS) -> None:
+    def __init__(self, cluster: CallerRequests, recorded: Recorded, *, whole: float = _WHOLE_SECONDS) -> None:
         self._cluster = cluster
         self._recorded = recorded
         self._whole = whole
