@@ -27,7 +27,7 @@ __all__ = [
     "AGENTTEMPLATES",
     "MERGE_PATCH",
     "TABLE",
-    "Cluster",
+    "ClusterConnection",
     "Kind",
     "connect",
 ]
@@ -78,7 +78,7 @@ AGENTTEMPLATES: Final = Kind(
 )
 
 
-class Cluster:
+class ClusterConnection:
     """A connection to one API server."""
 
     def __init__(self, access: Access, transport: Blocking) -> None:
@@ -162,10 +162,10 @@ def _lines(listen: Listen) -> Stream[str]:
 
 
 @contextmanager
-def connect(access: Access) -> Iterator[Cluster]:
+def connect(access: Access) -> Iterator[ClusterConnection]:
     """Open a connection; it connects at the first request."""
     transport = Blocking(lambda _: api_server(access))
     try:
-        yield Cluster(access, transport)
+        yield ClusterConnection(access, transport)
     finally:
         transport.close()

@@ -23,7 +23,7 @@ from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, sho
 from agentjobs.contract import GROUP, VERSION
 
 if TYPE_CHECKING:
-    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.cluster import ClusterConnection
 
 # A watch is reopened after this long without an event, in case a proxy dropped it silently.
 WATCH_SECONDS: Final = 300.0
@@ -73,7 +73,7 @@ def get(
             _show_tables(cluster, place, names or (), params, watch=watch, wide=wide, everywhere=everywhere)
 
 
-def _collection(cluster: "Cluster", *, namespace: str | None, everywhere: bool) -> str:
+def _collection(cluster: "ClusterConnection", *, namespace: str | None, everywhere: bool) -> str:
     from agentjobs.cli.cluster import AGENTJOBS
 
     return AGENTJOBS.everywhere if everywhere else AGENTJOBS.path(namespace or cluster.access.namespace)
@@ -84,7 +84,7 @@ def _selected(names: Sequence[str] | None, selector: str | None) -> dict[str, st
     return chosen | ({"fieldSelector": f"metadata.name={names[0]}"} if names else {})
 
 
-def by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
+def by_name(cluster: "ClusterConnection", place: str, names: Sequence[str], accept: str) -> Iterator[dict[str, Any]]:
     """Yield the objects with these names and report missing ones; a single missing name is an error."""
     from agentjobs.client.requests import segment
 
@@ -98,7 +98,7 @@ def by_name(cluster: "Cluster", place: str, names: Sequence[str], accept: str) -
 
 
 def _show_objects(
-    cluster: "Cluster", place: str, names: Sequence[str], params: Mapping[str, str], format_: str
+    cluster: "ClusterConnection", place: str, names: Sequence[str], params: Mapping[str, str], format_: str
 ) -> None:
     from agentjobs.client.effects import JSON
 
@@ -124,7 +124,7 @@ def _show_objects(
 
 
 def _show_tables(
-    cluster: "Cluster",
+    cluster: "ClusterConnection",
     place: str,
     names: Sequence[str],
     params: Mapping[str, str],
@@ -171,7 +171,7 @@ def _version_of(change: Mapping[str, Any], rows: list[Any]) -> str:
 
 
 def _reopened(
-    cluster: "Cluster", place: str, params: Mapping[str, str], version: str, *, accept: str
+    cluster: "ClusterConnection", place: str, params: Mapping[str, str], version: str, *, accept: str
 ) -> Iterator[dict[str, Any]]:
     """Yield the events of one watch; if `version` is too old for the server, the next one begins now."""
     began = time.monotonic()

@@ -12,7 +12,7 @@ import typer
 from agentjobs.cli.failures import USAGE, Failure
 
 if TYPE_CHECKING:
-    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.cluster import ClusterConnection
     from agentjobs.client.effects import Operation, Stream
     from agentjobs.client.kubeconfig import Access
     from agentjobs.client.operations import Operations
@@ -255,7 +255,7 @@ ScheduleNames = Annotated[
 class Talk:
     """Both servers as one user: any request, and the client's operations on one namespace."""
 
-    cluster: "Cluster"
+    cluster: "ClusterConnection"
     do: "Operations"
     transport: "Blocking"
 
@@ -286,7 +286,7 @@ def access_of(*, kubeconfig: str | None, context: str | None) -> "Access":
 
 
 @contextmanager
-def connected(*, kubeconfig: str | None, context: str | None) -> Iterator["Cluster"]:
+def connected(*, kubeconfig: str | None, context: str | None) -> Iterator["ClusterConnection"]:
     """Open a connection to the cluster that the options name."""
     access = access_of(kubeconfig=kubeconfig, context=context)
     from agentjobs.cli.cluster import connect
@@ -306,7 +306,7 @@ def talking(
 ) -> Iterator[Talk]:
     """Return both servers; each is connected at its first request. No request is retried, except by verbs that wait."""
     access = access_of(kubeconfig=kubeconfig, context=context)
-    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.cluster import ClusterConnection
     from agentjobs.client.connection import Endpoint, api_server, gateway
     from agentjobs.client.effects import Server
     from agentjobs.client.operations import Operations
@@ -319,6 +319,8 @@ def talking(
 
     transport = Blocking(endpoint)
     try:
-        yield Talk(Cluster(access, transport), Operations(namespace or access.namespace, retry_for=0.0), transport)
+        yield Talk(
+            ClusterConnection(access, transport), Operations(namespace or access.namespace, retry_for=0.0), transport
+        )
     finally:
         transport.close()

@@ -29,7 +29,7 @@ from agentjobs.cli.printing import complain, show
 from agentjobs.cli.targets import Choice, Target, each, targets
 
 if TYPE_CHECKING:
-    from agentjobs.cli.cluster import Cluster, Kind
+    from agentjobs.cli.cluster import ClusterConnection, Kind
     from agentjobs.cli.manifests import Manifest
 
 
@@ -53,7 +53,7 @@ def create(
         agentjobs create -f job.yaml
     """
 
-    def created(cluster: "Cluster", manifest: "Manifest") -> str:
+    def created(cluster: "ClusterConnection", manifest: "Manifest") -> str:
         kind, place = _place(cluster, manifest, namespace)
         made = cluster.request("POST", kind.path(place), body=manifest.body, params=_strictly("agentjobs-create"))
         return f"{kind.shown}/{made['metadata']['name']} created"
@@ -77,7 +77,7 @@ def apply(
         cat jobs.yaml | agentjobs apply -f -
     """
 
-    def changed(cluster: "Cluster", manifest: "Manifest") -> str:
+    def changed(cluster: "ClusterConnection", manifest: "Manifest") -> str:
         return applied(cluster, manifest, namespace=namespace)
 
     _with_each(filename, changed, kubeconfig=kubeconfig, context=context)
@@ -112,7 +112,7 @@ def delete(
         raise Failure("--filename cannot be combined with NAME, --selector, --all or -A.", code=USAGE)
     if filename:
 
-        def delete_manifest(cluster: "Cluster", manifest: "Manifest") -> str:
+        def delete_manifest(cluster: "ClusterConnection", manifest: "Manifest") -> str:
             kind, place = _place(cluster, manifest, namespace)
             return _deleted(
                 cluster, kind.path(place, manifest.name), kind.shown, manifest.name, ignore_not_found, format_
@@ -131,7 +131,7 @@ def delete(
         each(targets(talk, choice), delete_job)
 
 
-def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) -> str:
+def applied(cluster: "ClusterConnection", manifest: "Manifest", *, namespace: str | None) -> str:
     """Create or change one object to match its file; return the result in kubectl's words."""
     from agentjobs.cli.cluster import MERGE_PATCH
     from agentjobs.cli.manifests import three_way, with_last_applied
@@ -157,7 +157,7 @@ def applied(cluster: "Cluster", manifest: "Manifest", *, namespace: str | None) 
 
 def _with_each(
     filenames: Sequence[str] | None,
-    act: "Callable[[Cluster, Manifest], str]",
+    act: "Callable[[ClusterConnection, Manifest], str]",
     *,
     kubeconfig: str | None,
     context: str | None,
@@ -184,7 +184,7 @@ def _with_each(
         raise typer.Exit(FAILURE)
 
 
-def _place(cluster: "Cluster", manifest: "Manifest", namespace: str | None) -> "tuple[Kind, str]":
+def _place(cluster: "ClusterConnection", manifest: "Manifest", namespace: str | None) -> "tuple[Kind, str]":
     own = manifest.body["metadata"].get("namespace")
     if own and namespace and own != namespace:
         raise Failure(f"its namespace is {own!r} but --namespace is {namespace!r}; leave one out.", code=USAGE)
@@ -196,7 +196,9 @@ def _strictly(manager: str) -> dict[str, str]:
     return {"fieldValidation": "Strict", "fieldManager": manager}
 
 
-def _deleted(cluster: "Cluster", path: str, shown: str, name: str, ignore_not_found: bool, format_: str | None) -> str:
+def _deleted(
+    cluster: "ClusterConnection", path: str, shown: str, name: str, ignore_not_found: bool, format_: str | None
+) -> str:
     options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     try:
         cluster.request("DELETE", path, body=options)

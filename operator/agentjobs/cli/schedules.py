@@ -45,7 +45,7 @@ from agentjobs.cli.schedule_actions import resume, shown_schedule, suspend, trig
 from agentjobs.cli.targets import Choice, Target, attempted, documents, each, heading, schedules
 
 if TYPE_CHECKING:
-    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.cluster import ClusterConnection
     from agentjobs.core.schedule.model import Plan
 
 # Ask before creating more jobs than this: each costs model calls.
@@ -304,7 +304,7 @@ def _show_items(items: Sequence[Mapping[str, Any]], format_: str) -> None:
         show(shown_schedule(item["metadata"]["name"]))
 
 
-def _page(cluster: "Cluster", body: Mapping[str, Any]) -> str:
+def _page(cluster: "ClusterConnection", body: Mapping[str, Any]) -> str:
     parts = [_facts(body), _conditions(body)]
     if (plan := _plan_or_none(body)) is not None and not plan.spec.suspend:
         parts.append(_times_table(plan, _next_times(plan, datetime.now(UTC), 3)))
@@ -369,7 +369,7 @@ def _conditions(body: Mapping[str, Any]) -> str:
     return table(["CONDITION", "STATUS", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
-def _jobs_table(cluster: "Cluster", body: Mapping[str, Any]) -> str:
+def _jobs_table(cluster: "ClusterConnection", body: Mapping[str, Any]) -> str:
     from agentjobs.contract import LABEL_SCHEDULE
 
     meta, now = body["metadata"], datetime.now(UTC)
@@ -402,11 +402,13 @@ def _plan_or_none(body: Mapping[str, Any]) -> "Plan | None":
         return None  # its conditions have the reason
 
 
-def _path(cluster: "Cluster", namespace: str | None, *, name: str | None = None, everywhere: bool = False) -> str:
+def _path(
+    cluster: "ClusterConnection", namespace: str | None, *, name: str | None = None, everywhere: bool = False
+) -> str:
     from agentjobs.cli.cluster import AGENTSCHEDULES
 
     return AGENTSCHEDULES.everywhere if everywhere else AGENTSCHEDULES.path(namespace or cluster.access.namespace, name)
 
 
-def _get(cluster: "Cluster", namespace: str | None, name: str) -> dict[str, Any]:
+def _get(cluster: "ClusterConnection", namespace: str | None, name: str) -> dict[str, Any]:
     return cluster.request("GET", _path(cluster, namespace, name=name))

@@ -15,7 +15,7 @@ from agentjobs.cli.printing import as_json, complain, counted, harmless, show, t
 
 if TYPE_CHECKING:
     from agentjobs.api.template.merge import Merged
-    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.cluster import ClusterConnection
     from agentjobs.cli.judging import Judged
     from agentjobs.cli.manifests import Manifest
 
@@ -118,7 +118,7 @@ class _Found:
         self._stack = stack
         self._access = access
         self._known: dict[tuple[str, str, str], Mapping[str, Any] | str | None] = {}
-        self._cluster: Cluster | None = None
+        self._cluster: ClusterConnection | None = None
 
     def within(self, body: Mapping[str, Any]) -> Any:
         """Return a lookup for an object of the files: it finds objects of the same namespace."""

@@ -27,7 +27,7 @@ from agentjobs.cli.printing import shown_job
 from agentjobs.cli.targets import Choice, Done, Target, report, targets
 
 if TYPE_CHECKING:
-    from agentjobs.cli.cluster import Cluster
+    from agentjobs.cli.cluster import ClusterConnection
 
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
 _RETRY_SECONDS: Final = 0.5
@@ -108,7 +108,13 @@ def _wanted(condition: str) -> tuple[str, str]:
 
 
 def _wait(
-    cluster: "Cluster", target: Target, kind: str, status: str, wanted: str, timeout: str, deadline: float | None
+    cluster: "ClusterConnection",
+    target: Target,
+    kind: str,
+    status: str,
+    wanted: str,
+    timeout: str,
+    deadline: float | None,
 ) -> None:
     job: Mapping[str, Any] | None = None
     for job in _states(cluster, target, deadline=deadline):
@@ -130,7 +136,7 @@ def _held(body: Mapping[str, Any] | None) -> str:
     return phase_words(job.phase, job.reason) + (f": {job.message}" if job.message else ".")
 
 
-def _states(cluster: "Cluster", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
+def _states(cluster: "ClusterConnection", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
     """Yield the job now and after every change, until `deadline` (of time.monotonic).
 
     After the first answer the API server may be unavailable for `RETRY_FOR_SECONDS`: jobs run for hours.

@@ -3,7 +3,7 @@
 import pytest
 
 from agentjobs import errors
-from agentjobs.cli.cluster import AGENTJOBS, Cluster
+from agentjobs.cli.cluster import AGENTJOBS, ClusterConnection
 from agentjobs.cli.failures import Failure
 
 
@@ -16,11 +16,11 @@ class Refusing:
 
 def test_a_selector_that_the_server_rejects_is_named():
     with pytest.raises(Failure, match=r"^--selector: unable to parse requirement") as refused:
-        Cluster(None, Refusing()).request("GET", AGENTJOBS.everywhere, params={"labelSelector": "a=b=c"})
+        ClusterConnection(None, Refusing()).request("GET", AGENTJOBS.everywhere, params={"labelSelector": "a=b=c"})
 
     assert refused.value.code == 2
 
 
 def test_a_rejected_request_without_a_selector_is_not_blamed_on_one():
     with pytest.raises(errors.Invalid):
-        Cluster(None, Refusing()).request("GET", AGENTJOBS.everywhere)
+        ClusterConnection(None, Refusing()).request("GET", AGENTJOBS.everywhere)
