@@ -50,7 +50,7 @@ _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 # Reviewed for readiness: only whether the API server answers matters.
 _UNKNOWN_TOKEN: Final = "agentjobs-readiness"  # noqa: S105  no one's token
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class Reviewer(Protocol):
@@ -111,7 +111,7 @@ class User:
         return digest(json.dumps(about, default=str))
 
 
-class AnswerCache(Generic[Answer]):
+class AnswerCache(Generic[T]):
     """Caches answers and refusals, with expiry; evicts the least recently used.
 
     `clock` returns monotonic seconds. `known` returns how long an answer is cached.
@@ -122,14 +122,14 @@ class AnswerCache(Generic[Answer]):
         *,
         clock: Callable[[], float],
         size: int = CACHE_SIZE,
-        known: Callable[[Answer], float] = lambda _: CACHE_SECONDS,
+        known: Callable[[T], float] = lambda _: CACHE_SECONDS,
     ) -> None:
         self._clock = clock
         self._known = known
-        self._entries: Bounded[tuple[str, ...], tuple[float, Answer | Problem]] = Bounded(size)
-        self._in_progress: dict[tuple[str, ...], asyncio.Task[tuple[float, Answer | Problem]]] = {}
+        self._entries: Bounded[tuple[str, ...], tuple[float, T | Problem]] = Bounded(size)
+        self._in_progress: dict[tuple[str, ...], asyncio.Task[tuple[float, T | Problem]]] = {}
 
-    async def answer(self, key: tuple[str, ...], fetch: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def answer(self, key: tuple[str, ...], fetch: Callable[[], Awaitable[T]]) -> T:
         """Return the cached answer for `key`, or fetch it. Refusals (`Problem`) are cached too, outages are not."""
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
@@ -147,15 +147,13 @@ class AnswerCache(Generic[Answer]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def _fetch_once(
-        self, key: tuple[str, ...], fetch: Callable[[], Awaitable[Answer]]
-    ) -> tuple[float, Answer | Problem]:
+    async def _fetch_once(self, key: tuple[str, ...], fetch: Callable[[], Awaitable[T]]) -> tuple[float, T | Problem]:
         """Fetch an answer, or wait for the same fetch in progress: a page sends five requests at the same time."""
         pending = self._in_progress.get(key)
         if pending is None:
             pending = self._in_progress[key] = asyncio.ensure_future(self._fetched(fetch))
 
-            def done(task: asyncio.Task[tuple[float, Answer | Problem]]) -> None:
+            def done(task: asyncio.Task[tuple[float, T | Problem]]) -> None:
                 del self._in_progress[key]
                 if not task.cancelled() and task.exception() is None:
                     self._entries.put(key, task.result())
@@ -163,7 +161,7 @@ class AnswerCache(Generic[Answer]):
             pending.add_done_callback(done)
         return await asyncio.shield(pending)
 
-    async def _fetched(self, fetch: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer | Problem]:
+    async def _fetched(self, fetch: Callable[[], Awaitable[T]]) -> tuple[float, T | Problem]:
         try:
             value = await fetch()
         except Problem as problem:

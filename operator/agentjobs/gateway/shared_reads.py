@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from agentjobs.bounded import Bounded
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 FRESH_SECONDS: Final = 1.0
 """For lists and counts. Streams report a change once all results from before it have expired (change_feed.py)."""
@@ -44,9 +44,9 @@ class SharedReads:
         kind: str,
         scope: tuple[str, ...] | None,
         *parameters: Hashable,
-        read: Callable[[], Awaitable[Answer]],
+        read: Callable[[], Awaitable[T]],
         seconds: float = FRESH_SECONDS,
-    ) -> Answer:
+    ) -> T:
         """Return the result of an equal query that began at most `seconds` ago, or of a new query.
 
         An older query is not waited for, because its result may miss what has happened since.
@@ -62,7 +62,7 @@ class SharedReads:
         if query is None or now - query.begun >= seconds:
             query = self._begin(key, read, seconds=seconds, now=now)
         # A client that disconnects must not cancel the query of others.
-        answer: Answer = await asyncio.shield(query.task)
+        answer: T = await asyncio.shield(query.task)
         return answer
 
     def for_request(self, cache_control: str) -> "SharedReads | Unshared":
@@ -75,7 +75,7 @@ class SharedReads:
     def __len__(self) -> int:
         return len(self._queries)
 
-    def _begin(self, key: Hashable, read: Callable[[], Awaitable[Answer]], *, seconds: float, now: float) -> _Query:
+    def _begin(self, key: Hashable, read: Callable[[], Awaitable[T]], *, seconds: float, now: float) -> _Query:
         loop = asyncio.get_running_loop()
         query = _Query(now, loop.create_task(_answer(read)))
         self._queries.put(key, query)
@@ -102,12 +102,12 @@ class Unshared:
         kind: str,
         scope: tuple[str, ...] | None,
         *parameters: Hashable,
-        read: Callable[[], Awaitable[Answer]],
+        read: Callable[[], Awaitable[T]],
         seconds: float = FRESH_SECONDS,
-    ) -> Answer:
+    ) -> T:
         """Return the current result; the arguments are those of `SharedReads.once`."""
         return await read()
 
 
-async def _answer(read: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _answer(read: Callable[[], Awaitable[T]]) -> T:
     return await read()

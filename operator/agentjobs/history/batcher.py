@@ -10,8 +10,8 @@ from typing import Final, Generic, TypeVar
 
 from agentjobs.errors import AgentJobsError, Unavailable
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 # The usual number of concurrent questions of workers; a batch of specs (at most 96 KiB each) has some megabytes.
 LIMIT: Final = 64
@@ -19,12 +19,12 @@ LIMIT: Final = 64
 QUERIES: Final = 2
 
 
-class Batcher(Generic[Question, Answer]):
+class Batcher(Generic[Q, A]):
     """`await batcher(question)` answers one question; `query` answers many, in order."""
 
     def __init__(
         self,
-        query: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]],
+        query: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
         *,
         limit: int = LIMIT,
         queries: int = QUERIES,
@@ -38,12 +38,12 @@ class Batcher(Generic[Question, Answer]):
         self._query = query
         self._limit = limit
         self._queries = queries
-        self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, question: Question) -> Answer:
+    async def __call__(self, question: Q) -> A:
         """Return the answer. Raises what `query` raises for this question."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         self._send()
         return await future
@@ -68,7 +68,7 @@ class Batcher(Generic[Question, Answer]):
             for _, future in batch:
                 future.cancel()  # only where we were cancelled ourselves; done ones stay as they are
 
-    async def _answer(self, batch: list[tuple[Question, "asyncio.Future[Answer]"]]) -> None:
+    async def _answer(self, batch: list[tuple[Q, "asyncio.Future[A]"]]) -> None:
         if not batch:
             return
         try:
@@ -89,7 +89,7 @@ class Batcher(Generic[Question, Answer]):
                     future.set_result(answer)
 
 
-def _fail(batch: "list[tuple[Question, asyncio.Future[Answer]]]", error: Exception) -> None:
+def _fail(batch: "list[tuple[Q, asyncio.Future[A]]]", error: Exception) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from agentjobs.api.conditions import Phase
-from agentjobs.history.records import Acceptance, Accepted, Answer, Duplicate, NoSlot, Superseded, UniqueRequest
+from agentjobs.history.records import (
+    Acceptance,
+    AcceptanceAnswer,
+    Accepted,
+    Duplicate,
+    NoSlot,
+    Superseded,
+    UniqueRequest,
+)
 from agentjobs.history.sanitize import clean_text
 
 Key = tuple[str, str]
@@ -91,11 +99,11 @@ class Decisions:
         """Those of a batch that are not stopped."""
         return [acceptance for acceptance in batch if acceptance.job.job.uid not in self.stopped]
 
-    def answer(self, uid: str, answer: Accepted | NoSlot) -> Answer:
+    def answer(self, uid: str, answer: Accepted | NoSlot) -> AcceptanceAnswer:
         """The answer to a job that is not stopped, with those whose place it took."""
         return replace(answer, replaced=tuple(self.took[uid])) if uid in self.took else answer
 
-    def answers(self, batch: Sequence[Acceptance], going: Sequence[Accepted | NoSlot]) -> list[Answer]:
+    def answers(self, batch: Sequence[Acceptance], going: Sequence[Accepted | NoSlot]) -> list[AcceptanceAnswer]:
         """The answers to a batch, from those to the ones that are `going`."""
         left, uids = iter(going), [acceptance.job.job.uid for acceptance in batch]
         return [self.stopped[uid] if uid in self.stopped else self.answer(uid, next(left)) for uid in uids]

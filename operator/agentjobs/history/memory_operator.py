@@ -26,8 +26,8 @@ from agentjobs.history.memory_rows import (
 from agentjobs.history.outbox_rows import event_of
 from agentjobs.history.records import (
     Acceptance,
+    AcceptanceAnswer,
     Accepted,
-    Answer,
     Deletion,
     JobKey,
     JobRecord,
@@ -52,7 +52,7 @@ _SHOWN_CHARS: Final = 32 * 1024
 class MemoryOperator(MemoryRows):
     """Jobs, starts, transitions and their slots."""
 
-    async def accept(self, acceptance: Acceptance) -> Answer:
+    async def accept(self, acceptance: Acceptance) -> AcceptanceAnswer:
         """Store a job and its start with its slot."""
         self._check_available()
         decisions = self._decided(acceptance)

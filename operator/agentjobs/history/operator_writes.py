@@ -32,8 +32,8 @@ from agentjobs.history.operator_rows import (
 )
 from agentjobs.history.records import (
     Acceptance,
+    AcceptanceAnswer,
     Accepted,
-    Answer,
     Deletion,
     JobRecord,
     Lives,
@@ -79,7 +79,7 @@ class OperatorWrites:
         """Whether PostgreSQL is known to be unreachable, so that every request fails immediately."""
         return self._database.breaker.away
 
-    async def accept(self, acceptance: Acceptance) -> Answer:
+    async def accept(self, acceptance: Acceptance) -> AcceptanceAnswer:
         """Store a job and, if it starts now, its start with its slot.
 
         One transaction, shared with other concurrent acceptances. The returned work may differ from the job's, if
@@ -88,14 +88,14 @@ class OperatorWrites:
         """
         return await self._accepts(acceptance)
 
-    async def _accept_all(self, batch: Sequence[Acceptance]) -> list[Answer]:
+    async def _accept_all(self, batch: Sequence[Acceptance]) -> list[AcceptanceAnswer]:
         """Accept many, in their order."""
-        answers: list[Answer] = []
+        answers: list[AcceptanceAnswer] = []
         for part in _one_claim_per_job(batch):
             answers += await self._accept_part(part)
         return answers
 
-    async def _accept_part(self, batch: Sequence[Acceptance]) -> list[Answer]:
+    async def _accept_part(self, batch: Sequence[Acceptance]) -> list[AcceptanceAnswer]:
         """Accept many in one transaction; details of refusals are read afterwards."""
         jobs = _first(batch, lambda acceptance: acceptance.job.job.uid)
 

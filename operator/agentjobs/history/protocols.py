@@ -22,7 +22,7 @@ from agentjobs.history.outbox_records import Backlog, Due, Tried
 from agentjobs.history.pages import DEFAULT_LIMIT, Page
 from agentjobs.history.records import (
     Acceptance,
-    Answer,
+    AcceptanceAnswer,
     Lives,
     Newest,
     Record,
@@ -46,7 +46,7 @@ class OperatorHistory(Protocol):
         """Whether history is known to be unreachable, so that every request fails immediately."""
         ...
 
-    async def accept(self, acceptance: Acceptance) -> Answer:
+    async def accept(self, acceptance: Acceptance) -> AcceptanceAnswer:
         """Store a job and, if it starts now, its start with its slot. A stored start fences earlier ones.
 
         A retry for the same start gets the same slot. A refused start leaves no trace.

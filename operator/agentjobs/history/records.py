@@ -164,7 +164,7 @@ class Superseded:
     name: str
 
 
-Answer = Accepted | NoSlot | Duplicate | Superseded
+AcceptanceAnswer = Accepted | NoSlot | Duplicate | Superseded
 
 
 @dataclass(frozen=True, slots=True)

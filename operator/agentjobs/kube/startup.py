@@ -16,7 +16,7 @@ from agentjobs.kube.resources import CRDS, NAMESPACES
 
 logger = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 WAIT_SECONDS: Final = 1.0
 # A kube-apiserver on a busy machine took eight seconds; a missing role is reported after a minute.
@@ -64,7 +64,7 @@ async def cluster_uid(client: KubeClient) -> str:
     return str((await answered(lambda: client.get(NAMESPACES, None, "kube-system")))["metadata"]["uid"])
 
 
-async def answered(request: Callable[[], Awaitable[Answer]]) -> Answer:
+async def answered(request: Callable[[], Awaitable[T]]) -> T:
     """Call `request` until the API server answers; raises permanent errors."""
     retry = StartupRetry(time.monotonic)
     while True:

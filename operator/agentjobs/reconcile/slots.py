@@ -11,7 +11,7 @@ from datetime import datetime
 from agentjobs.core.job.observation import Job
 from agentjobs.core.queues.admission import (
     Admission,
-    Answer,
+    AdmissionAnswer,
     Candidate,
     Holding,
     JobName,
@@ -43,7 +43,7 @@ class Slots:
         self._queues[queue[0]].enqueue(queue[1], candidate)
         self._changed(queue[0])
 
-    def answer(self, job: Job, queue: str) -> Answer | None:
+    def answer(self, job: Job, queue: str) -> AdmissionAnswer | None:
         """Return admission's last answer to this job, by uid, for a slot of that queue."""
         entry = self._entry(job.key)
         if entry is None or (entry.candidate.uid, entry.queue) != (job.uid, queue):

@@ -190,5 +190,5 @@ class Decision:
     again: datetime | None = None
 
 
-Answer: TypeAlias = Need | Decision
+NeedOrDecision: TypeAlias = Need | Decision
 """What `decide` returns: a need to answer first, or a decision."""

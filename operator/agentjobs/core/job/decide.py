@@ -18,7 +18,6 @@ from agentjobs.contract import GATEWAY_TIMEOUT_SECONDS, RUNNER_CONTAINER, ErrorC
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import (
     Action,
-    Answer,
     BackfillResult,
     Claim,
     Decision,
@@ -27,6 +26,7 @@ from agentjobs.core.job.actions import (
     Finish,
     Keep,
     MakePod,
+    NeedOrDecision,
     Observe,
     RemoveFinalizer,
     ReportPod,
@@ -51,7 +51,7 @@ STUCK_AFTER = timedelta(seconds=60)  # a kubelet that has not ended a pod this l
 SILENT_MARGIN = timedelta(seconds=GATEWAY_TIMEOUT_SECONDS + 60)
 
 
-def decide(seen: Observation, now: datetime) -> Answer:
+def decide(seen: Observation, now: datetime) -> NeedOrDecision:
     """Return what to do about the job now and when to reconcile it again, or a need to answer first."""
     answer = _next(seen, now)
     if not isinstance(answer, Decision):
@@ -68,7 +68,7 @@ def decide(seen: Observation, now: datetime) -> Answer:
     return answer
 
 
-def _next(seen: Observation, now: datetime) -> Answer:
+def _next(seen: Observation, now: datetime) -> NeedOrDecision:
     job = seen.job
     if job.finished:
         return _finished(seen, now)
@@ -91,7 +91,7 @@ def _continues(action: Action) -> TypeGuard[EndStart]:
     return isinstance(action, EndStart) and not isinstance(action.next_step, Finish)
 
 
-def _finished(seen: Observation, now: datetime) -> Answer:
+def _finished(seen: Observation, now: datetime) -> NeedOrDecision:
     """Decide about a finished job: create follow-ups, remove finalizers, delete it when its TTL expires."""
     job = seen.job
     if (following := follow(seen)) is not None:
@@ -139,7 +139,7 @@ def _is_kept(seen: Observation, pod: Pod) -> bool:
     return retention == "Keep"
 
 
-def _running(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
+def _running(seen: Observation, active: AttemptRecord, now: datetime) -> NeedOrDecision:
     """Decide about a job with an active start, by the state of its pod."""
     job, pod = seen.job, seen.active_pod
     if pod is None:
@@ -177,7 +177,7 @@ def _is_silent(job: Job) -> bool:
     return job.has_condition(ConditionType.POD_STARTED, status=False, reason=PodStartedReason.SILENT)
 
 
-def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime, now: datetime) -> Answer:
+def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime, now: datetime) -> NeedOrDecision:
     """The container runs: update the status if necessary, and check its heartbeats."""
     job, spec = seen.job, seen.spec
     if _is_silent(job):
@@ -205,7 +205,7 @@ def _started(seen: Observation, active: AttemptRecord, pod: Pod, began: datetime
     return Decision(ReportPod(False, PodStartedReason.SILENT, message))
 
 
-def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
+def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> NeedOrDecision:
     """The start has no pod: it was just claimed, the process died before creating it, or the API server rejects it."""
     obstacle, age = seen.obstacle, min(now - (active.started or now), seen.active_for)
     if seen.unreadable:
@@ -227,7 +227,7 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> Answer:
     return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
 
 
-def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
+def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> NeedOrDecision:
     """The pod is being deleted: it may be in its grace period, or its kubelet may be gone."""
     if not pod.node:
         # No kubelet will ever end a pod that was not scheduled.
@@ -267,7 +267,7 @@ def _loss(pod: Pod) -> ErrorClass:
     return ErrorClass.NODE_LOST if pod.disruption == "DeletionByTaintManager" else ErrorClass.RUNNER_LOST
 
 
-def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
+def _starting(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> NeedOrDecision:
     """The pod waits for a node, an image, a Secret."""
     if pod.gates:
         return _gated(seen, active, pod, now)
@@ -296,7 +296,7 @@ def _explained(seen: Observation, waiting: Waiting | None) -> Waiting | None:
     )
 
 
-def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> Answer:
+def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> NeedOrDecision:
     """Another controller decides when the pod is scheduled, without a time-out."""
     age, reason = now - max(pod.created, active.started or pod.created), PodStartedReason.SCHEDULING_GATED
     if age < REPORT_AFTER:
@@ -306,7 +306,7 @@ def _gated(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) ->
     return Decision(ReportPod(False, reason, f"pod {pod.name} has scheduling gates: {', '.join(pod.gates)}"))
 
 
-def _before_a_start(seen: Observation, now: datetime) -> Answer:
+def _before_a_start(seen: Observation, now: datetime) -> NeedOrDecision:
     """No start is active: the first hold that applies decides, else the next start begins."""
     for hold in HOLDS:
         if (answer := hold(seen, now)) is not None:

@@ -15,7 +15,7 @@ from agentjobs.api.job.spec import AgentJobSpec, Rule
 from agentjobs.api.job.status import AttemptRecord
 from agentjobs.contract import MAX_SUMMARY_BYTES, ErrorClass, Result, Verdict, cut
 from agentjobs.core.job import needs
-from agentjobs.core.job.actions import Again, Answer, Decision, EndStart, Finish, Keep, Suspend
+from agentjobs.core.job.actions import Again, Decision, EndStart, Finish, Keep, NeedOrDecision, Suspend
 from agentjobs.core.job.budget import after_start
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.job.policy import FINAL_ACTIONS, matching_rule
@@ -33,7 +33,9 @@ _OVER_BUDGET = (ErrorClass.BUDGET_EXCEEDED, ErrorClass.MAX_TURNS_EXCEEDED)
 SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 
-def end_start(seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime) -> Answer:
+def end_start(
+    seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime
+) -> NeedOrDecision:
     """Decide whether the ended start is charged, and what follows; or return a need to answer first."""
     ending = _as_answered(seen, ending)
     requested = pod is not None and pod.uid == seen.stopped

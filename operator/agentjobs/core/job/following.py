@@ -17,7 +17,7 @@ from agentjobs.api.job.status import MAX_FOLLOW_UP_MESSAGE, FollowUpStatus
 from agentjobs.contract import cut
 from agentjobs.core.children import RefusalReason
 from agentjobs.core.job import needs
-from agentjobs.core.job.actions import Answer, Decision, MakeFollowUp, RecordFollowUps
+from agentjobs.core.job.actions import Decision, MakeFollowUp, NeedOrDecision, RecordFollowUps
 from agentjobs.core.job.follow_ups import Plans, Unmade, accepted_follow_ups, requested
 from agentjobs.core.job.observation import Job, Observation, Tried
 
@@ -27,7 +27,7 @@ SHARE: Final = 10
 """Long-lasting refusals are retried less often."""
 
 
-def follow(seen: Observation) -> Answer | None:
+def follow(seen: Observation) -> NeedOrDecision | None:
     """Return what to do about the follow-ups of a finished job now, or None."""
     job, record = seen.job, seen.record
     if not job.needs_follow_ups or job.deleting or not seen.history_available:

@@ -23,7 +23,7 @@ from agentjobs.api.conditions import (
 from agentjobs.api.problems import Problem, rejection
 from agentjobs.contract import ErrorClass
 from agentjobs.core.job import needs
-from agentjobs.core.job.actions import Answer, Decision, Finish, Keep, Suspend, Wait
+from agentjobs.core.job.actions import Decision, Finish, Keep, NeedOrDecision, Suspend, Wait
 from agentjobs.core.job.awaiting import chain
 from agentjobs.core.job.budget import is_suspended, is_unchanged, over_budget, reached
 from agentjobs.core.job.end_start import SUSPENDED, cancelled, time_left
@@ -45,12 +45,12 @@ _NO_LIMITS: Final = Limits()
 _BY_QUEUE: Final = (SuspendedReason.QUEUE_DRAINED, SuspendedReason.QUEUE_BUDGET_EXCEEDED)
 
 
-def end_requested(seen: Observation, now: datetime) -> Answer | None:
+def end_requested(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """End a cancelled or deleted job."""
     return Decision(cancelled(seen.job, " before a start")) if seen.job.must_end else None
 
 
-def equal_job(seen: Observation, now: datetime) -> Answer | None:
+def equal_job(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Skip or cancel a job because another job has the same `unique` key."""
     found = seen.equal_job
     if found is None:
@@ -62,7 +62,7 @@ def equal_job(seen: Observation, now: datetime) -> Answer | None:
     return Decision(Finish(Phase.SKIPPED, SkippedReason.DUPLICATE, message, duplicate_of=found.job))
 
 
-def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
+def unreadable_spec(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Hold a job that a newer version accepted with values that this version cannot read."""
     if not seen.unreadable:
         return None
@@ -75,7 +75,7 @@ def unreadable_spec(seen: Observation, now: datetime) -> Answer | None:
     return _suspended(seen.job) or _admitted(seen.job, AdmittedReason.SPEC_UNREADABLE, message, accept=False)
 
 
-def template(seen: Observation, now: datetime) -> Answer | None:
+def template(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for a missing or invalid template."""
     if not seen.without or seen.problems:
         return None
@@ -85,7 +85,7 @@ def template(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.TEMPLATE_NOT_FOUND, seen.without)
 
 
-def broken_spec(seen: Observation, now: datetime) -> Answer | None:
+def broken_spec(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Fail a job whose spec is invalid or whose pod the API server rejects. Edits do not affect an accepted spec."""
     job = seen.job
     if seen.spec is None and job.accepted and not seen.history_available:
@@ -100,7 +100,7 @@ def broken_spec(seen: Observation, now: datetime) -> Answer | None:
     return Decision(_rejected(seen.pod_problems)) if seen.pod_problems else None
 
 
-def other_jobs(seen: Observation, now: datetime) -> Answer | None:
+def other_jobs(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for other jobs to end (`after`) before acceptance, because texts may read their answers."""
     job = seen.job
     if job.accepted or seen.legal_spec.after is None:
@@ -126,7 +126,7 @@ def other_jobs(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.WAITING_FOR_JOBS, message, again=again)
 
 
-def references(seen: Observation, now: datetime) -> Answer | None:
+def references(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for missing or unusable ConfigMaps. They are read once, before acceptance."""
     if seen.job.accepted or not seen.references:
         return None
@@ -138,12 +138,12 @@ def references(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.REFERENCE_NOT_FOUND, "; ".join(seen.missing), again=again)
 
 
-def suspension(seen: Observation, now: datetime) -> Answer | None:
+def suspension(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Suspend by the spec or a rule. Before all waits, because writing a wait would end the suspension."""
     return _suspended(seen.job) if seen.job.accepted else None
 
 
-def queue_stop(seen: Observation, now: datetime) -> Answer | None:
+def queue_stop(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Stay suspended while the queue is drained or its budget is used up."""
     job, stop = seen.job, seen.stop
     condition = find_condition(job.status.conditions, ConditionType.SUSPENDED)
@@ -158,7 +158,7 @@ def queue_stop(seen: Observation, now: datetime) -> Answer | None:
     return Decision(Keep() if condition.reason == stop.reason else Suspend(stop.reason, stop.message))
 
 
-def budget(seen: Observation, now: datetime) -> Answer | None:
+def budget(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Fail or suspend a job whose starts have used up its budget."""
     job, limits = seen.job, seen.limits
     if not job.status.starts or seen.spec is None or limits == _NO_LIMITS:
@@ -176,7 +176,7 @@ def budget(seen: Observation, now: datetime) -> Answer | None:
     return Decision(over_budget(seen.spec, limits, message)) if message else None
 
 
-def queue(seen: Observation, now: datetime) -> Answer | None:
+def queue(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for a queue that does not exist or was deleted."""
     if seen.queue_known:
         return None
@@ -187,14 +187,14 @@ def queue(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
 
 
-def prices(seen: Observation, now: datetime) -> Answer | None:
+def prices(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait until all models of a job with a limit in dollars have prices."""
     if seen.job.accepted or not seen.unpriced:
         return None
     return _unaccepted(AcceptedReason.UNKNOWN_MODEL_PRICE, "; ".join(seen.unpriced))
 
 
-def sinks(seen: Observation, now: datetime) -> Answer | None:
+def sinks(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for a sink that the installation does not define."""
     if seen.job.accepted or not seen.unknown_sinks:
         return None
@@ -203,17 +203,17 @@ def sinks(seen: Observation, now: datetime) -> Answer | None:
     return _unaccepted(AcceptedReason.SINK_NOT_FOUND, f"spec.notifications: no such sink: {names}; {cure}")
 
 
-def acceptance(seen: Observation, now: datetime) -> Answer | None:
+def acceptance(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for Postgres, which stores accepted work, before acceptance."""
     return None if seen.job.accepted else history(seen, now)
 
 
-def suspension_from_the_start(seen: Observation, now: datetime) -> Answer | None:
+def suspension_from_the_start(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Accept a job that was created suspended, so that its work is fixed, and suspend it."""
     return _suspended(seen.job)
 
 
-def limits(seen: Observation, now: datetime) -> Answer | None:
+def limits(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Fail a job that has used up its attempts or its running time."""
     job, spec = seen.job, seen.legal_spec
     if next_attempt(job) > spec.retry.max_attempts:
@@ -223,7 +223,7 @@ def limits(seen: Observation, now: datetime) -> Answer | None:
     return None
 
 
-def start_time(seen: Observation, now: datetime) -> Answer | None:
+def start_time(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for `startAt` or `startAfter`, before the first start only."""
     job, spec = seen.job, seen.legal_spec
     due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
@@ -232,7 +232,7 @@ def start_time(seen: Observation, now: datetime) -> Answer | None:
     return _admitted(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {_clock(due)}", again=due)
 
 
-def backoff(seen: Observation, now: datetime) -> Answer | None:
+def backoff(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for the backoff after the previous start."""
     job, due = seen.job, seen.job.status.next_attempt_time
     if due is None or due <= now:
@@ -242,7 +242,7 @@ def backoff(seen: Observation, now: datetime) -> Answer | None:
     return _admitted(job, AdmittedReason.WAITING_FOR_BACKOFF, "resumed", again=due)
 
 
-def model_limit(seen: Observation, now: datetime) -> Answer | None:
+def model_limit(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait while the model's limit is used up, without a slot; `timeouts.queue` applies as for a slot."""
     if not seen.models or not seen.history_available:
         return None
@@ -259,7 +259,7 @@ def model_limit(seen: Observation, now: datetime) -> Answer | None:
     return _in_line(seen, now, AdmittedReason.WAITING_FOR_MODEL_LIMIT, f"{model} is at its limit {when}", again)
 
 
-def slot(seen: Observation, now: datetime) -> Answer | None:
+def slot(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for a slot of the queue, or for the session. Fail after `timeouts.queue`, or if the queue rejects the
     job.
     """
@@ -273,7 +273,7 @@ def slot(seen: Observation, now: datetime) -> Answer | None:
     return _in_line(seen, now, seen.slot.reason, seen.slot.message)
 
 
-def history(seen: Observation, now: datetime) -> Answer | None:
+def history(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for Postgres, which records each start. Written only by jobs that would otherwise start."""
     if seen.history_available:
         return None
@@ -283,7 +283,7 @@ def history(seen: Observation, now: datetime) -> Answer | None:
     return _admitted(seen.job, AdmittedReason.HISTORY_UNAVAILABLE, message, again=again, accept=False)
 
 
-Hold = Callable[[Observation, datetime], Answer | None]
+Hold = Callable[[Observation, datetime], NeedOrDecision | None]
 HOLDS: Final[tuple[Hold, ...]] = (
     end_requested,
     equal_job,

@@ -35,7 +35,7 @@ from agentjobs.contract import (
 from agentjobs.core.children import Refusal
 from agentjobs.core.job.awaiting import Awaited
 from agentjobs.core.pods.pod import Pod
-from agentjobs.core.queues.admission import Answer
+from agentjobs.core.queues.admission import AdmissionAnswer
 from agentjobs.durations import instant
 from agentjobs.models.budget import Limits, Spend
 
@@ -416,7 +416,7 @@ class Observation:
     """The models that cannot be called now, and until when; None if they were not read."""
     models: frozenset[str] = frozenset()
     """The models of the spec, if the installation reports which are at their limits."""
-    slot: Answer | None = None
+    slot: AdmissionAnswer | None = None
     history_available: bool = True
     obstacle: Obstacle | None = None
     """Why the last attempt to create the active start's pod failed."""

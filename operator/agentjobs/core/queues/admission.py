@@ -28,7 +28,7 @@ from agentjobs.core.queues.limits import Limits
 from agentjobs.core.queues.line import Line
 from agentjobs.core.queues.policy import Backlog, ExceededBudget, QueuePolicy, Rate, Stop, Strategy
 from agentjobs.core.queues.requests import (
-    Answer,
+    AdmissionAnswer,
     Candidate,
     Granted,
     Holding,
@@ -44,7 +44,7 @@ from agentjobs.core.queues.requests import (
 
 __all__ = (
     "Admission",
-    "Answer",
+    "AdmissionAnswer",
     "Backlog",
     "Candidate",
     "ExceededBudget",

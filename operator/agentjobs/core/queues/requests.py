@@ -65,7 +65,7 @@ class Rejection:
     message: str
 
 
-Answer = Granted | Refusal | Rejection
+AdmissionAnswer = Granted | Refusal | Rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class QueueEntry:
 
     queue: str
     candidate: Candidate
-    answer: Answer | None = None
+    answer: AdmissionAnswer | None = None
     level: int = 0
     """Its priority, less the levels gained by waiting."""
     reported: Refusal | None = None

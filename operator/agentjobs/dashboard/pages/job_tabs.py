@@ -43,7 +43,7 @@ class Tab:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ShownResult:
     """A job's result: Markdown as HTML, or JSON."""
 
     result: Result
@@ -60,12 +60,12 @@ class Place:
     call: Call | None
 
 
-def answer(recorded: RecordedResult) -> Answer:
+def answer(recorded: RecordedResult) -> ShownResult:
     """Return a result as it is shown."""
     result = recorded.result
     if result.structured is not None:
-        return Answer(result, None, json_text(result.structured, _RESULT))
-    return Answer(result, markdown(result.text), None)
+        return ShownResult(result, None, json_text(result.structured, _RESULT))
+    return ShownResult(result, markdown(result.text), None)
 
 
 def number_in(request: Request, name: str) -> int | None:

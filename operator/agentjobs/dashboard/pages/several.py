@@ -18,7 +18,7 @@ AT_ONCE: Final = 8
 """Fewer than the requests that REST serves for one person at the same time."""
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class _Row(Protocol):
@@ -59,14 +59,14 @@ class Gathered(Generic[Row]):
     picker: Picker
 
 
-async def of_each(items: Iterable[Item], read: Callable[[Item], Awaitable[Answer]]) -> list[Answer]:
+async def of_each(items: Iterable[Item], read: Callable[[Item], Awaitable[T]]) -> list[T]:
     """Send one request for each, a few at the same time, and return the answers in the same order.
 
     Raises what the first refusal raises.
     """
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def answer(item: Item) -> Answer:
+    async def answer(item: Item) -> T:
         async with slots:
             return await read(item)
 
@@ -118,7 +118,7 @@ async def _of_namespaces(
     )
 
 
-async def _if_allowed(read: Callable[[str | None], Awaitable[Answer]], namespace: str | None) -> Answer | None:
+async def _if_allowed(read: Callable[[str | None], Awaitable[T]], namespace: str | None) -> T | None:
     try:
         return await read(namespace)
     except Problem as problem:

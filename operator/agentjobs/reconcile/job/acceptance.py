@@ -70,7 +70,7 @@ class Acceptance:
             self._loader.outage(job, facts, error)
             return None
 
-    async def _store(self, seen: Observation, record: JobRecord, start: StartRecord | None) -> records.Answer:
+    async def _store(self, seen: Observation, record: JobRecord, start: StartRecord | None) -> records.AcceptanceAnswer:
         """Store in history, together with changes of the queue's slots that it may not have."""
         unique = unique_request(seen.job, record.resolved, self._state.end_of)
         if start is None:

@@ -14,7 +14,7 @@ from agentjobs.api.job.budget import limits_of
 from agentjobs.api.job.resolve import config_map_keys
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.core.job import needs
-from agentjobs.core.job.actions import Answer, Claim, Decision, Keep
+from agentjobs.core.job.actions import Claim, Decision, Keep, NeedOrDecision
 from agentjobs.core.job.decide import decide
 from agentjobs.core.job.ended import EndedJob
 from agentjobs.core.job.models import exhausted_until, requested_models, uncounted, unpriced
@@ -228,7 +228,7 @@ class Jobs:
         return timedelta(seconds=self._monotonic() - memo.terminating[1])
 
 
-def _gives_up(answer: Answer) -> bool:
+def _gives_up(answer: NeedOrDecision) -> bool:
     """Whether a job with a granted slot does something other than claiming its start."""
     if isinstance(answer, Decision):
         return not isinstance(answer.action, Claim)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentjobs.core.job import needs
-from agentjobs.core.job.actions import Answer, Decision, Suspend, Wait
+from agentjobs.core.job.actions import Decision, NeedOrDecision, Suspend, Wait
 from agentjobs.core.job.holds import HOLDS
 from agentjobs.core.queues.admission import Refusal
 
@@ -22,7 +22,7 @@ KNOWN = {
 }
 
 
-def first(seen) -> tuple[str, Answer | None]:
+def first(seen) -> tuple[str, NeedOrDecision | None]:
     """The hold that applies first, and its answer."""
     answers = ((hold.__name__, hold(seen.observation, seen.now)) for hold in HOLDS)
     return next(((name, answer) for name, answer in answers if answer is not None), ("", None))
