@@ -42,7 +42,7 @@ NAMESPACE: Final = "local"
 _KILL_SECONDS: Final = 5.0
 
 
-class Ending(TypedDict):
+class AttemptReport(TypedDict):
     """How the attempt ended, as reported by the runner."""
 
     verdict: str
@@ -51,8 +51,8 @@ class Ending(TypedDict):
     result: contract.Result | None
 
 
-class Ended(Ending):
-    """An ending, and the usage of the run over all its starts."""
+class RunReport(AttemptReport):
+    """How the attempt ended, and the usage of the run over all its starts."""
 
     usage: Usage
 
@@ -75,7 +75,7 @@ class Recording:
 
 def attempt(
     work: Work, recording: Recording, *, environ: Mapping[str, str], folder: Path | None = None, readable: bool
-) -> Ended:
+) -> RunReport:
     """Run one start of the job and return how it ended; its logs go to standard error.
 
     With `recording.resume` a job that has already succeeded is not run again: its ending is returned.
@@ -102,7 +102,7 @@ def attempt(
     with _journal(given, recording) as journal:
         if journal.result is not None:
             show("this run has already ended, and this is its answer; leave out --resume to start again", error=True)
-            return Ended(**_already_ended(journal.result), usage=journal.spent().usage())
+            return RunReport(**_already_ended(journal.result), usage=journal.spent().usage())
         # No earlier session, but a store for artifacts.
         given = {**given, "uid": journal.uid, "start": journal.start, "journal": journal.head(), "session": False}
         given["budget"] = of_start(spec, journal.spent())
@@ -111,14 +111,14 @@ def attempt(
             variables = _variables(spec, environ, engine=engine, readable=readable)
             ending = _run_start(given, spec, journal, variables, folder)
             ended = ending["result"] is not None
-            return Ended(**ending, usage=journal.spent().usage())
+            return RunReport(**ending, usage=journal.spent().usage())
         finally:
             _report_remaining(journal, resumable=not ended and _resumable(given))
 
 
-def _already_ended(result: contract.Result) -> Ending:
+def _already_ended(result: contract.Result) -> AttemptReport:
     why = "the job already has its result"
-    return Ending(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=result)
+    return AttemptReport(verdict=Verdict.SUCCEED.value, reason="ResultAccepted", message=why, result=result)
 
 
 def _report_remaining(journal: Journal, *, resumable: bool) -> None:
@@ -135,7 +135,7 @@ def _resumable(given: Attempt) -> bool:
 
 def _run_start(
     given: Attempt, spec: AgentJobSpec, journal: Journal, variables: dict[str, str], place: Path | None
-) -> Ending:
+) -> AttemptReport:
     token = secrets.token_urlsafe(32)
     with serving(given, journal, token) as gateway, _private_folder() as folder:
         (Path(folder) / "token").write_text(token, "utf-8")
@@ -338,27 +338,29 @@ def _types() -> bool:
         return False
 
 
-def _ending(document: Mapping[str, Any] | None, reported: TerminationMessage | None, how: _How) -> Ending:
+def _ending(document: Mapping[str, Any] | None, reported: TerminationMessage | None, how: _How) -> AttemptReport:
     if how is _How.LATE:
         why = "the attempt took longer than timeouts.attempt"
-        return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.ATTEMPT_TIMEOUT.value, message=why, result=None)
+        return AttemptReport(
+            verdict=Verdict.RETRY.value, reason=ErrorClass.ATTEMPT_TIMEOUT.value, message=why, result=None
+        )
     ending = _reported(document, reported)
     if how is _How.INTERRUPTED and (ending is None or ending["reason"] == ErrorClass.INTERRUPTED):
         raise KeyboardInterrupt
     if ending is not None:
         return ending
     why = "the runner exited without reporting a result; standard error has what it printed"
-    return Ending(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
+    return AttemptReport(verdict=Verdict.RETRY.value, reason=ErrorClass.RUNNER_CRASHED.value, message=why, result=None)
 
 
-def _reported(document: Mapping[str, Any] | None, message: TerminationMessage | None) -> Ending | None:
+def _reported(document: Mapping[str, Any] | None, message: TerminationMessage | None) -> AttemptReport | None:
     if document is not None:
-        return Ending(
+        return AttemptReport(
             verdict=document["verdict"],
             reason=document["reason"],
             message=document["message"],
             result=document["result"],
         )
     if message is not None:
-        return Ending(verdict=message.verdict.value, reason=message.reason, message=message.message, result=None)
+        return AttemptReport(verdict=message.verdict.value, reason=message.reason, message=message.message, result=None)
     return None
