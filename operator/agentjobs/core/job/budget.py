@@ -12,7 +12,7 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import ErrorClass, cut
 from agentjobs.core.job.actions import Again, Finish, Suspend
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.pods.diagnose import Ending
+from agentjobs.core.pods.diagnose import StartEnding
 from agentjobs.core.pods.pod import Pod
 from agentjobs.models.budget import Limits, Spend
 
@@ -39,7 +39,7 @@ def over_budget(
     return Suspend(SuspendedReason.BUDGET_EXCEEDED, f"{text}; {_THEN}{_words(limits)}")
 
 
-def after_start(seen: Observation, spec: AgentJobSpec, ending: Ending, now: datetime) -> Again | Finish | Suspend:
+def after_start(seen: Observation, spec: AgentJobSpec, ending: StartEnding, now: datetime) -> Again | Finish | Suspend:
     """Return what follows a start that ended because its budget or its turns were used up.
 
     If the budget was edited meanwhile, the job continues, and the new budget is checked before the next start.

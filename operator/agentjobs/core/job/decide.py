@@ -36,7 +36,7 @@ from agentjobs.core.job.end_start import RETRY_DELAY, answered, end_start
 from agentjobs.core.job.following import again, follow
 from agentjobs.core.job.holds import HEAL_AGAIN, HOLDS, next_attempt
 from agentjobs.core.job.observation import Job, Observation
-from agentjobs.core.pods.diagnose import Ending, diagnose, lost, never_began, refused, silent
+from agentjobs.core.pods.diagnose import StartEnding, diagnose, lost, never_began, refused, silent
 from agentjobs.core.pods.pod import Pod, Waiting
 
 REPORT_AFTER = timedelta(seconds=10)  # normally enough to find a node and pull images
@@ -167,7 +167,7 @@ def _order(seen: Observation) -> str:
     return "spec.suspend is set" if job.suspend or seen.stop is None else seen.stop.message
 
 
-def _diagnosed(job: Job, pod: Pod) -> Ending:
+def _diagnosed(job: Job, pod: Pod) -> StartEnding:
     """Return how a pod ended. A pod without a message that we stopped for its silence ended by ProgressTimeout."""
     ending = diagnose(pod)
     return silent(pod.name) if ending.reason == ErrorClass.RUNNER_LOST and _is_silent(job) else ending

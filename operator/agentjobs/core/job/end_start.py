@@ -21,7 +21,7 @@ from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.job.policy import FINAL_ACTIONS, matching_rule
 from agentjobs.core.job.progress import checkpoint_of
 from agentjobs.core.job.retry import backoff
-from agentjobs.core.pods.diagnose import SNOOZE_DELAY, Ending, stopped
+from agentjobs.core.pods.diagnose import SNOOZE_DELAY, StartEnding, stopped
 from agentjobs.core.pods.pod import Pod
 
 # Ten records, conditions and a result fit into 16 KiB of status; history has the runner's complete report.
@@ -34,7 +34,7 @@ SUSPENDED = "spec.suspend is true; set it to false and the job continues"
 
 
 def end_start(
-    seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, now: datetime
+    seen: Observation, active: AttemptRecord, pod: Pod | None, ending: StartEnding, now: datetime
 ) -> NeedOrDecision:
     """Decide whether the ended start is charged, and what follows; or return a need to answer first."""
     ending = _as_answered(seen, ending)
@@ -66,7 +66,7 @@ def end_start(
     return _ended(seen, _record(seen, active, pod, ending, charged, now), next_step, ran)
 
 
-def _as_answered(seen: Observation, ending: Ending) -> Ending:
+def _as_answered(seen: Observation, ending: StartEnding) -> StartEnding:
     """Turn an ending that ends the job into a success if its final answer is stored.
 
     Another start would have repeated that answer, but none follows. An end of the job reported by a container is kept.
@@ -76,7 +76,7 @@ def _as_answered(seen: Observation, ending: Ending) -> Ending:
         return ending
     message = f"the answer was stored before this start failed: {ending.reason}: {ending.message}"
     summary = cut(answer["text"], MAX_SUMMARY_BYTES)
-    return Ending(Verdict.SUCCEED, "", message, summary=summary, outcome=answer.get("outcome"))
+    return StartEnding(Verdict.SUCCEED, "", message, summary=summary, outcome=answer.get("outcome"))
 
 
 def answered(seen: Observation, end: Finish) -> Finish:
@@ -107,7 +107,7 @@ def _final_answer(seen: Observation) -> Result | None:
     return answer if all(rule.action in FINAL_ACTIONS for rule in rules) else None
 
 
-def _as_published(seen: Observation, ending: Ending) -> Ending:
+def _as_published(seen: Observation, ending: StartEnding) -> StartEnding:
     """Turn a success into a failure if a rule that has reached its limit prevented publishing.
 
     The publish container does not know how often a rule has fired. An unpublished answer must not count as a success.
@@ -124,7 +124,7 @@ def _as_published(seen: Observation, ending: Ending) -> Ending:
 
 
 def _record(
-    seen: Observation, active: AttemptRecord, pod: Pod | None, ending: Ending, charged: bool, now: datetime
+    seen: Observation, active: AttemptRecord, pod: Pod | None, ending: StartEnding, charged: bool, now: datetime
 ) -> AttemptRecord:
     """Return the status entry of an ended start."""
     ended = min(now, pod.terminated.finished) if pod and pod.terminated and pod.terminated.finished else now
@@ -152,7 +152,7 @@ def _ended(
     )
 
 
-def _depends_on_steps(seen: Observation, ending: Ending, ran: timedelta) -> bool:
+def _depends_on_steps(seen: Observation, ending: StartEnding, ran: timedelta) -> bool:
     """Whether recorded steps affect what follows: they are kept, and the job continues."""
     spec = seen.spec
     if spec is None or seen.job.must_end or spec.steps.checkpoint != "Steps":
@@ -167,7 +167,7 @@ def _depends_on_steps(seen: Observation, ending: Ending, ran: timedelta) -> bool
     )
 
 
-def _after_steps(seen: Observation, ending: Ending) -> Ending:
+def _after_steps(seen: Observation, ending: StartEnding) -> StartEnding:
     """Adjust the ending of a start that recorded steps after which the next one continues."""
     progress = seen.progress
     if progress is None or not progress.advanced:
@@ -180,7 +180,7 @@ def _after_steps(seen: Observation, ending: Ending) -> Ending:
     )
 
 
-def _is_past_deadline(seen: Observation, spec: AgentJobSpec, ending: Ending, ran: timedelta) -> bool:
+def _is_past_deadline(seen: Observation, spec: AgentJobSpec, ending: StartEnding, ran: timedelta) -> bool:
     """Whether a start was stopped because the job's running time is used up: pods get the remaining time."""
     return ending.reason == ErrorClass.ATTEMPT_TIMEOUT and time_left(seen, spec, ran) <= DEADLINE_SLACK
 
@@ -204,7 +204,7 @@ def _ran(active: AttemptRecord, pod: Pod | None, now: datetime) -> timedelta:
 
 
 def _next_step(
-    seen: Observation, active: AttemptRecord, ending: Ending, ran: timedelta, now: datetime
+    seen: Observation, active: AttemptRecord, ending: StartEnding, ran: timedelta, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Apply the job's requests and limits to an ending. The second value is whether an attempt is charged."""
     if _is_undecided(seen, ending):
@@ -240,11 +240,11 @@ def _suspension(seen: Observation) -> Suspend:
     return Suspend(seen.stop.reason, seen.stop.message)
 
 
-def _is_over_budget(ending: Ending) -> bool:
+def _is_over_budget(ending: StartEnding) -> bool:
     return ending.verdict is Verdict.FAIL and ending.reason in _OVER_BUDGET
 
 
-def _is_undecided(seen: Observation, ending: Ending) -> bool:
+def _is_undecided(seen: Observation, ending: StartEnding) -> bool:
     """Whether what follows depends on rules and limits that this version cannot read."""
     if not seen.unreadable or seen.job.must_end or ending.verdict is Verdict.CANCEL:
         return False
@@ -253,7 +253,7 @@ def _is_undecided(seen: Observation, ending: Ending) -> bool:
     return ending.verdict is not Verdict.FAIL or _is_over_budget(ending) or seen.job.has_rules
 
 
-def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again | Suspend, bool]:
+def _undecided(seen: Observation, ending: StartEnding, now: datetime) -> tuple[Again | Suspend, bool]:
     """Record the end, and leave the rest to a version that can read the job.
 
     A failure is charged, so that limits hold; the next start repeats a stored final answer.
@@ -266,7 +266,7 @@ def _undecided(seen: Observation, ending: Ending, now: datetime) -> tuple[Again 
     return Again(at, infra=free), charged
 
 
-def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
+def _rule(seen: Observation, ending: StartEnding, pod: Pod | None) -> Rule | None:
     """Return the job's rule for this ending. A request to stop takes precedence over rules about failures."""
     job, spec = seen.job, seen.spec
     if spec is None or (job.must_end and ending.verdict is not Verdict.SUCCEED):
@@ -277,7 +277,7 @@ def _rule(seen: Observation, ending: Ending, pod: Pod | None) -> Rule | None:
 
 
 def _by_rule(
-    seen: Observation, active: AttemptRecord, ending: Ending, rule: Rule, now: datetime
+    seen: Observation, active: AttemptRecord, ending: StartEnding, rule: Rule, now: datetime
 ) -> tuple[Again | Finish | Suspend, bool]:
     """Apply a rule, within the job's limits."""
     success = ending.verdict is Verdict.SUCCEED
@@ -305,20 +305,20 @@ def _by_rule(
     return _again(seen, seen.spec, active, replace(ending, verdict=verdict, delay=rule.delay, infra=False), now)
 
 
-def _describe(rule: Rule, ending: Ending) -> str:
+def _describe(rule: Rule, ending: StartEnding) -> str:
     """Return the message of an ending that a rule decided."""
     if ending.verdict is Verdict.SUCCEED:
         return f"rule {rule.name}: the answer's outcome is {ending.outcome}"
     return f"rule {rule.name}: {ending.reason}: {ending.message}"
 
 
-def _finish(ending: Ending, phase: Phase, reason: str) -> Finish:
+def _finish(ending: StartEnding, phase: Phase, reason: str) -> Finish:
     """End the job with this ending, and with its answer if any."""
     return Finish(phase, reason, ending.message, ending.summary, ending.outcome, published=ending.published)
 
 
 def _again(
-    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
+    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: StartEnding, now: datetime
 ) -> tuple[Again | Finish, bool]:
     at = now + (ending.delay or SNOOZE_DELAY)
     if ending.infra and seen.progress is not None and seen.progress.advanced and spec.steps.checkpoint == "Steps":
@@ -335,7 +335,7 @@ def time_left(seen: Observation, spec: AgentJobSpec, ran: timedelta = timedelta(
     return spec.timeouts.running - timedelta(seconds=seen.job.status.running_seconds) - ran
 
 
-def _spent(seen: Observation, ending: Ending) -> bool:
+def _spent(seen: Observation, ending: StartEnding) -> bool:
     """Whether the job has used up its free endings of this kind."""
     status, retry = seen.job.status, seen.spec.retry if seen.spec else None
     if retry is None:
@@ -346,7 +346,7 @@ def _spent(seen: Observation, ending: Ending) -> bool:
 
 
 def _retry(
-    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: Ending, now: datetime
+    seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: StartEnding, now: datetime
 ) -> tuple[Again | Finish, bool]:
     """Retry after a failure. Charged if a container began, or if free endings are used up."""
     # A start whose container never ran costs no attempt, but must not repeat forever either.

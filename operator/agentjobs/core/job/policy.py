@@ -8,7 +8,7 @@ from typing import Any
 
 from agentjobs.api.job.spec import ExitCodes, ResultPolicy, Rule
 from agentjobs.contract import Verdict
-from agentjobs.core.pods.diagnose import Ending
+from agentjobs.core.pods.diagnose import StartEnding
 from agentjobs.core.pods.pod import Pod
 
 FINAL_ACTIONS = ("Succeed", "Fail", "Cancel")
@@ -16,7 +16,7 @@ FINAL_ACTIONS = ("Succeed", "Fail", "Cancel")
 
 
 def matching_rule(
-    policy: ResultPolicy, ending: Ending, pod: Pod | None, *, fired: Mapping[str, int] | None
+    policy: ResultPolicy, ending: StartEnding, pod: Pod | None, *, fired: Mapping[str, int] | None
 ) -> Rule | None:
     """Return the rule that decides about an ending, or None.
 
@@ -43,7 +43,7 @@ def may_run_again(policy: Mapping[str, Any], outcome: str) -> bool:
     return any(outcome in (rule.get("onOutcomes") or ()) and rule.get("action") not in FINAL_ACTIONS for rule in rules)
 
 
-def _matches(rule: Rule, ending: Ending, pod: Pod | None) -> bool:
+def _matches(rule: Rule, ending: StartEnding, pod: Pod | None) -> bool:
     """Whether all given matchers match; only rules about outcomes match a success."""
     if ending.verdict is Verdict.SUCCEED and not rule.on_outcomes:
         return False

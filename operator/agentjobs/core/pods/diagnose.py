@@ -52,7 +52,7 @@ _WAITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class StartEnding:
     """How one start ended, before the job's limits are applied.
 
     `infra` endings are caused by the cluster: snoozed for `INFRA_DELAY`, counted against `maxInfraRestarts`, not
@@ -71,7 +71,7 @@ class Ending:
     """What a container published of the job's workspace."""
 
 
-def diagnose(pod: Pod) -> Ending:
+def diagnose(pod: Pod) -> StartEnding:
     """Return how an ended pod ended."""
     name, word = pod.stage.name, pod.word_of(pod.stage.name)
     if name == PUBLISH_CONTAINER:
@@ -84,10 +84,10 @@ def diagnose(pod: Pod) -> Ending:
     return _by_word(pod, word)
 
 
-def _after_the_runner(pod: Pod, runner: TerminationMessage | None, word: TerminationMessage | None) -> Ending:
+def _after_the_runner(pod: Pod, runner: TerminationMessage | None, word: TerminationMessage | None) -> StartEnding:
     """Return the ending if the runner exited with 0: publishing decides, if the runner succeeded."""
     if runner is None:
-        return Ending(
+        return StartEnding(
             Verdict.RETRY, ErrorClass.RUNNER_CRASHED, "the container exited with exit code 0 without reporting a result"
         )
     if runner.verdict is not Verdict.SUCCEED:
@@ -101,7 +101,7 @@ def _after_the_runner(pod: Pod, runner: TerminationMessage | None, word: Termina
     return replace(_by_word(pod, runner), message=message, published=word.published)
 
 
-def _unpublished(pod: Pod) -> Ending:
+def _unpublished(pod: Pod) -> StartEnding:
     """Return the ending of a start whose runner succeeded without a report that the workspace was published."""
     ending = _by_facts(pod)
     if ending.reason != ErrorClass.RUNNER_CRASHED:
@@ -113,22 +113,22 @@ def _unpublished(pod: Pod) -> Ending:
     )
 
 
-def _by_word(pod: Pod, word: TerminationMessage) -> Ending:
+def _by_word(pod: Pod, word: TerminationMessage) -> StartEnding:
     """Return the ending that a container reported."""
     if word.reason == ErrorClass.INTERRUPTED:
         return _interrupted(pod)
     delay = None if word.delay_seconds is None else timedelta(seconds=word.delay_seconds)
     if word.verdict is Verdict.SNOOZE and delay is None:
         delay = SNOOZE_DELAY
-    return Ending(word.verdict, word.reason, word.message, delay=delay, summary=word.summary, outcome=word.outcome)
+    return StartEnding(word.verdict, word.reason, word.message, delay=delay, summary=word.summary, outcome=word.outcome)
 
 
-def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> Ending:
+def lost(message: str, reason: ErrorClass = ErrorClass.RUNNER_LOST) -> StartEnding:
     """Return the ending of a start whose pod is gone or unreachable."""
-    return Ending(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
+    return StartEnding(Verdict.SNOOZE, reason, message, delay=INFRA_DELAY, infra=True)
 
 
-def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, requested: bool) -> Ending:
+def stopped(job: Job, ending: StartEnding, stop: QueueStop | None, *, requested: bool) -> StartEnding:
     """Return the ending of a start that was stopped on request of the job or its queue; other endings are unchanged.
 
     Args:
@@ -139,35 +139,35 @@ def stopped(job: Job, ending: Ending, stop: QueueStop | None, *, requested: bool
     if not (job.must_stop or stop):
         return replace(ending, reason=ErrorClass.SUSPENDED, message="the request to stop was withdrawn")
     if job.cancel:
-        return Ending(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
+        return StartEnding(Verdict.CANCEL, ErrorClass.CANCELLED, "spec.cancel was set")
     if job.deleting:
-        return Ending(Verdict.CANCEL, ErrorClass.JOB_DELETED, "the job was deleted")
+        return StartEnding(Verdict.CANCEL, ErrorClass.JOB_DELETED, "the job was deleted")
     why = "spec.suspend was set" if job.suspend or stop is None else stop.message
     return replace(ending, reason=ErrorClass.SUSPENDED, message=why)
 
 
-def silent(pod: str) -> Ending:
+def silent(pod: str) -> StartEnding:
     """Return the ending of a start whose runner was stopped because it did not report."""
     message = f"the runner in pod {pod} did not report for longer than timeouts.progress; it was stopped"
-    return Ending(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
+    return StartEnding(Verdict.RETRY, ErrorClass.PROGRESS_TIMEOUT, message)
 
 
-def never_began(waiting: Waiting | None) -> Ending:
+def never_began(waiting: Waiting | None) -> StartEnding:
     """Return the ending of a start whose container did not start in time."""
     reason = _WAITS.get(waiting.reason, ErrorClass.UNSCHEDULABLE) if waiting else ErrorClass.UNSCHEDULABLE
     cause = f"{waiting.reason}: {waiting.message}" if waiting else "the pod was not scheduled"
-    return Ending(Verdict.FAIL, reason, f"no container started: {cause}", began=False)
+    return StartEnding(Verdict.FAIL, reason, f"no container started: {cause}", began=False)
 
 
-def refused(obstacle: Obstacle) -> Ending:
+def refused(obstacle: Obstacle) -> StartEnding:
     """Return the ending of a start whose pod the API server rejects permanently."""
-    return Ending(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the pod was refused: {obstacle.message}", began=False)
+    return StartEnding(Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"the pod was refused: {obstacle.message}", began=False)
 
 
-def _by_facts(pod: Pod) -> Ending:
+def _by_facts(pod: Pod) -> StartEnding:
     ended, began, container = pod.terminated, pod.container_started is not None, _container(pod)
     if pod.reason == "DeadlineExceeded":
-        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was exceeded", began=began)
+        return StartEnding(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was exceeded", began=began)
     if _outgrew_its_workspace(pod):
         return _outgrown(pod)
     if pod.disruption or pod.reason in ("Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated"):
@@ -176,11 +176,11 @@ def _by_facts(pod: Pod) -> Ending:
         return lost(f"the pod failed without a container status: {pod.reason or 'no reason'} {pod.message}".strip())
     if ended.reason == "OOMKilled":
         message = f"{container} exceeded its memory limit; raise runtime.resources.limits.memory"
-        return Ending(Verdict.RETRY, ErrorClass.OOM_KILLED, message)
+        return StartEnding(Verdict.RETRY, ErrorClass.OOM_KILLED, message)
     if ended.exit_code == EXIT_FENCED:
         return lost("another pod held this start")
     if ended.reason in ("StartError", "ContainerCannotRun"):
-        return Ending(
+        return StartEnding(
             Verdict.FAIL, ErrorClass.CONFIG_INVALID, f"{container} cannot start: {ended.message}", began=began
         )
     if pod.deletion is not None:
@@ -189,7 +189,7 @@ def _by_facts(pod: Pod) -> Ending:
         # Reported by a restarted kubelet that lost the container, always with 137.
         return lost(f"the kubelet lost {container}: {ended.message}".rstrip(": "))
     message = f"{container} exited with {_code(ended.exit_code)} without reporting a result"
-    return Ending(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message)
+    return StartEnding(Verdict.RETRY, ErrorClass.RUNNER_CRASHED, message)
 
 
 def _container(pod: Pod) -> str:
@@ -202,23 +202,23 @@ def _outgrew_its_workspace(pod: Pod) -> bool:
     return pod.reason == "Evicted" and any(f'EmptyDir volume "{name}"' in pod.message for name in WORKSPACE_VOLUMES)
 
 
-def _outgrown(pod: Pod) -> Ending:
+def _outgrown(pod: Pod) -> StartEnding:
     message = f"the files exceed workspace.size; raise it: {pod.message}".strip()
-    return Ending(Verdict.RETRY, ErrorClass.EVICTED, message)
+    return StartEnding(Verdict.RETRY, ErrorClass.EVICTED, message)
 
 
-def _interrupted(pod: Pod) -> Ending:
+def _interrupted(pod: Pod) -> StartEnding:
     """Return the ending of a stopped runner, by the cause found in the pod."""
     if _outgrew_its_workspace(pod):
         return _outgrown(pod)
     if pod.disruption or pod.reason == "Evicted":
         return _disrupted(pod)
     if pod.reason == "DeadlineExceeded":
-        return Ending(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was exceeded")
+        return StartEnding(Verdict.RETRY, ErrorClass.ATTEMPT_TIMEOUT, "timeouts.attempt was exceeded")
     return lost("the pod was stopped")
 
 
-def _disrupted(pod: Pod) -> Ending:
+def _disrupted(pod: Pod) -> StartEnding:
     reason = _DISRUPTIONS.get(pod.disruption or "", ErrorClass.EVICTED)
     if pod.reason in ("NodeLost", "NodeShutdown", "Terminated"):
         reason = ErrorClass.NODE_LOST
