@@ -57,7 +57,7 @@ class RefusalReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ChildRefusal:
     """The API server's response to the last attempt to create the child."""
 
     reason: RefusalReason

@@ -162,7 +162,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ModelRefusal:
     """Why a model cannot be called."""
 
     error: ErrorClass
@@ -229,7 +229,9 @@ class Models:
         """Return the price of a model or alias on a day; None if unknown."""
         return self.prices.of(self.canonical(model), on)
 
-    def resolve(self, model: str, namespace: str, *, api: Api | None = None, on: date | None = None) -> Route | Refusal:
+    def resolve(
+        self, model: str, namespace: str, *, api: Api | None = None, on: date | None = None
+    ) -> Route | ModelRefusal:
         """Return how a call of a model from a namespace is answered.
 
         Args:
@@ -237,7 +239,7 @@ class Models:
             on: the day, for the price.
         """
         route = self._route(model, namespace, api=api, on=on)
-        if isinstance(route, Refusal):
+        if isinstance(route, ModelRefusal):
             return route
         fallback = self._fallbacks.get(route.model)
         if fallback is None:
@@ -290,20 +292,20 @@ class Models:
             "pricesOf": None if self.prices.dated is None else self.prices.dated.isoformat(),
         }
 
-    def _route(self, requested: str, namespace: str, *, api: Api | None, on: date | None) -> Route | Refusal:
+    def _route(self, requested: str, namespace: str, *, api: Api | None, on: date | None) -> Route | ModelRefusal:
         try:
             model = check(self.canonical(requested, api))
         except ValueError as error:
-            return Refusal(ErrorClass.MODEL_BAD_REQUEST, f"model {error}")
+            return ModelRefusal(ErrorClass.MODEL_BAD_REQUEST, f"model {error}")
         own_api = api_of(model)
         if own_api is None:
-            return Refusal(
+            return ModelRefusal(
                 ErrorClass.MODEL_BAD_REQUEST,
                 f"model {model!r} has no API that the proxy supports; use gemini-…, openai/…, anthropic/… or an "
                 f"alias of {self.source}",
             )
         if api is not None and own_api is not api:
-            return Refusal(
+            return ModelRefusal(
                 ErrorClass.MODEL_BAD_REQUEST,
                 f"model {requested!r} is an alias of {model!r}, which has the API of {own_api.value}, not {api.value}; "
                 "use a client of that API",
@@ -314,17 +316,17 @@ class Models:
         # models.
         names = (model, *self.aliases_of(model))
         if policy is not None and not _allows(policy, names):
-            return Refusal(
+            return ModelRefusal(
                 ErrorClass.MODEL_NOT_ALLOWED,
                 f"model {model!r} is not allowed in namespace {namespace}; allow it in namespaces[].allowedModels of "
                 f"{self.source}",
             )
         return self._answered(requested, model, own_api, namespace, on)
 
-    def _answered(self, requested: str, model: str, api: Api, namespace: str, on: date | None) -> Route | Refusal:
+    def _answered(self, requested: str, model: str, api: Api, namespace: str, on: date | None) -> Route | ModelRefusal:
         serving = [(entry, provider) for entry, provider in self._providers if models_file.serves(entry, model)]
         if not serving:
-            return Refusal(ErrorClass.MODEL_AUTH, f"model {model!r} has no provider; {self._cure(api)}")
+            return ModelRefusal(ErrorClass.MODEL_AUTH, f"model {model!r} has no provider; {self._cure(api)}")
         candidates = tuple(
             Candidate(provider, keys)
             for entry, provider in serving
@@ -332,7 +334,7 @@ class Models:
         )
         if not candidates:
             names = ", ".join(provider.name for _, provider in serving)
-            return Refusal(
+            return ModelRefusal(
                 ErrorClass.MODEL_AUTH,
                 f"model {model!r}: namespace {namespace} has no key of provider {names}; add one in "
                 f"namespaces[].keys of {self.source}",

@@ -33,7 +33,7 @@ from agentjobs.models.config import Models
 from agentjobs.models.models_file import RecordContent
 from agentjobs.problem import Problem
 from agentjobs.proxy import refusals
-from agentjobs.proxy.apis.api import Api, Operation, ParsedRequest, Refusal, Request
+from agentjobs.proxy.apis.api import Api, CallRefusal, Operation, ParsedRequest, Request
 from agentjobs.proxy.calls import Call
 from agentjobs.proxy.checker import Checker, Denied, Failed, Redacted
 from agentjobs.proxy.client import Client
@@ -127,7 +127,7 @@ class Exchange:
                 return
             models, today = self._models(), datetime.now(UTC).date()
             planned = plan(models, parsed, namespace=runner.namespace, limits=runner.budget, on=today)
-            if isinstance(planned, Refusal):
+            if isinstance(planned, CallRefusal):
                 raise Refused(planned)
             parsed = await self._checked(api, request, parsed, planned.stages[0].model, runner)
             keeps = models.record_content is RecordContent.ALL
@@ -150,10 +150,12 @@ class Exchange:
             )
         except Failed:
             message = "The installation's checker did not answer, and its approval is required."
-            raise Refused(Refusal(503, ErrorClass.MODEL_UNAVAILABLE, message, 5.0)) from None
+            raise Refused(CallRefusal(503, ErrorClass.MODEL_UNAVAILABLE, message, 5.0)) from None
         match verdict:
             case Denied(reason):
-                raise Refused(Refusal(403, ErrorClass.CONTENT_BLOCKED, f"The checker denied this request: {reason}."))
+                raise Refused(
+                    CallRefusal(403, ErrorClass.CONTENT_BLOCKED, f"The checker denied this request: {reason}.")
+                )
             case Redacted(body):
                 return _understood(api, replace(request, body=body))
             case None:
@@ -232,7 +234,7 @@ class Exchange:
         except TimeoutError:
             outgoing.client.cut()  # the client does not read
 
-    async def _refuse(self, client: Client, api: Api, refusal: Refusal) -> None:
+    async def _refuse(self, client: Client, api: Api, refusal: CallRefusal) -> None:
         self._metrics.refused(refusal.error_class, refusal.status)
         body = api.refusal_body(refusal)
         headers = {"content-type": "application/json", "content-length": str(len(body)), **refusal.headers}
@@ -243,7 +245,7 @@ class Exchange:
 
 def _understood(api: Api, request: Request) -> ParsedRequest:
     parsed = api.read(request)
-    if isinstance(parsed, Refusal):
+    if isinstance(parsed, CallRefusal):
         raise Refused(parsed)
     return parsed
 

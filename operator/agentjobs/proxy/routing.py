@@ -10,12 +10,11 @@ from typing import Final
 
 from agentjobs.contract import ErrorClass
 from agentjobs.models.budget import NOTHING, Limits
-from agentjobs.models.config import Key, Models, Provider, Route
-from agentjobs.models.config import Refusal as Unrouted
+from agentjobs.models.config import Key, ModelRefusal, Models, Provider, Route
 from agentjobs.models.names import Api, Kind
 from agentjobs.models.prices import Price
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal
+from agentjobs.proxy.apis.api import CallRefusal, Operation, ParsedRequest
 
 _APIS: Final = {Kind.GEMINI: Api.GEMINI, Kind.OPENAI: Api.OPENAI, Kind.ANTHROPIC: Api.ANTHROPIC}
 _STATUS: Final = {ErrorClass.MODEL_BAD_REQUEST: 400, ErrorClass.MODEL_NOT_ALLOWED: 403, ErrorClass.MODEL_AUTH: 403}
@@ -85,7 +84,7 @@ class Plan:
         return max((price.most(self.max_tokens_in, self.tokens_out) for price in prices), default=NOTHING)
 
 
-def plan(models: Models, parsed: ParsedRequest, *, namespace: str, limits: Limits, on: date) -> Plan | Refusal:
+def plan(models: Models, parsed: ParsedRequest, *, namespace: str, limits: Limits, on: date) -> Plan | CallRefusal:
     """Return how to answer a request of a namespace, under a job's budget.
 
     Args:
@@ -95,21 +94,21 @@ def plan(models: Models, parsed: ParsedRequest, *, namespace: str, limits: Limit
         return _forgetting(models, parsed, namespace)
     api = _APIS.get(parsed.kind)  # none for Vertex AI, which serves models of two APIs
     route = models.resolve(parsed.named if api else parsed.model, namespace, api=api, on=on)
-    if isinstance(route, Unrouted):
-        return Refusal(_STATUS.get(route.error, 400), route.error, route.message)
+    if isinstance(route, ModelRefusal):
+        return CallRefusal(_STATUS.get(route.error, 400), route.error, route.message)
     priced = limits.cost is not None and not parsed.free
     if priced and route.price is None:
         message = (
             f"The price of model {route.model} is unknown, and the job has a cost limit; add the price to "
             f"{models.source} (prices)."
         )
-        return Refusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, message)
+        return CallRefusal(400, ErrorClass.UNKNOWN_MODEL_PRICE, message)
     if not parsed.reports_usage and (limits.cost is not None or limits.tokens is not None):
         message = (
             "The job has a limit on cost or tokens, and a stream of this API only reports its usage on request; "
             'set stream_options to {"include_usage": true}.'
         )
-        return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, message)
+        return CallRefusal(400, ErrorClass.MODEL_BAD_REQUEST, message)
     fallbacks = [] if parsed.sticky else [other for other in route.fallbacks if other.price is not None or not priced]
     stages = [_stage(each, parsed, models) for each in (route, *fallbacks)]
     if not stages[0].ways:
@@ -117,7 +116,7 @@ def plan(models: Models, parsed: ParsedRequest, *, namespace: str, limits: Limit
             f"Model {route.model} has no provider of kind {parsed.kind.value}, whose API was called; add "
             f"one to {models.source}."
         )
-        return Refusal(403, ErrorClass.MODEL_AUTH, message)
+        return CallRefusal(403, ErrorClass.MODEL_AUTH, message)
     return Plan(
         route.requested if route.requested in models.aliases else route.model,
         tuple(stage for stage in stages if stage.ways),
@@ -128,7 +127,7 @@ def plan(models: Models, parsed: ParsedRequest, *, namespace: str, limits: Limit
     )
 
 
-def _forgetting(models: Models, parsed: ParsedRequest, namespace: str) -> Plan | Refusal:
+def _forgetting(models: Models, parsed: ParsedRequest, namespace: str) -> Plan | CallRefusal:
     """Return which key deletes an object stored at a provider: the one that `_stage` uses for storing."""
     ways = [
         Way("", candidate.provider, key, None)
@@ -137,7 +136,7 @@ def _forgetting(models: Models, parsed: ParsedRequest, namespace: str) -> Plan |
     ]
     if not ways:
         message = f"Namespace {namespace} has no key of a provider of kind {parsed.kind.value}."
-        return Refusal(403, ErrorClass.MODEL_AUTH, message)
+        return CallRefusal(403, ErrorClass.MODEL_AUTH, message)
     return Plan("", (Stage("", (ways[0],)),), timedelta(0), 0, 0, 0)
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from agentjobs import contract, errors
 from agentjobs.models.tokens import Tokens
 from agentjobs.proxy import refusals
-from agentjobs.proxy.apis.api import Api, ParsedRequest, Refusal
+from agentjobs.proxy.apis.api import Api, CallRefusal, ParsedRequest
 from agentjobs.proxy.calls import Call
 from agentjobs.proxy.client import Client
 from agentjobs.proxy.limits import Limiter
@@ -86,7 +86,7 @@ class Failure:
     """The provider's status; 0 for none."""
     headers: Mapping[str, str]
     body: bytes
-    refusal: Refusal | None = None
+    refusal: CallRefusal | None = None
     """The response to the pod instead."""
     retry_after: float = BUSY_SECONDS
     retry_delay: float = 0.0

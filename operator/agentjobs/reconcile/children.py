@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
 from agentjobs.contract import cut
-from agentjobs.core.children import Entry, Refusal, RefusalReason
+from agentjobs.core.children import ChildRefusal, Entry, RefusalReason
 from agentjobs.engine.cache import TOMBSTONES, Name
 from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound, Unavailable
 from agentjobs.reconcile.setup import Setup
@@ -30,7 +30,7 @@ class Pass:
     """Names of children that do not exist in the API server."""
     created_before: dict[str, str] = field(default_factory=dict)
     """Uids of children of reserved entries in history, by name."""
-    refusals: dict[str, Refusal] = field(default_factory=dict)
+    refusals: dict[str, ChildRefusal] = field(default_factory=dict)
     """By the child's name. The next pass retries."""
 
 
@@ -138,7 +138,7 @@ class Children:
             # 403 is a quota, a policy or a namespace that is being deleted, and may be temporary; 422 is an invalid
             # child.
             final = isinstance(error, Invalid)
-            seen.refusals[name] = Refusal(RefusalReason.REFUSED, cut(str(error), MAX_MESSAGE), final)
+            seen.refusals[name] = ChildRefusal(RefusalReason.REFUSED, cut(str(error), MAX_MESSAGE), final)
             return False
         self._state.observe(self._child, None, created)
         return True
@@ -150,7 +150,7 @@ class Children:
             return
         what = f"an {self._child.kind} {name} exists that does not belong to this {self._kind}"
         message = f"{what}; delete it and the {self._kind} continues"
-        seen.refusals[name] = Refusal(RefusalReason.NAME_TAKEN, message)
+        seen.refusals[name] = ChildRefusal(RefusalReason.NAME_TAKEN, message)
 
     async def write(self, parent: Versioned, patch: Mapping[str, Any], seen: Pass) -> None:
         """Patch the parent's status, if it has not changed since it was read."""

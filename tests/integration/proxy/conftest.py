@@ -10,7 +10,7 @@ from tests.modelproviders import FakeProviders, serving
 
 from agentjobs import contract
 from agentjobs.proxy import apis
-from agentjobs.proxy.apis.api import ParsedRequest, Refusal, Request, UsageReader
+from agentjobs.proxy.apis.api import CallRefusal, ParsedRequest, Request, UsageReader
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Forwarder:
 
     fake: FakeProviders
     origin: str = ""
-    refusal: Refusal | None = None
+    refusal: CallRefusal | None = None
     """Refuse instead of asking."""
     refuse_after: int | None = None
     """Refuse within the stream, after so many pieces."""
@@ -53,8 +53,8 @@ class Forwarder:
         api, below = found
         body = await request.read()
         asked = api.read(Request(request.method, below, query, request.headers, body))
-        if isinstance(asked, Refusal) or (self.refusal and self.refuse_after is None):
-            refusal = asked if isinstance(asked, Refusal) else self.refusal
+        if isinstance(asked, CallRefusal) or (self.refusal and self.refuse_after is None):
+            refusal = asked if isinstance(asked, CallRefusal) else self.refusal
             headers = {**refusal.headers, "content-type": "application/json"}
             return web.Response(status=refusal.status, body=api.refusal_body(refusal), headers=headers)
         self.asked.append(asked)

@@ -18,7 +18,7 @@ from tests.modelproviders import Answer, Failure, Used
 
 from agentjobs.contract import ErrorClass
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Operation, Refusal
+from agentjobs.proxy.apis.api import CallRefusal, Operation
 from agentjobs_runner.provider_errors import read
 
 pytestmark = [
@@ -30,7 +30,7 @@ pytestmark = [
 USED = Used(input=100, output=20, cached=40, thinking=5)
 TOLD = Tokens(input=100, output=20, cached=40, thinking=5)
 TOOL = [("weather", {"city": "Paris"})]
-SPENT = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "the budget is spent")
+SPENT = CallRefusal(402, ErrorClass.BUDGET_EXCEEDED, "the budget is spent")
 QUESTION = [{"role": "user", "content": "hi"}]
 PROMPT = types.Content(role="user", parts=[types.Part(text="What is the weather? Ünïcödé 太陽")])
 DECLARED = types.Tool(
@@ -187,7 +187,7 @@ async def test_adk_raises_its_usual_error_with_our_error_class(proxy, kind):
 @pytest.mark.parametrize("status", [402, 409, 503])
 async def test_clients_do_not_retry_permanent_errors(proxy, kind, status):
     tries = []
-    proxy.refusal = Refusal(status, ErrorClass.BUDGET_EXCEEDED, "no")
+    proxy.refusal = CallRefusal(status, ErrorClass.BUDGET_EXCEEDED, "no")
     async with anthropic_client(proxy) if kind == "anthropic" else openai_client(proxy) as client:
         client._client.event_hooks["request"].append(_noting(tries))
         with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)):
@@ -215,7 +215,7 @@ async def _ask(kind, client):
 
 
 async def test_the_error_of_a_limit_has_the_retry_delay(proxy):
-    proxy.refusal = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=12.5)
+    proxy.refusal = CallRefusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=12.5)
     async with openai.AsyncOpenAI(api_key="pod", base_url=proxy.openai, max_retries=0) as client:
         with pytest.raises(openai.RateLimitError) as from_openai:
             await client.responses.create(model="gpt-x", input="hi")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentjobs.contract import ErrorClass
 from agentjobs.errors import Misconfigured
 from agentjobs.models import models_file
-from agentjobs.models.config import Models, Refusal, Route, parse, read, report_for
+from agentjobs.models.config import ModelRefusal, Models, Route, parse, read, report_for
 from agentjobs.models.environment import from_environment, installed
 from agentjobs.models.models_file import Counts
 from agentjobs.models.names import Api, Kind
@@ -88,7 +88,7 @@ def test_an_alias_or_an_apis_own_name_is_resolved_to_a_model(asked, api, model):
 def test_a_model_that_cannot_be_called_is_refused_with_an_error_class(asked, api, error):
     refused = parse(GEMINI + "aliases: {team/fast: openai/gpt-5-mini}\n").resolve(asked, "default", api=api)
 
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, ModelRefusal)
     assert refused.error is error
 
 

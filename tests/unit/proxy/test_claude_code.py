@@ -6,7 +6,7 @@ import pytest
 from tests.claudecoderequest import BODY, HEADERS, QUERY
 
 from agentjobs.proxy.apis.anthropic import AnthropicApi
-from agentjobs.proxy.apis.api import Operation, Refusal, Request
+from agentjobs.proxy.apis.api import CallRefusal, Operation, Request
 
 SECRETS = {"authorization": "Bearer token", "x-api-key": "token"}
 
@@ -49,5 +49,5 @@ def test_the_clis_connectivity_check_is_answered_by_the_proxy(method):
 def test_requests_of_the_cli_other_than_model_calls_are_refused(path):
     found = read({}, path=path)
 
-    assert isinstance(found, Refusal)
+    assert isinstance(found, CallRefusal)
     assert found.headers == {"x-should-retry": "false"}

@@ -18,11 +18,11 @@ from agentjobs.contract import (
     refusal_identifier,
 )
 from agentjobs.proxy import apis
-from agentjobs.proxy.apis.api import Refusal
+from agentjobs.proxy.apis.api import CallRefusal
 
 CODE = "agentjobs.dev/BudgetExceeded"
-SPENT = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "spent")
-LATER = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=7.2)
+SPENT = CallRefusal(402, ErrorClass.BUDGET_EXCEEDED, "spent")
+LATER = CallRefusal(429, ErrorClass.MODEL_RATE_LIMITED, "later", retry_after=7.2)
 PREFIXES = ["/gemini/", "/vertex/", "/openai/v1/", "/anthropic/"]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentjobs.contract import ErrorClass
 from agentjobs.proxy import apis
-from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request
+from agentjobs.proxy.apis.api import CallRefusal, Operation, ParsedRequest, Request
 
 CHAT = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]}
 MESSAGE = {"model": "claude-x", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
@@ -136,7 +136,7 @@ def test_requests_of_clients_are_forwarded_unchanged(path, body, operation, mode
 def test_every_other_path_is_refused(path):
     found = read(path, {**CHAT, **MESSAGE})
 
-    assert isinstance(found, Refusal)
+    assert isinstance(found, CallRefusal)
     assert (found.status, found.error_class) == (404, ErrorClass.MODEL_BAD_REQUEST)
 
 
@@ -148,7 +148,7 @@ def test_an_unknown_path_belongs_to_no_api(path):
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 def test_models_are_called_only_by_post(method):
     for path in ("/openai/v1/chat/completions", "/anthropic/v1/messages", f"{FLASH}:generateContent"):
-        assert isinstance(read(path, CHAT, method=method), Refusal)
+        assert isinstance(read(path, CHAT, method=method), CallRefusal)
 
 
 def test_connectivity_checks_and_deletions_of_caches_are_accepted():
@@ -217,7 +217,7 @@ def test_connectivity_checks_and_deletions_of_caches_are_accepted():
 def test_requests_that_could_be_judged_or_counted_wrongly_are_refused(path, body):
     found = read(path, body)
 
-    assert isinstance(found, Refusal)
+    assert isinstance(found, CallRefusal)
     assert (found.status, found.error_class) == (400, ErrorClass.MODEL_BAD_REQUEST)
 
 

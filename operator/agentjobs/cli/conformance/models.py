@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentjobs.contract import ErrorClass
-from agentjobs.proxy.apis.api import Refusal
+from agentjobs.proxy.apis.api import CallRefusal
 from agentjobs.proxy.apis.refusals import anthropic_error, claude_code_details, google_error, openai_error
 
 _GEMINI: Final = re.compile(
@@ -53,7 +53,7 @@ def content_type(call: ModelCall) -> str:
 
 def refusal(call: ModelCall, status: int, error: ErrorClass, message: str) -> dict[str, Any]:
     """Return a rejection by the proxy, in the API's own format."""
-    refused = Refusal(status, error, message)
+    refused = CallRefusal(status, error, message)
     if call.api == "messages":
         return {"type": "error", "error": anthropic_error(refused) | claude_code_details(refused)}
     return {"error": google_error(refused) if call.api == "gemini" else openai_error(refused)}

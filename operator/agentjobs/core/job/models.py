@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.models.config import Models, Refusal
+from agentjobs.models.config import ModelRefusal, Models
 from agentjobs.models.names import CLAUDE_CODE, LONG_CONTEXT, SCRIPTED, Api, api_of, canonical, of_pool
 
 
@@ -51,7 +51,7 @@ def exhausted_until(models: Models, model: str, namespace: str, exhausted: Mappi
     """
     pools = [(*of_pool(name), until) for name, until in exhausted.items()]
     route = models.resolve(model, namespace)
-    if isinstance(route, Refusal):
+    if isinstance(route, ModelRefusal):
         # Without a models file, all jobs use the same keys.
         return max((until for of, _, until in pools if of == model), default=None)
     ends = []

@@ -32,7 +32,7 @@ from agentjobs.contract import (
     Result,
     controller_of,
 )
-from agentjobs.core.children import Refusal
+from agentjobs.core.children import ChildRefusal
 from agentjobs.core.job.awaiting import Awaited
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.queues.admission import AdmissionAnswer
@@ -367,7 +367,7 @@ class Tried:
     made: int
     job: str = ""
     """Name of one of them."""
-    refusal: Refusal | None = None
+    refusal: ChildRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from agentjobs.api.conditions import Phase, primary_condition
 from agentjobs.api.schedule.status import ActiveJob, BlockedReason
-from agentjobs.core.children import Refusal, RefusalReason
+from agentjobs.core.children import ChildRefusal, RefusalReason
 from agentjobs.core.job.ended import EndedJob, KnownJob
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule
 
@@ -64,7 +64,7 @@ def made_job(job: KnownJob) -> MadeJob:
     )
 
 
-def blocked_reason(refusal: Refusal) -> BlockedReason:
+def blocked_reason(refusal: ChildRefusal) -> BlockedReason:
     """Return the reason for a job that could not be created."""
     is_taken = refusal.reason is RefusalReason.NAME_TAKEN
     return BlockedReason.JOB_NAME_TAKEN if is_taken else BlockedReason.JOB_REFUSED
@@ -83,7 +83,7 @@ class ScheduleObservation:
     """Whether `schedule` was returned by a GET or PATCH in this pass, and not by a watch."""
     absent: frozenset[str] = frozenset()
     """Names of jobs that a GET in this pass did not find."""
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    refusals: Mapping[str, ChildRefusal] = field(default_factory=dict)
     """By the job's name: why the last attempt to create it failed."""
 
     @property

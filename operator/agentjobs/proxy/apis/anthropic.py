@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import CallRefusal, Operation, ParsedRequest, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, RejectedBody
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
@@ -31,7 +31,7 @@ class AnthropicApi:
     kind: Final = Kind.ANTHROPIC
     delay_in_code: Final = True
 
-    def read(self, request: Request) -> ParsedRequest | Refusal:
+    def read(self, request: Request) -> ParsedRequest | CallRefusal:
         """Parse a request."""
         if request.method in ("HEAD", "GET") and request.path == _HELLO:
             return ParsedRequest(self.kind, Operation.HELLO, "", "", request.method, _HELLO, "", {}, b"")
@@ -49,11 +49,11 @@ class AnthropicApi:
         """Return a reader of the successful answer to a request."""
         return Reader(AnthropicMeter(), free=request.free)
 
-    def refusal_body(self, refusal: Refusal) -> bytes:
+    def refusal_body(self, refusal: CallRefusal) -> bytes:
         """Return a refusal as the API's own error."""
         return document({"type": "error", "error": anthropic_error(refusal) | claude_code_details(refusal)})
 
-    def refusal_event(self, refusal: Refusal) -> bytes:
+    def refusal_event(self, refusal: CallRefusal) -> bytes:
         """Return a refusal as an event of a stream."""
         return event({"type": "error", "error": anthropic_error(refusal) | claude_code_details(refusal)}, name="error")
 

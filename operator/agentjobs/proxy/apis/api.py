@@ -188,7 +188,7 @@ class UsageReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CallRefusal:
     """Why the proxy does not call the provider."""
 
     status: int
@@ -219,7 +219,7 @@ class Api(Protocol):
         """Whether a long delay is part of the error code: one client of this API does not expose headers."""
         ...
 
-    def read(self, request: Request) -> ParsedRequest | Refusal:
+    def read(self, request: Request) -> ParsedRequest | CallRefusal:
         """Parse a request with a path relative to the API's, from `apis.find`. Never raises."""
         ...
 
@@ -227,10 +227,10 @@ class Api(Protocol):
         """Return a reader of the successful answer to a request."""
         ...
 
-    def refusal_body(self, refusal: Refusal) -> bytes:
+    def refusal_body(self, refusal: CallRefusal) -> bytes:
         """Return an error response as the provider's JSON."""
         ...
 
-    def refusal_event(self, refusal: Refusal) -> bytes:
+    def refusal_event(self, refusal: CallRefusal) -> bytes:
         """Return an error as the event that ends a stream after its headers."""
         ...

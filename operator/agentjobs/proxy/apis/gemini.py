@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Operation, ParsedRequest, Place, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import CallRefusal, Operation, ParsedRequest, Place, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import Members, RejectedBody, counted
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
@@ -37,7 +37,7 @@ class GeminiApi:
     kind: Final = Kind.GEMINI
     delay_in_code: Final = False
 
-    def read(self, request: Request) -> ParsedRequest | Refusal:
+    def read(self, request: Request) -> ParsedRequest | CallRefusal:
         """Parse a request."""
         try:
             return self._read(request) or no_such_path()
@@ -49,11 +49,11 @@ class GeminiApi:
         silent = request.operation in (Operation.EMBED, Operation.KEEP)
         return Reader(GeminiMeter(keeps=request.operation is Operation.KEEP), free=request.free, silent=silent)
 
-    def refusal_body(self, refusal: Refusal) -> bytes:
+    def refusal_body(self, refusal: CallRefusal) -> bytes:
         """Return a refusal as the API's own error."""
         return document({"error": google_error(refusal)})
 
-    def refusal_event(self, refusal: Refusal) -> bytes:
+    def refusal_event(self, refusal: CallRefusal) -> bytes:
         """Return an error as an event of a stream; in a stream that is an array it is not an item."""
         return event({"error": google_error(refusal)})
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from agentjobs.models.names import Kind, check
 from agentjobs.models.tokens import Tokens
-from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader, canonical_name
+from agentjobs.proxy.apis.api import CallRefusal, Operation, ParsedRequest, Request, UsageReader, canonical_name
 from agentjobs.proxy.apis.body import RejectedBody
 from agentjobs.proxy.apis.estimate import prompt
 from agentjobs.proxy.apis.headers import passed
@@ -31,7 +31,7 @@ class OpenAIApi:
     kind: Final = Kind.OPENAI
     delay_in_code: Final = False
 
-    def read(self, request: Request) -> ParsedRequest | Refusal:
+    def read(self, request: Request) -> ParsedRequest | CallRefusal:
         """Parse a request. Its query is dropped: it only selects the version of Azure's API."""
         operation = _OPERATIONS.get(request.path) if request.method == "POST" else None
         try:
@@ -43,11 +43,11 @@ class OpenAIApi:
         """Return a reader of the successful answer to a request."""
         return Reader(OpenAIMeter(), silent=request.operation is Operation.EMBED)
 
-    def refusal_body(self, refusal: Refusal) -> bytes:
+    def refusal_body(self, refusal: CallRefusal) -> bytes:
         """Return a refusal as the API's own error."""
         return document({"error": openai_error(refusal)})
 
-    def refusal_event(self, refusal: Refusal) -> bytes:
+    def refusal_event(self, refusal: CallRefusal) -> bytes:
         """Return a refusal as an event of a stream."""
         return event({"error": openai_error(refusal)})
 

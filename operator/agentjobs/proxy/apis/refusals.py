@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from agentjobs.contract import GROUP, ErrorClass, refusal_code, refusal_identifier
-from agentjobs.proxy.apis.api import Refusal
+from agentjobs.proxy.apis.api import CallRefusal
 
 _GOOGLE_STATUS: Final = {
     400: "INVALID_ARGUMENT",
@@ -23,23 +23,23 @@ _GOOGLE_STATUS: Final = {
 }
 
 
-def no_such_path() -> Refusal:
+def no_such_path() -> CallRefusal:
     """The path does not exist, or is not passed on."""
     message = "The model proxy does not pass this path on; it only serves this API's calls of models."
-    return Refusal(404, ErrorClass.MODEL_BAD_REQUEST, message)
+    return CallRefusal(404, ErrorClass.MODEL_BAD_REQUEST, message)
 
 
-def bad_request(reason: str) -> Refusal:
+def bad_request(reason: str) -> CallRefusal:
     """The request must not be passed on."""
-    return Refusal(400, ErrorClass.MODEL_BAD_REQUEST, f"The model proxy rejected the request: {reason}.")
+    return CallRefusal(400, ErrorClass.MODEL_BAD_REQUEST, f"The model proxy rejected the request: {reason}.")
 
 
-def code_of(refusal: Refusal) -> str:
+def code_of(refusal: CallRefusal) -> str:
     """Return the code by which the runner identifies the class."""
     return refusal_code(refusal.error_class)
 
 
-def google_error(refusal: Refusal) -> dict[str, Any]:
+def google_error(refusal: CallRefusal) -> dict[str, Any]:
     """Return an error in the format of Google's APIs: the class is the reason of an ErrorInfo."""
     info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code_of(refusal), "domain": GROUP}
     details: list[dict[str, Any]] = [info]
@@ -50,18 +50,18 @@ def google_error(refusal: Refusal) -> dict[str, Any]:
     return {"code": refusal.status, "message": refusal.message, "status": status, "details": details}
 
 
-def openai_error(refusal: Refusal) -> dict[str, Any]:
+def openai_error(refusal: CallRefusal) -> dict[str, Any]:
     """Return an error in OpenAI's format: the class is its code and its type."""
     code = code_of(refusal)
     return {"message": refusal.message, "type": code, "param": None, "code": code}
 
 
-def anthropic_error(refusal: Refusal) -> dict[str, Any]:
+def anthropic_error(refusal: CallRefusal) -> dict[str, Any]:
     """Return an error in Anthropic's format: the class is its type."""
     return {"type": code_of(refusal), "message": refusal.message}
 
 
-def claude_code_details(refusal: Refusal) -> dict[str, Any]:
+def claude_code_details(refusal: CallRefusal) -> dict[str, Any]:
     """Return what Claude Code passes on of an error: an identifier without headers, so it also contains the delay.
 
     The type must stay known to older clients; Claude Code does not treat it as an identifier.

@@ -9,7 +9,7 @@ from typing import Final
 
 from agentjobs.models.names import Kind, check
 from agentjobs.proxy.apis.anthropic import AnthropicMeter, parse_messages
-from agentjobs.proxy.apis.api import Operation, ParsedRequest, Refusal, Request, UsageReader
+from agentjobs.proxy.apis.api import CallRefusal, Operation, ParsedRequest, Request, UsageReader
 from agentjobs.proxy.apis.body import RejectedBody
 from agentjobs.proxy.apis.gemini import OPERATIONS, GeminiMeter, parse_content
 from agentjobs.proxy.apis.refusals import anthropic_error, bad_request, document, event, google_error, no_such_path
@@ -30,7 +30,7 @@ class VertexApi:
     kind: Final = Kind.VERTEX_AI
     delay_in_code: Final = False
 
-    def read(self, request: Request) -> ParsedRequest | Refusal:
+    def read(self, request: Request) -> ParsedRequest | CallRefusal:
         """Parse a request."""
         found = _PATH.fullmatch(request.path) if request.method == "POST" else None
         if found is None:
@@ -45,11 +45,11 @@ class VertexApi:
         """Return a reader of the successful answer to a request."""
         return Reader(AnthropicMeter() if _is_raw(request) else GeminiMeter(), free=request.free)
 
-    def refusal_body(self, refusal: Refusal) -> bytes:
+    def refusal_body(self, refusal: CallRefusal) -> bytes:
         """Return an error in Google's format, which Anthropic's clients understand on Vertex AI, too."""
         return document({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)})
 
-    def refusal_event(self, refusal: Refusal) -> bytes:
+    def refusal_event(self, refusal: CallRefusal) -> bytes:
         """Return an error as an event of a stream."""
         return event({"type": "error", "error": google_error(refusal) | anthropic_error(refusal)}, name="error")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from agentjobs.api.conditions import find_condition
 from agentjobs.api.schedule.status import AgentScheduleStatus, ScheduleConditionType
 from agentjobs.contract import cut
-from agentjobs.core.children import Refusal
+from agentjobs.core.children import ChildRefusal
 from agentjobs.core.schedule.actions import Event, MakeJob, Record, Reserve
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.core.schedule.observation import ScheduleObservation, blocked_reason
@@ -43,7 +43,7 @@ class ScheduleReporter:
         verb = "reserved" if isinstance(action, Reserve) else "recorded"
         self.log(f"schedule.{verb}", seen, action, **fields)
 
-    def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: Refusal) -> None:
+    def job_refused(self, seen: ScheduleObservation, action: MakeJob, refusal: ChildRefusal) -> None:
         """The job of an occurrence cannot be created now."""
         # The refusal of an invalid job quotes it; only the status has the message.
         detail = "" if refusal.final else cut(refusal.message, MAX_WORDS)

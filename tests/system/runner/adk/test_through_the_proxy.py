@@ -10,7 +10,7 @@ import pytest
 from agentjobs import contract
 from agentjobs.contract import ErrorClass
 from agentjobs.proxy.apis import find
-from agentjobs.proxy.apis.api import Refusal
+from agentjobs.proxy.apis.api import CallRefusal
 from devcluster.certificates import Authority
 
 # The name in a job, what the proxy is asked for, and where the client puts its key.
@@ -271,7 +271,7 @@ root_agent = LlmAgent(name="a", model="openai/some-model", instruction="Help.", 
 @pytest.mark.parametrize("mode", ["NONE", "SSE"])
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
 def test_a_refusal_of_the_proxy_ends_the_start_with_its_error_class(run, proxy, model, mode):
-    proxy.refuses = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "maxCostUSD of 2.50 is reached.")
+    proxy.refuses = CallRefusal(402, ErrorClass.BUDGET_EXCEEDED, "maxCostUSD of 2.50 is reached.")
     _, process = run(model, mode=mode)
 
     assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
@@ -280,7 +280,7 @@ def test_a_refusal_of_the_proxy_ends_the_start_with_its_error_class(run, proxy, 
 
 
 def test_a_used_up_limit_snoozes_the_job_for_the_time_that_the_proxy_says(run, proxy):
-    proxy.refuses = Refusal(429, ErrorClass.MODEL_RATE_LIMITED, "The limit of gemini is used up.", 21.0)
+    proxy.refuses = CallRefusal(429, ErrorClass.MODEL_RATE_LIMITED, "The limit of gemini is used up.", 21.0)
     _, process = run("gemini-flash-latest")
 
     assert process.wait().verdict == ("Snooze", "ModelRateLimited"), process.err
@@ -289,7 +289,7 @@ def test_a_used_up_limit_snoozes_the_job_for_the_time_that_the_proxy_says(run, p
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
 def test_a_pod_fenced_by_the_proxy_exits_without_a_message(run, proxy, model):
-    proxy.refuses = Refusal(409, ErrorClass.INTERRUPTED, "Another pod holds this start.")
+    proxy.refuses = CallRefusal(409, ErrorClass.INTERRUPTED, "Another pod holds this start.")
     told, process = run(model)
 
     assert process.wait().code == contract.EXIT_FENCED, process.err
@@ -298,13 +298,13 @@ def test_a_pod_fenced_by_the_proxy_exits_without_a_message(run, proxy, model):
 
 @pytest.mark.parametrize("model", [model for model, _, _ in CLIENTS.values()], ids=CLIENTS)
 def test_a_refusal_within_a_stream_has_its_error_class(run, proxy, model):
-    proxy.refuses, proxy.breaks_off = Refusal(402, ErrorClass.BUDGET_EXCEEDED, "maxTokens is reached."), True
+    proxy.refuses, proxy.breaks_off = CallRefusal(402, ErrorClass.BUDGET_EXCEEDED, "maxTokens is reached."), True
     _, process = run(model, mode="SSE")
     assert process.wait().verdict == ("Fail", "BudgetExceeded"), process.err
 
 
 def test_a_refusal_for_vertex_ai_has_its_error_class(run, proxy):
-    proxy.refuses = Refusal(403, ErrorClass.MODEL_NOT_ALLOWED, "gemini-flash-latest is not allowed here.")
+    proxy.refuses = CallRefusal(403, ErrorClass.MODEL_NOT_ALLOWED, "gemini-flash-latest is not allowed here.")
     _, process = run("gemini-flash-latest", GOOGLE_GENAI_USE_VERTEXAI="True")
     assert process.wait().verdict == ("Fail", "ModelNotAllowed"), process.err
 

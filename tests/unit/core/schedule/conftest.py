@@ -10,7 +10,7 @@ import pytest
 
 from agentjobs.api.conditions import Phase, find_condition
 from agentjobs.api.schedule.status import AgentScheduleStatus
-from agentjobs.core.children import Refresh, Refusal
+from agentjobs.core.children import ChildRefusal, Refresh
 from agentjobs.core.schedule.actions import CancelJob, Event, Keep, MakeJob, PruneJobs, Record, Reserve
 from agentjobs.core.schedule.decide import decide
 from agentjobs.core.schedule.model import Illegal, Plan, Schedule, parse_schedule, read_plan
@@ -42,7 +42,7 @@ class Cluster:
         self.status: dict[str, Any] = {}
         self.jobs: dict[str, MadeJob] = {}
         self.made: list[str] = []
-        self.refuse: dict[str, Refusal] = {}
+        self.refuse: dict[str, ChildRefusal] = {}
         self.deleting = False
 
     def seen(self) -> Schedule:
@@ -112,7 +112,7 @@ class Scheduler:
 
     def look(self, *, die_after: int = 10**6) -> datetime | None:
         """Work until nothing is left to do; returns when to look again. Dies after so many writes."""
-        fresh, absent, refusals, left = False, set[str](), dict[str, Refusal](), die_after
+        fresh, absent, refusals, left = False, set[str](), dict[str, ChildRefusal](), die_after
         for _ in range(200):
             generation = self.schedule.generation
             if generation not in self.plans:
@@ -159,7 +159,7 @@ class Scheduler:
                     self.hear(schedule=False)
         raise AssertionError("200 actions in a row without reaching a stable state")
 
-    def _make(self, name: str, refusals: dict[str, Refusal]) -> None:
+    def _make(self, name: str, refusals: dict[str, ChildRefusal]) -> None:
         if name in self.cluster.refuse:
             refusals[name] = self.cluster.refuse[name]
             return

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api.conditions import Phase
-from agentjobs.core.children import Refusal, RefusalReason
+from agentjobs.core.children import ChildRefusal, RefusalReason
 
 MINUTELY = "* * * * *"
 
@@ -615,7 +615,7 @@ def test_a_suspended_job_that_delays_a_start_is_reported_immediately(operate):
 def test_a_refused_job_is_retried_until_the_next_time_is_due(operate, times):
     cluster, operator = operate()
     operator.run(minutes=9)
-    cluster.refuse = {"brief-29920870": Refusal(RefusalReason.REFUSED, "exceeded quota")}
+    cluster.refuse = {"brief-29920870": ChildRefusal(RefusalReason.REFUSED, "exceeded quota")}
     operator.run(minutes=5)
     assert cluster.condition("Blocked") == (True, "JobRefused", "exceeded quota")
 
@@ -630,7 +630,7 @@ def test_a_refused_job_is_retried_until_the_next_time_is_due(operate, times):
 def test_a_temporary_refusal_loses_no_start(operate, times):
     cluster, operator = operate()
     operator.run(minutes=9)
-    cluster.refuse = {"brief-29920870": Refusal(RefusalReason.NAME_TAKEN, "another's")}
+    cluster.refuse = {"brief-29920870": ChildRefusal(RefusalReason.NAME_TAKEN, "another's")}
     operator.run(minutes=5)
     cluster.refuse = {}
     operator.run(minutes=2)
@@ -642,7 +642,7 @@ def test_a_temporary_refusal_loses_no_start(operate, times):
 def test_a_permanently_refused_job_is_abandoned_immediately(operate):
     cluster, operator = operate()
     operator.run(minutes=9)
-    cluster.refuse = {"brief-29920870": Refusal(RefusalReason.REFUSED, "spec: Invalid value", final=True)}
+    cluster.refuse = {"brief-29920870": ChildRefusal(RefusalReason.REFUSED, "spec: Invalid value", final=True)}
     operator.run(minutes=1)
 
     assert cluster.status["active"] == []
@@ -757,7 +757,7 @@ def test_an_entry_of_another_version_with_unknown_fields_is_kept(operate):
 
 def test_an_abandoned_start_keeps_the_cause(operate):
     cluster, operator = operate()
-    cluster.refuse["brief-29920870"] = Refusal(RefusalReason.REFUSED, "exceeded quota: q")
+    cluster.refuse["brief-29920870"] = ChildRefusal(RefusalReason.REFUSED, "exceeded quota: q")
     operator.run(minutes=20)
 
     (note,) = [note for note in operator.events if note.reason == "StartFailed"]
