@@ -30,7 +30,7 @@ MAX_PROBLEMS: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FieldProblem:
     """One problem of a field.
 
     `value` is shortened JSON, empty if there is nothing to show.
@@ -49,7 +49,7 @@ class Problem:
         return f"{self.field}: {self.value} {self.message}" if self.value else f"{self.field}: {self.message}"
 
 
-def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
+def rejection(problems: Iterable[FieldProblem]) -> tuple[AcceptedReason, str]:
     """Return reason and message of the condition that reports all problems of a job."""
     found = list(problems)
     reasons = {problem.reason for problem in found}
@@ -60,9 +60,9 @@ def rejection(problems: Iterable[Problem]) -> tuple[AcceptedReason, str]:
     return reason, "; ".join(map(str, found))
 
 
-def problem_at(path: Path, value: object, message: str, *, lacking: bool = False) -> Problem:
+def problem_at(path: Path, value: object, message: str, *, lacking: bool = False) -> FieldProblem:
     """Return a problem of the field at `path`, with `value` in the message."""
-    return Problem(field_name(path), "" if _is_private(path) else shown(value), message, lacking=lacking)
+    return FieldProblem(field_name(path), "" if _is_private(path) else shown(value), message, lacking=lacking)
 
 
 def field_name(path: Path, root: str = "spec") -> str:
@@ -101,16 +101,16 @@ def details(refused: ValidationError) -> list[ErrorDetails]:
     return [error for error in errors if error["type"] != "too_short" or error["loc"] not in parents]
 
 
-def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpec) -> Problem:
+def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpec) -> FieldProblem:
     """Translate one of pydantic's errors about a spec of that model."""
     path: Path = tuple(part for part in error["loc"] if part != "[key]")
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return Problem(field_name(path), "", _unknown_field(path, spec))
+        return FieldProblem(field_name(path), "", _unknown_field(path, spec))
     if kind == "missing":
-        return Problem(field_name(path), "", _REQUIRED.get(path, "is required"), lacking=True)
+        return FieldProblem(field_name(path), "", _REQUIRED.get(path, "is required"), lacking=True)
     if kind == "value_error":
-        return Problem(field_name(path), "", str(context.get("error", error["msg"])))
+        return FieldProblem(field_name(path), "", str(context.get("error", error["msg"])))
     if kind == "string_pattern_mismatch":
         return problem_at(path, value, _pattern_cure(str(context.get("pattern")), value))
     if kind in _TYPES:

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.job.team import state_placeholders
 from agentjobs.api.job.workspace import WORKSPACE_TEXTS
-from agentjobs.api.problems import Path, Problem, field_name, shown
+from agentjobs.api.problems import FieldProblem, Path, field_name, shown
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME
 from agentjobs.durations import format_time, parse_time
 
@@ -67,7 +67,7 @@ def _names_of(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 def substitution_problems(
     spec: Mapping[str, Any], names: Mapping[str, str], unknown: tuple[str, ...] = ()
-) -> Iterator[Problem]:
+) -> Iterator[FieldProblem]:
     """Yield each name in a text of the spec that is not in `names`. Never raises.
 
     Args:
@@ -75,7 +75,7 @@ def substitution_problems(
         names: the names, with their values.
         unknown: prefixes of names that may be known later.
     """
-    found: dict[tuple[str, str], Problem] = {}
+    found: dict[tuple[str, str], FieldProblem] = {}
 
     def collect(path: Path, text: str) -> str:
         is_later = path[:1] == ("followUps",)
@@ -86,7 +86,7 @@ def substitution_problems(
             if is_later and name.partition(".")[0] in OF_FOLLOW_UPS:
                 continue
             field, cure = field_name(path), _cure(name, names)
-            found[field, name] = Problem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
+            found[field, name] = FieldProblem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
         return text
 
     texts(spec, collect)
@@ -126,16 +126,16 @@ def growth(spec: Mapping[str, Any], names: Mapping[str, str]) -> int:
     return more
 
 
-def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Problem]:
+def placeholder_faults(spec: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[FieldProblem]:
     """Yield the instructions in which a value would create a placeholder, with which ADK reads the session's state."""
-    found: list[Problem] = []
+    found: list[FieldProblem] = []
 
     def collect(path: Path, text: str) -> str:
         if path[-1] == "instruction" and (
             made := Counter(state_placeholders(expanded(text, names))) - Counter(state_placeholders(text))
         ):
             cure = f"would read {next(iter(made))[:60]} of the session's state, because a value contains braces"
-            found.append(Problem(field_name(path), "", f"{cure}; put that name into input.message instead"))
+            found.append(FieldProblem(field_name(path), "", f"{cure}; put that name into input.message instead"))
         return text
 
     texts(spec, collect)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import Problem, shown
+from agentjobs.api.problems import FieldProblem, shown
 from agentjobs.api.queues.spec import AgentQueueSpec
 from agentjobs.api.queues.validation import read_queue
 from agentjobs.api.schedule.spec import DEFAULT_QUEUE as SCHEDULED
@@ -81,12 +81,12 @@ def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
     return None
 
 
-def _misnamed(body: Mapping[str, Any]) -> Problem | None:
+def _misnamed(body: Mapping[str, Any]) -> FieldProblem | None:
     kind, version = str(body.get("kind")), body.get("apiVersion")
     if kind not in KINDS:
-        return Problem("kind", shown(kind), f"is not a kind of {GROUP}; {nearest(kind, KINDS)}")
+        return FieldProblem("kind", shown(kind), f"is not a kind of {GROUP}; {nearest(kind, KINDS)}")
     if version != f"{GROUP}/{VERSION}":
-        return Problem("apiVersion", shown(version), f"is not an apiVersion of {kind}; use {GROUP}/{VERSION}")
+        return FieldProblem("apiVersion", shown(version), f"is not an apiVersion of {kind}; use {GROUP}/{VERSION}")
     return None
 
 
@@ -118,7 +118,7 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
 
     read = read_job(body, template, defaults, default_queue=default_queue)
     if template is None and spec.get("parameters"):
-        read = replace(read, problems=(*read.problems, Problem("spec.parameters", "", _NO_TEMPLATE)))
+        read = replace(read, problems=(*read.problems, FieldProblem("spec.parameters", "", _NO_TEMPLATE)))
     whole = read.merged or merged([Layer(JOB, spec)])
     return Judged("AgentJob", name, _words(read.problems), tuple(unchecked), whole)
 
@@ -135,7 +135,7 @@ def _schedule(name: str, body: Mapping[str, Any], find: Find) -> Judged:
     return Judged("AgentSchedule", name, problems_there, judged_job.unchecked, judged_job.merged)
 
 
-def _words(problems: Sequence[Problem]) -> tuple[str, ...]:
+def _words(problems: Sequence[FieldProblem]) -> tuple[str, ...]:
     return tuple(map(str, problems))
 
 

@@ -11,7 +11,7 @@ from tests.crdvalues import A_JOB, samples
 
 from agentjobs.api.conditions import Condition
 from agentjobs.api.generate.crd import queue_crd, queue_schema, template_crd, template_schema
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.api.queues.status import (
     MAX_LIMITS,
     MAX_SPEND,
@@ -36,12 +36,12 @@ SMALL_BYTES = 150_000
 FRACTION = "invalid data, expected int, got float64"
 
 
-def _read(name: str, spec: dict[str, Any]) -> list[Problem]:
+def _read(name: str, spec: dict[str, Any]) -> list[FieldProblem]:
     read = read_queue(name, spec)
     return read if isinstance(read, list) else []
 
 
-def _validate(name: str, spec: dict[str, Any]) -> list[Problem]:
+def _validate(name: str, spec: dict[str, Any]) -> list[FieldProblem]:
     return validate_template({"metadata": {"name": name}, "spec": spec})
 
 
@@ -51,7 +51,7 @@ class Kind:
     good: dict[str, Any]
     schema: Callable[[], dict[str, Any]]
     definition: Callable[[], dict[str, Any]]
-    problems: Callable[[str, dict[str, Any]], list[Problem]]
+    problems: Callable[[str, dict[str, Any]], list[FieldProblem]]
     """What the operator finds wrong."""
     edit: dict[str, Any]
     status: AgentQueueStatus | AgentTemplateStatus

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.job.team import Raw, as_list, as_object
-from agentjobs.api.problems import Path, Problem, field_name, problem_at, shown
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at, shown
 from agentjobs.api.substitution import AFTER, references
 
 RESULTS: Final = "after.results"
@@ -58,25 +58,25 @@ def after_names(spec: Mapping[str, Any]) -> dict[str, AfterName | None]:
     return {name: None if name == RESULTS else after_name(name) for name in sorted(names)}
 
 
-def after_problems(spec: Raw, job: str) -> Iterator[Problem]:
+def after_problems(spec: Raw, job: str) -> Iterator[FieldProblem]:
     """Yield the problems of `spec.after` and of its names in texts. Never raises."""
     after = spec.get("after")
     if not isinstance(after, Mapping):
         return
     names = [name for name in as_list(after.get("jobs")) if isinstance(name, str)]
     if not names and not after.get("selector"):
-        yield Problem("spec.after", "", "names no job; set jobs, selector or both")
+        yield FieldProblem("spec.after", "", "names no job; set jobs, selector or both")
     for index, name in enumerate(names):
         path: Path = ("after", "jobs", index)
         if name == job:
-            yield Problem(field_name(path), shown(name), "is this job itself", AcceptedReason.DEPENDENCY_CYCLE)
+            yield FieldProblem(field_name(path), shown(name), "is this job itself", AcceptedReason.DEPENDENCY_CYCLE)
         elif name in names[:index]:
             yield problem_at(path, name, "is named twice; keep one")
     yield from _selector_problems(as_object(after.get("selector")))
     yield from _text_problems(spec, names)
 
 
-def _selector_problems(selector: Raw) -> Iterator[Problem]:
+def _selector_problems(selector: Raw) -> Iterator[FieldProblem]:
     for key, value in selector.items():
         path: Path = ("after", "selector", str(key))
         if not isinstance(key, str) or not _LABEL_KEY.fullmatch(key):
@@ -85,7 +85,7 @@ def _selector_problems(selector: Raw) -> Iterator[Problem]:
             yield problem_at(path, value, "is not the value of a label")
 
 
-def _text_problems(spec: Raw, jobs: list[str]) -> Iterator[Problem]:
+def _text_problems(spec: Raw, jobs: list[str]) -> Iterator[FieldProblem]:
     for path, name in references(spec):
         if not name.startswith(AFTER):
             continue
@@ -98,4 +98,4 @@ def _text_problems(spec: Raw, jobs: list[str]) -> Iterator[Problem]:
             continue
         else:
             cure = "is not known: name $(after.results), or $(after.<job>.<path>) of a job in after.jobs"
-        yield Problem(field_name(path), shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
+        yield FieldProblem(field_name(path), shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)

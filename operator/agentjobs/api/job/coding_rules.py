@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agentjobs.api.job.team import as_object
-from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at
 
 MANAGED_FLAGS: Final = frozenset(
     {
@@ -31,7 +31,7 @@ INTERACTIVE_FLAGS: Final = frozenset(
 _OF_OTHER_APIS: Final = ("gemini-", "gemini/", "openai/")
 
 
-def coding_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def coding_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     """Yield the problems of agents of these kinds. Values of wrong types are skipped: the models report them."""
     agent = spec.get("agent")
     if not isinstance(agent, Mapping):
@@ -51,18 +51,20 @@ def _open(agent: Mapping[str, Any]) -> bool:
     return not any(agent.get(kind) is not None for kind in ("inline", "module", "container"))
 
 
-def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: Mapping[str, Any]) -> Iterator[Problem]:
+def _claude_problems(
+    spec: Mapping[str, Any], agent: Mapping[str, Any], claude: Mapping[str, Any]
+) -> Iterator[FieldProblem]:
     here: Path = ("agent", "claudeCode")
     profile = as_object(spec.get("isolation")).get("profile")
     if claude.get("permissionMode") == "BypassPermissions" and profile not in (None, "Restricted"):
         cure = "allows everything; set isolation.profile Restricted"
         yield problem_at((*here, "permissionMode"), "BypassPermissions", cure, lacking=True)
     if claude.get("mcpConfig") is not None and claude.get("mcpConfigFrom") is not None:
-        yield Problem(field_name(here), "", "has mcpConfig and mcpConfigFrom, which exclude each other; keep one")
+        yield FieldProblem(field_name(here), "", "has mcpConfig and mcpConfigFrom, which exclude each other; keep one")
     if agent.get("model") is None:
         # The CLI's default changes between versions, and prices, policies and limits need a name.
         cure = "is missing; name an Anthropic model, e.g. sonnet"
-        yield Problem(field_name(("agent", "model")), "", cure, lacking=True)
+        yield FieldProblem(field_name(("agent", "model")), "", cure, lacking=True)
     elif str(agent["model"]).startswith("scripted/"):
         cure = "is scripted, which Claude Code does not support; name an Anthropic model, e.g. sonnet"
         yield problem_at(("agent", "model"), agent["model"], cure)
@@ -78,7 +80,7 @@ def _claude_problems(spec: Mapping[str, Any], agent: Mapping[str, Any], claude: 
     yield from _adk_only_problems(spec, "agent.claudeCode")
 
 
-def _argument_problems(arguments: object) -> Iterator[Problem]:
+def _argument_problems(arguments: object) -> Iterator[FieldProblem]:
     here: Path = ("agent", "claudeCode", "extraArgs")
     for index, argument in enumerate(arguments if isinstance(arguments, list | tuple) else ()):
         if isinstance(argument, str) and _is_managed(argument):
@@ -98,13 +100,13 @@ def _is_managed(argument: str) -> bool:
     return argument.partition("=")[0] in MANAGED_FLAGS or short in MANAGED_FLAGS
 
 
-def _container_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def _container_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     if not as_object(spec.get("runtime")).get("image"):
         cure = "needs runtime.image, an image that implements the runner contract"
-        yield Problem(field_name(("agent", "container")), "", cure, lacking=True)
+        yield FieldProblem(field_name(("agent", "container")), "", cure, lacking=True)
 
 
-def _adk_only_problems(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
+def _adk_only_problems(spec: Mapping[str, Any], kind: str) -> Iterator[FieldProblem]:
     """Yield problems of fields that only apply to ADK agents."""
     agent, output, steps = (as_object(spec.get(name)) for name in ("agent", "output", "steps"))
     named = {
@@ -116,7 +118,7 @@ def _adk_only_problems(spec: Mapping[str, Any], kind: str) -> Iterator[Problem]:
     }
     for path, value in named.items():
         if value:
-            yield Problem(field_name(path), "", f"only applies to ADK agents, not to {kind}; remove it")
+            yield FieldProblem(field_name(path), "", f"only applies to ADK agents, not to {kind}; remove it")
     if as_object(spec.get("session")).get("mode") == "Continue":
         yield problem_at(
             ("session", "mode"), "Continue", f"only applies to ADK agents; {kind} begins a new session in each job"

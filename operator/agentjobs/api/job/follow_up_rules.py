@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agentjobs.api.conditions import AcceptedReason
-from agentjobs.api.problems import Path, Problem, field_name, problem_at, shown
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at, shown
 from agentjobs.api.substitution import OF_FOLLOW_UPS, REFERENCE, follow_up_texts
 
 FOR_EACH: Final = re.compile(r"\$\((result\.[^()\n]+)\)")
@@ -13,7 +13,7 @@ OF_PARENT: Final = ("name", "uid", "phase", "reason", "outcome", "summary")
 RESULTS: Final = "after.results"
 
 
-def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     """Yield the problems of a spec's follow-ups. Values of wrong types are skipped: the models report them."""
     entries = spec.get("followUps")
     if not isinstance(entries, list | tuple):
@@ -27,7 +27,7 @@ def follow_up_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _text_problems(spec, entries)
 
 
-def _own_problems(entry: Mapping[str, Any], here: Path, before: list[object]) -> Iterator[Problem]:
+def _own_problems(entry: Mapping[str, Any], here: Path, before: list[object]) -> Iterator[FieldProblem]:
     own = entry.get("name")
     if isinstance(own, str) and own in before:
         yield problem_at((*here, "name"), own, "is used twice; give each follow-up its own name")
@@ -41,7 +41,7 @@ def _own_problems(entry: Mapping[str, Any], here: Path, before: list[object]) ->
         yield problem_at((*here, "forEach"), for_each, "must be the name of a list in the answer: $(result.<path>)")
 
 
-def _inherit_problems(spec: Mapping[str, Any], entry: Mapping[str, Any], here: Path) -> Iterator[Problem]:
+def _inherit_problems(spec: Mapping[str, Any], entry: Mapping[str, Any], here: Path) -> Iterator[FieldProblem]:
     inherit, workspace = entry.get("inherit"), spec.get("workspace")
     if not isinstance(inherit, list | tuple) or "Workspace" not in inherit:
         return
@@ -49,12 +49,12 @@ def _inherit_problems(spec: Mapping[str, Any], entry: Mapping[str, Any], here: P
     mode = worktree.get("mode") if isinstance(worktree, Mapping) else None
     if mode != "Named":
         cure = "Workspace needs a worktree that outlives this job; set workspace.worktree.mode Named"
-        yield Problem(field_name(here), "", cure, lacking=mode is None)
+        yield FieldProblem(field_name(here), "", cure, lacking=mode is None)
 
 
-def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:
+def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[FieldProblem]:
     """Check the names that get their values when the job has ended; `substitution_problems` checks the rest."""
-    found: dict[tuple[str, str], Problem] = {}
+    found: dict[tuple[str, str], FieldProblem] = {}
 
     def collect(path: Path, text: str) -> str:
         entry = entries[path[1]]
@@ -64,7 +64,7 @@ def _text_problems(spec: Mapping[str, Any], entries: Any) -> Iterator[Problem]:
                 continue
             if cure := _cure(name, entry, is_message=path[2] == "input"):
                 field = field_name(path)
-                problem = Problem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
+                problem = FieldProblem(field, shown(f"$({name})"), cure, AcceptedReason.UNRESOLVED_REFERENCE)
                 found[field, name] = problem
         return text
 

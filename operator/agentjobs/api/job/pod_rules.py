@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agentjobs.api.job.runtime import RESERVED_ENV_PREFIX
 from agentjobs.api.job.team import Raw, as_list, as_object
-from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at
 from agentjobs.contract import GIT_CACHE_CLAIM, TOKEN_MOUNT, WORKSPACE_MOUNTS, WORKSPACE_VOLUMES
 
 RESERVED_DOMAINS: Final = frozenset({"agentjobs.dev", "app.kubernetes.io", "kubernetes.io", "k8s.io"})
@@ -33,22 +33,22 @@ API_AUDIENCE: Final = "https://kubernetes.default"
 """Prefix of the API server's audiences, and the default audience of a token."""
 
 
-def exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[Problem]:
+def exactly_one(path: Path, value: object, members: tuple[str, ...]) -> Iterator[FieldProblem]:
     """Yield a problem unless the object at `path` has exactly one of the members."""
     if not isinstance(value, Mapping):
         return
     present = [member for member in members if value.get(member) is not None]
     if not present:
-        yield Problem(field_name(path), "", f"needs one of {_listed(members)}", lacking=True)
+        yield FieldProblem(field_name(path), "", f"needs one of {_listed(members)}", lacking=True)
     elif len(present) > 1:
-        yield Problem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
+        yield FieldProblem(field_name(path), "", f"has {' and '.join(present)}, which exclude each other; keep one")
 
 
 def _listed(names: tuple[str, ...]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def pod_problems(spec: Raw) -> Iterator[Problem]:
+def pod_problems(spec: Raw) -> Iterator[FieldProblem]:
     """Yield the problems of `runtime` that can be found without an API server."""
     runtime = as_object(spec.get("runtime"))
     restricted = as_object(spec.get("isolation")).get("profile") != "Baseline"
@@ -65,16 +65,16 @@ def pod_problems(spec: Raw) -> Iterator[Problem]:
         yield from exactly_one(("runtime", "envFrom", index), source, ("configMapRef", "secretRef"))
     if runtime.get("automountServiceAccountToken") is True and not runtime.get("serviceAccountName"):
         cure = "needs serviceAccountName: agents must not use the default account"
-        yield Problem(field_name(("runtime", "automountServiceAccountToken")), "true", cure, lacking=True)
+        yield FieldProblem(field_name(("runtime", "automountServiceAccountToken")), "true", cure, lacking=True)
 
 
-def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
+def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[FieldProblem]:
     names = set(RESERVED_VOLUMES)
     for index, volume in enumerate(as_list(runtime.get("volumes"))):
         path: Path = ("runtime", "volumes", index)
         name = as_object(volume).get("name")
         if not isinstance(name, str) or not name:
-            yield Problem(field_name((*path, "name")), "", "is required: volumeMounts refer to it")
+            yield FieldProblem(field_name((*path, "name")), "", "is required: volumeMounts refer to it")
         elif name in names:
             yield problem_at(
                 (*path, "name"), name, f"is taken; use another name ({', '.join(RESERVED_VOLUMES)} are reserved)"
@@ -85,12 +85,14 @@ def _volume_problems(runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
     yield from _mount_problems(runtime, names - set(RESERVED_VOLUMES))
 
 
-def _volume_source_problems(path: Path, volume: Raw, runtime: Raw, *, restricted: bool) -> Iterator[Problem]:
+def _volume_source_problems(path: Path, volume: Raw, runtime: Raw, *, restricted: bool) -> Iterator[FieldProblem]:
     if volume.get("hostPath") is not None:
-        yield Problem(field_name((*path, "hostPath")), "", "is not allowed: agents must not access files of their node")
+        yield FieldProblem(
+            field_name((*path, "hostPath")), "", "is not allowed: agents must not access files of their node"
+        )
     elif restricted and (others := sorted(map(str, volume.keys() - RESTRICTED_VOLUMES))):
         cure = "is not allowed in profile Restricted; use a claim, or isolation.profile Baseline"
-        yield Problem(field_name((*path, others[0])), "", cure, lacking=True)
+        yield FieldProblem(field_name((*path, others[0])), "", cure, lacking=True)
     claim = as_object(volume.get("persistentVolumeClaim")).get("claimName")
     if claim == GIT_CACHE_CLAIM:
         cure = "holds repositories of other jobs; agents must not mount it"
@@ -99,7 +101,7 @@ def _volume_source_problems(path: Path, volume: Raw, runtime: Raw, *, restricted
         yield from _credential_problems(runtime, (*path, "projected", "sources", index), as_object(source))
 
 
-def _mount_problems(runtime: Raw, volumes: Set[str]) -> Iterator[Problem]:
+def _mount_problems(runtime: Raw, volumes: Set[str]) -> Iterator[FieldProblem]:
     for index, entry in enumerate(as_list(runtime.get("volumeMounts"))):
         path: Path = ("runtime", "volumeMounts", index)
         name, place = as_object(entry).get("name"), as_object(entry).get("mountPath")
@@ -109,17 +111,17 @@ def _mount_problems(runtime: Raw, volumes: Set[str]) -> Iterator[Problem]:
             yield problem_at((*path, "mountPath"), place, "is taken; choose another path")
 
 
-def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[Problem]:
+def _credential_problems(runtime: Raw, path: Path, source: Raw) -> Iterator[FieldProblem]:
     """Check a projected source, which can mount credentials despite `automountServiceAccountToken: false`."""
     for kind in ("serviceAccountToken", "podCertificate"):
         if source.get(kind) is None:
             continue
         if not runtime.get("serviceAccountName"):
             cure = "needs runtime.serviceAccountName: agents must not use the default account"
-            yield Problem(field_name((*path, kind)), "", cure, lacking=True)
+            yield FieldProblem(field_name((*path, kind)), "", cure, lacking=True)
         elif _opens_the_api(kind, as_object(source[kind])) and runtime.get("automountServiceAccountToken") is not True:
             cure = "is a credential for the API server; set runtime.automountServiceAccountToken, or name an audience"
-            yield Problem(field_name((*path, kind)), "", cure, lacking=True)
+            yield FieldProblem(field_name((*path, kind)), "", cure, lacking=True)
 
 
 def _opens_the_api(kind: str, source: Raw) -> bool:
@@ -128,7 +130,7 @@ def _opens_the_api(kind: str, source: Raw) -> bool:
     return str(source.get("audience") or API_AUDIENCE).startswith(API_AUDIENCE)
 
 
-def _env_problems(spec: Raw) -> Iterator[Problem]:
+def _env_problems(spec: Raw) -> Iterator[FieldProblem]:
     seen: set[str] = set()
     for index, entry in enumerate(as_list(as_object(spec.get("runtime")).get("env"))):
         path: Path = ("runtime", "env", index)
@@ -145,11 +147,11 @@ def _env_problems(spec: Raw) -> Iterator[Problem]:
         yield from _env_source_problems(path, variable)
 
 
-def _env_source_problems(path: Path, variable: Mapping[str, Any]) -> Iterator[Problem]:
+def _env_source_problems(path: Path, variable: Mapping[str, Any]) -> Iterator[FieldProblem]:
     source = variable.get("valueFrom")
     if source is None:
         return
     if variable.get("value"):
-        yield Problem(field_name(path), "", "has value and valueFrom, which exclude each other; keep one")
+        yield FieldProblem(field_name(path), "", "has value and valueFrom, which exclude each other; keep one")
     members = ("secretKeyRef", "configMapKeyRef", "fieldRef", "resourceFieldRef")
     yield from exactly_one((*path, "valueFrom"), source, members)

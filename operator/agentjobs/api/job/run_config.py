@@ -7,7 +7,7 @@ checks the values in detail. Called by `validation`.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from agentjobs.api.problems import Path, Problem, problem_at
+from agentjobs.api.problems import FieldProblem, Path, problem_at
 
 RUN_CONFIG: Final[Path] = ("agent", "runConfig")
 # Settings of google-adk 2.13 that a job can use. The others are for live audio and video, or would override ours.
@@ -27,7 +27,7 @@ KEYS: Final = (
 STREAMING_MODES: Final = ("NONE", "SSE")
 
 
-def run_config_problems(given: object) -> Iterator[Problem]:
+def run_config_problems(given: object) -> Iterator[FieldProblem]:
     """Yield the problems of a job's runConfig; the models report anything but an object."""
     if not isinstance(given, Mapping):
         return

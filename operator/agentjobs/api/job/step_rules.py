@@ -7,7 +7,7 @@ from typing import Final
 
 from agentjobs.api.job.steps import StepBackoff
 from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems
-from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at
 from agentjobs.durations import format_duration, parse_duration
 
 MIN_STEP_TIMEOUT: Final = timedelta(seconds=1)
@@ -15,7 +15,7 @@ _DEFAULTS: Final = StepBackoff()
 _OPEN: Final = re.compile(r"\[!?\]?[^]]*$")
 
 
-def step_problems(spec: Raw) -> Iterator[Problem]:
+def step_problems(spec: Raw) -> Iterator[FieldProblem]:
     """Yield the problems of `steps` and `session` of a spec. Values of wrong types are skipped: the models report
     them.
     """
@@ -24,21 +24,21 @@ def step_problems(spec: Raw) -> Iterator[Problem]:
     for number, tools in enumerate(as_list(steps.get("tools"))):
         here: Path = ("steps", "tools", number)
         if as_object(tools).get("match") == []:
-            yield Problem(field_name((*here, "match")), "", "is empty; name a tool, or write * for all of them")
+            yield FieldProblem(field_name((*here, "match")), "", "is empty; name a tool, or write * for all of them")
         yield from _pattern_problems((*here, "match"), as_list(as_object(tools).get("match")))
         yield from _call_problems(here, as_object(tools))
     yield from _compaction_problems(as_object(steps.get("compaction")))
     yield from _session_problems(spec)
 
 
-def _pattern_problems(path: Path, patterns: list[object]) -> Iterator[Problem]:
+def _pattern_problems(path: Path, patterns: list[object]) -> Iterator[FieldProblem]:
     """Check patterns: an unclosed bracket is literal, so such a pattern matches no tool."""
     for number, pattern in enumerate(patterns):
         if isinstance(pattern, str) and _OPEN.search(pattern):
             yield problem_at((*path, number), pattern, "has a [ without a ]; close it, as in send_[ab]")
 
 
-def _call_problems(path: Path, calls: Raw) -> Iterator[Problem]:
+def _call_problems(path: Path, calls: Raw) -> Iterator[FieldProblem]:
     timeout = _duration(calls.get("timeout"))
     if timeout is not None and timeout < MIN_STEP_TIMEOUT:
         yield problem_at((*path, "timeout"), calls["timeout"], "is too short; use at least 1s")
@@ -66,7 +66,7 @@ def _duration(text: object) -> timedelta | None:
         return None
 
 
-def _compaction_problems(compaction: Raw) -> Iterator[Problem]:
+def _compaction_problems(compaction: Raw) -> Iterator[FieldProblem]:
     path: Path = ("steps", "compaction")
     every, overlap = compaction.get("everyEvents"), compaction.get("overlap")
     if type(every) is int and type(overlap) is int and overlap >= every:
@@ -75,7 +75,7 @@ def _compaction_problems(compaction: Raw) -> Iterator[Problem]:
     yield from scripted_problems((*path, "model"), compaction.get("model"))
 
 
-def _session_problems(spec: Raw) -> Iterator[Problem]:
+def _session_problems(spec: Raw) -> Iterator[FieldProblem]:
     """Check that a continued session has a name that other jobs can use."""
     session, inline = as_object(spec.get("session")), as_object(as_object(spec.get("agent")).get("inline"))
     if session.get("mode") != "Continue":
@@ -86,6 +86,6 @@ def _session_problems(spec: Raw) -> Iterator[Problem]:
         yield _unnamed("appName", "derived from the job's name")
 
 
-def _unnamed(field: str, default: str) -> Problem:
+def _unnamed(field: str, default: str) -> FieldProblem:
     cure = f"is required by mode Continue, because its default, {default}, differs in each job; set it, or remove mode"
-    return Problem(field_name(("session", field)), "", cure, lacking=True)
+    return FieldProblem(field_name(("session", field)), "", cure, lacking=True)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from agentjobs.api.job.agent import RESERVED_AGENT_NAME, scripted_model
 from agentjobs.api.job.spec import default_agent_name
-from agentjobs.api.problems import Path, Problem, field_name, problem_at
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at
 from agentjobs.models.names import SCRIPTED
 
 Raw = Mapping[str, Any]
@@ -30,7 +30,7 @@ _FOREIGN: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def team_problems(spec: Raw, *, job: str) -> Iterator[Problem]:
+def team_problems(spec: Raw, *, job: str) -> Iterator[FieldProblem]:
     """Yield the problems of the inline agent, its sub-agents, and their tree."""
     agent = as_object(spec.get("agent"))
     inline = as_object(agent.get("inline"))
@@ -93,7 +93,7 @@ def _with_article(kind: str) -> str:
     return f"an {kind}" if kind == "LlmAgent" else f"a {kind}"
 
 
-def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
+def _class_problems(path: Path, member: Raw) -> Iterator[FieldProblem]:
     kind = member.get("agentClass") or "LlmAgent"
     if not isinstance(kind, str) or kind not in _FOREIGN:
         return
@@ -103,7 +103,7 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
             cure = f"has no effect on {_with_article(kind)}, only on {owner}; remove it"
             yield problem_at((*path, field), member[field], cure, lacking=member.get("agentClass") is None)
     if kind != "LlmAgent" and not member.get("subAgents"):
-        yield Problem(
+        yield FieldProblem(
             field_name((*path, "subAgents")),
             "",
             f"is empty; name at least one agent for the {kind} to run",
@@ -111,11 +111,11 @@ def _class_problems(path: Path, member: Raw) -> Iterator[Problem]:
         )
 
 
-def _model_problems(path: Path, member: Raw, *, inherited: object) -> Iterator[Problem]:
+def _model_problems(path: Path, member: Raw, *, inherited: object) -> Iterator[FieldProblem]:
     own = member.get("model")
     if _uses_a_model(member) and not own and not inherited:
         where: Path = ("agent", "model") if path == INLINE else (*path, "model")
-        yield Problem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest", lacking=True)
+        yield FieldProblem(field_name(where), "", "is required for an LlmAgent; e.g. gemini-flash-latest", lacking=True)
     yield from scripted_problems((*path, "model"), own)
 
 
@@ -123,7 +123,7 @@ def _uses_a_model(member: Raw) -> bool:
     return (member.get("agentClass") or "LlmAgent") == "LlmAgent"
 
 
-def _unused_model_problems(model: object, members: list[Raw]) -> Iterator[Problem]:
+def _unused_model_problems(model: object, members: list[Raw]) -> Iterator[FieldProblem]:
     # A scripted model replaces every model. Only the runner can see agents inside Python tools.
     if not isinstance(model, str) or not model or model.startswith(SCRIPTED):
         return
@@ -136,19 +136,19 @@ def _has_code(member: Raw) -> bool:
     return any(":" in str(as_object(tool).get("name")) for tool in as_list(member.get("tools")))
 
 
-def scripted_problems(path: Path, model: object) -> Iterator[Problem]:
+def scripted_problems(path: Path, model: object) -> Iterator[FieldProblem]:
     """Yield a problem if the model is scripted and names no ConfigMap and key."""
     try:
         scripted_model(model if isinstance(model, str) else None)
     except ValueError as error:
-        yield Problem(field_name(path), "", str(error))
+        yield FieldProblem(field_name(path), "", str(error))
 
 
-def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[Problem]:
+def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[FieldProblem]:
     instruction = member.get("instruction")
     if instruction is not None and member.get("instructionFrom") is not None:
         cure = "has instruction and instructionFrom, which exclude each other; keep one"
-        yield Problem(field_name(path), "", cure)
+        yield FieldProblem(field_name(path), "", cure)
     if not isinstance(instruction, str):
         return
     for problem in placeholder_problems(instruction, state):
@@ -188,7 +188,7 @@ def placeholder_problems(instruction: str, state: Raw) -> Iterator[Unset]:
         yield Unset(placeholder, cure, is_impossible)
 
 
-def _server_problems(path: Path, member: Raw) -> Iterator[Problem]:
+def _server_problems(path: Path, member: Raw) -> Iterator[FieldProblem]:
     servers = as_list(member.get("mcpServers"))
     yield from _repeated((*path, "mcpServers"), servers, "name")
     for index, server in enumerate(servers):
@@ -196,7 +196,7 @@ def _server_problems(path: Path, member: Raw) -> Iterator[Problem]:
         yield from _repeated((*path, "mcpServers", index, "headersFrom"), headers, "header")
 
 
-def _repeated(path: Path, entries: list[Any], key: str) -> Iterator[Problem]:
+def _repeated(path: Path, entries: list[Any], key: str) -> Iterator[FieldProblem]:
     seen: set[str] = set()
     for index, entry in enumerate(entries):
         value = as_object(entry).get(key)
@@ -207,7 +207,7 @@ def _repeated(path: Path, entries: list[Any], key: str) -> Iterator[Problem]:
             seen.add(value.lower())
 
 
-def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
+def _tree_problems(inline: Raw, *, root: object) -> Iterator[FieldProblem]:
     """Check that the flat list forms one tree: known names, each once, each with one parent, all below the root."""
     paths: dict[str, Path] = {}
     for path, entry in _further_agents(inline):
@@ -237,7 +237,7 @@ def _tree_problems(inline: Raw, *, root: object) -> Iterator[Problem]:
 
 def _parent_problems(
     paths: Mapping[str, Path], parents: Mapping[str, list[str]], reachable: set[str]
-) -> Iterator[Problem]:
+) -> Iterator[FieldProblem]:
     for name, path in paths.items():
         is_twice = len(parents[name]) > 1
         if not parents[name]:

@@ -31,8 +31,8 @@ from agentjobs.api.job.team import Raw, as_list, as_object, scripted_problems, t
 from agentjobs.api.job.workspace_rules import workspace_problems
 from agentjobs.api.problems import (
     MAX_PROBLEMS,
+    FieldProblem,
     Path,
-    Problem,
     details,
     field_name,
     from_error,
@@ -54,7 +54,7 @@ from agentjobs.api.template.merge import can_be_added
 from agentjobs.contract import ErrorClass
 from agentjobs.durations import parse_duration
 
-__all__ = ["Problem", "read_spec", "rejection", "validate_job"]
+__all__ = ["FieldProblem", "read_spec", "rejection", "validate_job"]
 
 MAX_DEPTH: Final = 64
 """Deeper values overflow the stack of recursive code, such as ours and PostgreSQL's."""
@@ -62,7 +62,7 @@ MIN_TIMEOUT: Final = timedelta(seconds=1)
 """`activeDeadlineSeconds` of a pod is a whole number of at least one."""
 
 
-def validate_job(job: object) -> list[Problem]:
+def validate_job(job: object) -> list[FieldProblem]:
     """Return all problems of a raw AgentJob; empty if it may run.
 
     For a job with a template, those that can be found without the template. At most `MAX_PROBLEMS`. Never raises.
@@ -75,7 +75,7 @@ def validate_job(job: object) -> list[Problem]:
     return [] if isinstance(read, AgentJobSpec) else read
 
 
-def read_spec(job: object) -> AgentJobSpec | list[Problem]:
+def read_spec(job: object) -> AgentJobSpec | list[FieldProblem]:
     """Return the spec of a raw AgentJob, or all problems of the job.
 
     At most `MAX_PROBLEMS`. Never raises.
@@ -83,7 +83,7 @@ def read_spec(job: object) -> AgentJobSpec | list[Problem]:
     return judged(job, names_of(as_object(as_object(job).get("metadata"))))
 
 
-def judged(job: object, names: Mapping[str, str]) -> AgentJobSpec | list[Problem]:
+def judged(job: object, names: Mapping[str, str]) -> AgentJobSpec | list[FieldProblem]:
     """Return the spec of a whole job, or all its problems.
 
     Args:
@@ -103,7 +103,7 @@ def judged(job: object, names: Mapping[str, str]) -> AgentJobSpec | list[Problem
     return found[:MAX_PROBLEMS] if found or isinstance(model, list) else model
 
 
-def part_problems(job: object, names: Mapping[str, str], *, unknown: tuple[str, ...] = ()) -> list[Problem]:
+def part_problems(job: object, names: Mapping[str, str], *, unknown: tuple[str, ...] = ()) -> list[FieldProblem]:
     """Return the problems of an object that holds only a part of a job's spec, independent of the rest.
 
     Args:
@@ -125,24 +125,24 @@ def _unknown(spec: Raw, *more: str) -> tuple[str, ...]:
     return (*more, *((AFTER,) if spec.get("after") is not None else ()))
 
 
-def _shallow_problems(body: Raw) -> tuple[list[Problem], bool]:
+def _shallow_problems(body: Raw) -> tuple[list[FieldProblem], bool]:
     """Return the obvious problems, and whether further checks are safe."""
     spec, name = body.get("spec"), as_object(body.get("metadata")).get("name")
     found = list(_name_problems(name))
     if not isinstance(spec, Mapping):
         cure = "is not an object; it needs agent and input"
-        return [*found, Problem("spec", "" if spec is None else shown(spec), cure)], False
+        return [*found, FieldProblem("spec", "" if spec is None else shown(spec), cure)], False
     # With one of these, nothing else is checked, so that no large or malformed object delays other jobs.
     fatal = fatal_problems(spec)
     return [*found, *fatal], not fatal
 
 
-def fatal_problems(spec: Raw) -> list[Problem]:
+def fatal_problems(spec: Raw) -> list[FieldProblem]:
     """Return problems that make further checks unsafe: size, or content that a database cannot store."""
     return list(_size_problems((), spec, MAX_SPEC_BYTES)) or list(_hostile_content(spec))
 
 
-def _deep_problems(body: Raw, names: Mapping[str, str], unknown: tuple[str, ...]) -> Iterator[Problem]:
+def _deep_problems(body: Raw, names: Mapping[str, str], unknown: tuple[str, ...]) -> Iterator[FieldProblem]:
     spec, name = as_object(body["spec"]), as_object(body.get("metadata")).get("name")
     yield from _size_problems(("input", "state"), as_object(spec.get("input")).get("state"), MAX_STATE_BYTES)
     yield from _size_problems(("output", "schema"), as_object(spec.get("output")).get("schema"), MAX_SCHEMA_BYTES)
@@ -152,14 +152,14 @@ def _deep_problems(body: Raw, names: Mapping[str, str], unknown: tuple[str, ...]
     yield from substitution_problems(spec, names, unknown)
 
 
-def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[Problem]:
+def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[FieldProblem]:
     """Check a valid spec after its names are replaced with their values."""
     if not references(spec):
         return
     # Checked before the text is built: a few names, used often, can expand to megabytes.
     if (more := growth(spec, names)) > MAX_SPEC_BYTES:
         cure = f"grows by {more} characters once its names have values; use at most {MAX_SPEC_BYTES} bytes in all"
-        yield Problem("spec", "", cure, AcceptedReason.SPEC_TOO_LARGE)
+        yield FieldProblem("spec", "", cure, AcceptedReason.SPEC_TOO_LARGE)
         return
     grown = substituted(spec, names)
     faults = [*_size_problems((), grown, MAX_SPEC_BYTES), *_hostile_content(grown)]
@@ -170,11 +170,11 @@ def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[Problem]:
     yield from placeholder_faults(spec, names)
 
 
-def _name_problems(name: object) -> Iterator[Problem]:
+def _name_problems(name: object) -> Iterator[FieldProblem]:
     if not isinstance(name, str) or not name:
-        yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
+        yield FieldProblem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_JOB_NAME:
-        yield Problem(
+        yield FieldProblem(
             "metadata.name",
             shown(name),
             f"has {len(name)} characters; use at most {MAX_JOB_NAME}, because it becomes a label value and part of "
@@ -182,13 +182,13 @@ def _name_problems(name: object) -> Iterator[Problem]:
         )
 
 
-def _hostile_content(spec: Raw) -> Iterator[Problem]:
+def _hostile_content(spec: Raw) -> Iterator[FieldProblem]:
     """Find values that are valid JSON, but that a database or a recursive function cannot handle."""
     waiting: list[tuple[Path, object]] = [((), spec)]
     while waiting:
         path, value = waiting.pop()
         if len(path) > MAX_DEPTH:
-            yield Problem(field_name(path), "", f"is nested too deeply; use at most {MAX_DEPTH} levels")
+            yield FieldProblem(field_name(path), "", f"is nested too deeply; use at most {MAX_DEPTH} levels")
             return
         if isinstance(value, Mapping):
             for key, item in value.items():
@@ -199,10 +199,10 @@ def _hostile_content(spec: Raw) -> Iterator[Problem]:
         elif isinstance(value, str):
             fault = _text_fault(value)
             if fault:
-                yield Problem(field_name(path), "", fault)
+                yield FieldProblem(field_name(path), "", fault)
                 return
         elif isinstance(value, int | float) and not _is_portable(value):
-            yield Problem(
+            yield FieldProblem(
                 field_name(path), shown(value), "is not a number that JSON can represent; use at most 64 bits"
             )
             return
@@ -226,7 +226,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _size_problems(path: Path, value: object, most: int) -> Iterator[Problem]:
+def _size_problems(path: Path, value: object, most: int) -> Iterator[FieldProblem]:
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, skipkeys=True)
     except (RecursionError, ValueError):
@@ -237,22 +237,22 @@ def _size_problems(path: Path, value: object, most: int) -> Iterator[Problem]:
             "pass a reference instead of the data" if path else "move long texts to a ConfigMap, see input.messageFrom"
         )
         message = f"has {size} bytes as JSON; use at most {most}, {cure}"
-        yield Problem(field_name(path), "", message, AcceptedReason.SPEC_TOO_LARGE)
+        yield FieldProblem(field_name(path), "", message, AcceptedReason.SPEC_TOO_LARGE)
 
 
-def _model(spec: Raw) -> AgentJobSpec | list[Problem]:
+def _model(spec: Raw) -> AgentJobSpec | list[FieldProblem]:
     try:
         return AgentJobSpec.model_validate(spec)
     except ValidationError as refused:
         return [_of_model(error) for error in details(refused)[:MAX_PROBLEMS]]
 
 
-def _of_model(error: ErrorDetails) -> Problem:
+def _of_model(error: ErrorDetails) -> FieldProblem:
     problem = from_error(error)
     return replace(problem, lacking=False) if problem.lacking and not can_be_added(error["loc"]) else problem
 
 
-def _rule_problems(spec: Raw) -> Iterator[Problem]:
+def _rule_problems(spec: Raw) -> Iterator[FieldProblem]:
     """Check the rules between fields. Values of wrong types are skipped: the models report them."""
     if spec.get("startAt") is not None and spec.get("startAfter") is not None:
         yield problem_at(("startAfter",), spec["startAfter"], "and startAt exclude each other; remove one")
@@ -261,7 +261,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from exactly_one(("input",), spec.get("input"), ("message", "messageFrom"))
     yield from _output_problems(spec.get("output"))
     for problem in schema_problems(as_object(spec.get("output")).get("schema")):
-        yield Problem("spec.output.schema", "", problem)
+        yield FieldProblem("spec.output.schema", "", problem)
     agent = as_object(spec.get("agent"))
     yield from scripted_problems(("agent", "model"), agent.get("model"))
     yield from run_config_problems(agent.get("runConfig"))
@@ -278,7 +278,7 @@ def _rule_problems(spec: Raw) -> Iterator[Problem]:
     yield from _egress_problems(as_object(as_object(spec.get("isolation")).get("egress")))
 
 
-def _module_problems(module: Raw) -> Iterator[Problem]:
+def _module_problems(module: Raw) -> Iterator[FieldProblem]:
     args = as_object(module.get("args"))
     for name in args:
         if not str(name).isidentifier() or keyword.iskeyword(str(name)):
@@ -287,48 +287,48 @@ def _module_problems(module: Raw) -> Iterator[Problem]:
     ref = module.get("ref")
     if args and isinstance(ref, str) and ":" not in ref:
         cure = "need a function, but ref names none; add it after a colon, e.g. my_app.agents:make"
-        yield Problem("spec.agent.module.args", "", cure)
+        yield FieldProblem("spec.agent.module.args", "", cure)
 
 
-def _output_problems(output: object) -> Iterator[Problem]:
+def _output_problems(output: object) -> Iterator[FieldProblem]:
     if not isinstance(output, Mapping):
         return
     if not any(output.get(member) is not None for member in ("schema", "schemaFrom", "fromState", "outcomeKey")):
-        yield Problem("spec.output", "", "needs one of schema, schemaFrom, fromState and outcomeKey", lacking=True)
+        yield FieldProblem("spec.output", "", "needs one of schema, schemaFrom, fromState and outcomeKey", lacking=True)
     if output.get("schema") is not None and output.get("schemaFrom") is not None:
-        yield Problem("spec.output", "", "has schema and schemaFrom, which exclude each other; keep one")
+        yield FieldProblem("spec.output", "", "has schema and schemaFrom, which exclude each other; keep one")
 
 
-def _egress_problems(egress: Raw) -> Iterator[Problem]:
+def _egress_problems(egress: Raw) -> Iterator[FieldProblem]:
     rules = as_list(egress.get("allow"))
     here: Path = ("isolation", "egress", "allow")
     if rules and egress.get("mode") != "Restricted":
         cure = "needs mode Restricted; set it, or remove this"
-        yield Problem(field_name(here), "", cure, lacking=egress.get("mode") is None)
+        yield FieldProblem(field_name(here), "", cure, lacking=egress.get("mode") is None)
     for number, rule in enumerate(rules):
         if isinstance(rule, Mapping) and not as_list(rule.get("to")) and not as_list(rule.get("ports")):
-            yield Problem(field_name((*here, number)), "", "allows everything; name destinations in to, or ports")
+            yield FieldProblem(field_name((*here, number)), "", "allows everything; name destinations in to, or ports")
         for position, peer in enumerate(as_list(as_object(rule).get("to"))):
             yield from _peer_problems((*here, number, "to", position), as_object(peer))
         for position, port in enumerate(as_list(as_object(rule).get("ports"))):
             yield from _port_problems((*here, number, "ports", position), as_object(port))
 
 
-def _peer_problems(path: Path, peer: Raw) -> Iterator[Problem]:
+def _peer_problems(path: Path, peer: Raw) -> Iterator[FieldProblem]:
     selectors = [name for name in ("namespaceSelector", "podSelector") if peer.get(name) is not None]
     if peer.get("ipBlock") is not None and selectors:
-        yield Problem(field_name(path), "", f"has ipBlock and {selectors[0]}, which exclude each other; keep one")
+        yield FieldProblem(field_name(path), "", f"has ipBlock and {selectors[0]}, which exclude each other; keep one")
     if peer.get("ipBlock") is None and not selectors:
-        yield Problem(field_name(path), "", "needs ipBlock, namespaceSelector or podSelector")
+        yield FieldProblem(field_name(path), "", "needs ipBlock, namespaceSelector or podSelector")
 
 
-def _port_problems(path: Path, port: Raw) -> Iterator[Problem]:
+def _port_problems(path: Path, port: Raw) -> Iterator[FieldProblem]:
     first, last = port.get("port"), port.get("endPort")
     if isinstance(last, int) and not (isinstance(first, int) and first <= last):
         yield problem_at((*path, "endPort"), last, "is the end of a range from port; set port to a smaller number")
 
 
-def _policy_problems(spec: Raw) -> Iterator[Problem]:
+def _policy_problems(spec: Raw) -> Iterator[FieldProblem]:
     rules = as_object(spec.get("resultPolicy")).get("rules")
     for number, rule in enumerate(rules if isinstance(rules, list) else ()):
         here: Path = ("resultPolicy", "rules", number)
@@ -336,13 +336,13 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
             continue
         if not any(rule.get(matcher) for matcher in ("onErrors", "onOutcomes", "onExitCodes", "onPodConditions")):
             cure = "needs a matcher: onErrors, onOutcomes, onExitCodes or onPodConditions"
-            yield Problem(field_name(here), "", cure, lacking=True)
+            yield FieldProblem(field_name(here), "", cure, lacking=True)
         if rule.get("onOutcomes") and rule.get("onErrors"):
             cure = "has onErrors and onOutcomes, but no ending has both; use two rules"
-            yield Problem(field_name(here), "", cure)
+            yield FieldProblem(field_name(here), "", cure)
         if rule.get("onOutcomes") and spec.get("output") is None:
             cure = "needs output: an answer without a schema has no outcome"
-            yield Problem(field_name((*here, "onOutcomes")), "", cure, lacking=True)
+            yield FieldProblem(field_name((*here, "onOutcomes")), "", cure, lacking=True)
         errors = rule.get("onErrors")
         for position, name in enumerate(errors if isinstance(errors, list) else ()):
             if isinstance(name, str) and name not in set(ErrorClass):
@@ -356,7 +356,7 @@ def _policy_problems(spec: Raw) -> Iterator[Problem]:
             yield problem_at((*here, "delay"), rule["delay"], cure, lacking=rule.get("action") is None)
 
 
-def _unique_problems(spec: Raw) -> Iterator[Problem]:
+def _unique_problems(spec: Raw) -> Iterator[FieldProblem]:
     period = as_object(spec.get("unique")).get("period")
     try:
         if period is not None and parse_duration(period) < MIN_TIMEOUT:
@@ -367,7 +367,7 @@ def _unique_problems(spec: Raw) -> Iterator[Problem]:
         return
 
 
-def _timeout_problems(spec: Raw) -> Iterator[Problem]:
+def _timeout_problems(spec: Raw) -> Iterator[FieldProblem]:
     timeouts = as_object(spec.get("timeouts"))
     for name in ("attempt", "progress", "queue", "running"):
         text = timeouts.get(name)

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, details, field_name, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, Path, details, field_name, from_error, problem_at, shown
 from agentjobs.api.queues.spec import MAX_QUEUE_NAME, AgentQueueSpec
 from agentjobs.api.schedule.cron import parse_zone
 from agentjobs.durations import format_duration
@@ -23,10 +23,10 @@ MIN_AGING: Final = timedelta(seconds=1)
 MIN_QUEUE_TIMEOUT: Final = timedelta(seconds=1)
 
 
-def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
+def read_queue(name: str, spec: object) -> AgentQueueSpec | list[FieldProblem]:
     """Return the spec of a queue, or its problems, at most `MAX_PROBLEMS`. Never raises."""
     if not isinstance(spec, Mapping | None):
-        return [Problem("spec", shown(spec), "is not an object")]
+        return [FieldProblem("spec", shown(spec), "is not an object")]
     raw = spec or {}
     found = [] if len(name) <= MAX_QUEUE_NAME else [_long_name(name)]
     try:
@@ -42,11 +42,11 @@ def read_queue(name: str, spec: object) -> AgentQueueSpec | list[Problem]:
     return found[:MAX_PROBLEMS] or read
 
 
-def _long_name(name: str) -> Problem:
-    return Problem("metadata.name", shown(name), f"has {len(name)} characters; use at most {MAX_QUEUE_NAME}")
+def _long_name(name: str) -> FieldProblem:
+    return FieldProblem("metadata.name", shown(name), f"has {len(name)} characters; use at most {MAX_QUEUE_NAME}")
 
 
-def _rule_problems(spec: AgentQueueSpec) -> Iterator[Problem]:
+def _rule_problems(spec: AgentQueueSpec) -> Iterator[FieldProblem]:
     if spec.rate_limit is not None:
         yield from _between(("rateLimit", "period"), spec.rate_limit.period, MIN_PERIOD, MAX_PERIOD)
     if spec.priority_aging is not None:
@@ -57,25 +57,25 @@ def _rule_problems(spec: AgentQueueSpec) -> Iterator[Problem]:
     for number, limit in enumerate(spec.model_limits):
         if not limit.requests_per_minute and not limit.tokens_per_minute and not limit.max_concurrent_calls:
             cure = "has no limit; set requestsPerMinute, tokensPerMinute or maxConcurrentCalls"
-            yield Problem(field_name(("modelLimits", number)), "", cure)
+            yield FieldProblem(field_name(("modelLimits", number)), "", cure)
     yield from _budget_problems(spec)
 
 
-def _budget_problems(spec: AgentQueueSpec) -> Iterator[Problem]:
+def _budget_problems(spec: AgentQueueSpec) -> Iterator[FieldProblem]:
     names = Counter(budget.name for budget in spec.budgets)
     for number, budget in enumerate(spec.budgets):
         place: Path = ("budgets", number)
         if names[budget.name] > 1:
             yield problem_at((*place, "name"), budget.name, "is the name of two budgets; use each name once")
         if budget.max_cost_usd is None and budget.max_tokens is None:
-            yield Problem(field_name(place), "", "has no limit; set maxCostUSD, maxTokens or both")
+            yield FieldProblem(field_name(place), "", "has no limit; set maxCostUSD, maxTokens or both")
         try:
             parse_zone(budget.time_zone)
         except ValueError as error:
             yield problem_at((*place, "timeZone"), budget.time_zone, str(error))
 
 
-def _between(place: Path, value: timedelta, least: timedelta, most: timedelta | None) -> Iterator[Problem]:
+def _between(place: Path, value: timedelta, least: timedelta, most: timedelta | None) -> Iterator[FieldProblem]:
     text = format_duration(value)
     if value < least:
         yield problem_at(place, text, f"is too short; use at least {format_duration(least)}")

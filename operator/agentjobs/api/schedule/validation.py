@@ -16,7 +16,7 @@ from agentjobs.api.job.pod_rules import RESERVED_DOMAINS
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import MAX_PROBLEMS, Problem, details, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, details, from_error, problem_at, shown
 from agentjobs.api.schedule.cron import expand, parse_cron, parse_zone
 from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
@@ -33,7 +33,7 @@ _TEMPLATE: Final = ("jobTemplate", "spec")
 _TIMES: Final = dict.fromkeys((ANNOTATION_SCHEDULED_TIME, ANNOTATION_PREVIOUS_TIME), "2026-01-01T00:00:00Z")
 
 
-def validate_schedule(schedule: object) -> list[Problem]:
+def validate_schedule(schedule: object) -> list[FieldProblem]:
     """Return all problems of a raw AgentSchedule; empty if it may run.
 
     At most `MAX_PROBLEMS`. Never raises.
@@ -42,7 +42,10 @@ def validate_schedule(schedule: object) -> list[Problem]:
     found = list(_name_problems(as_object(body.get("metadata")).get("name")))
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
-        return [*found, Problem("spec", "" if spec is None else shown(spec), "is not an object; it needs schedule")]
+        return [
+            *found,
+            FieldProblem("spec", "" if spec is None else shown(spec), "is not an object; it needs schedule"),
+        ]
     found += _model_problems(spec)
     found += timing_problems(spec)
     found += _rule_problems(spec)
@@ -50,7 +53,7 @@ def validate_schedule(schedule: object) -> list[Problem]:
     return found[:MAX_PROBLEMS]
 
 
-def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def timing_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     """Check the expression and the zone. Values of wrong types are skipped: the models report them."""
     schedule, zone = spec.get("schedule"), spec.get("timeZone", "UTC")
     if isinstance(zone, str):
@@ -68,18 +71,18 @@ def timing_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
                 yield problem_at(("schedule",), schedule, NEVER)
 
 
-def _name_problems(name: object) -> Iterator[Problem]:
+def _name_problems(name: object) -> Iterator[FieldProblem]:
     if not isinstance(name, str) or not name:
-        yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
+        yield FieldProblem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_SCHEDULE_NAME:
         cure = (
             f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, because its jobs' names add a dash and a "
             "time"
         )
-        yield Problem("metadata.name", shown(name), cure)
+        yield FieldProblem("metadata.name", shown(name), cure)
 
 
-def _model_problems(spec: Mapping[str, Any]) -> list[Problem]:
+def _model_problems(spec: Mapping[str, Any]) -> list[FieldProblem]:
     try:
         AgentScheduleSpec.model_validate(spec)
     except ValidationError as refused:
@@ -97,7 +100,7 @@ def _is_reported_elsewhere(error: ErrorDetails) -> bool:
     return of_job or (*place[:1], error["type"]) in ours
 
 
-def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def _rule_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     deadline = spec.get("startingDeadlineSeconds")
     if type(deadline) is int and deadline < MIN_DEADLINE_SECONDS:
         needs = f"is shorter than the {MIN_DEADLINE_SECONDS} s that the operator may need for a start"
@@ -108,7 +111,7 @@ def _rule_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield problem_at(("catchUp", "policy"), policy, cure)
 
 
-def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterator[Problem]:
+def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterator[FieldProblem]:
     for kind in ("labels", "annotations"):
         for key, value in as_object(as_object(template.get("metadata")).get(kind)).items():
             yield from _metadata_problems(kind, key, value)
@@ -128,12 +131,12 @@ def _template_problems(template: Mapping[str, Any], schedule: object) -> Iterato
         yield of_template(problem)
 
 
-def of_template(problem: Problem) -> Problem:
+def of_template(problem: FieldProblem) -> FieldProblem:
     """Return a problem of a job as a problem of the schedule's job template."""
     return replace(problem, field=problem.field.replace("spec", "spec.jobTemplate.spec", 1))
 
 
-def _metadata_problems(kind: str, key: object, value: object) -> Iterator[Problem]:
+def _metadata_problems(kind: str, key: object, value: object) -> Iterator[FieldProblem]:
     """Yield what the API server would refuse in the metadata of each job."""
     if not isinstance(key, str):
         return

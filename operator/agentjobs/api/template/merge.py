@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from agentjobs.api.conditions import AcceptedReason
 from agentjobs.api.job.agent import AGENT_KINDS
-from agentjobs.api.problems import Path, Problem, field_name
+from agentjobs.api.problems import FieldProblem, Path, field_name
 
 JOB: Final = "job"
 
@@ -34,7 +34,7 @@ class Merged:
     spec: dict[str, Any]
     origins: Mapping[Path, str]
     """The layer of each value; values are texts, numbers, and lists that are replaced as a whole."""
-    problems: tuple[Problem, ...]
+    problems: tuple[FieldProblem, ...]
     """Locked fields that were set, and changes of the kind of agent; `spec` does not contain them."""
 
     def layers_of(self, field: str) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def can_be_added(path: Path) -> bool:
 def merged(layers: Sequence[Layer]) -> Merged:
     """Return the merged spec of the layers; later layers take precedence."""
     spec: dict[str, Any] = {}
-    problems: list[Problem] = []
+    problems: list[FieldProblem] = []
     locks: dict[str, str] = {}
     for layer in layers:
         marked = _marked(layer.spec, layer.name, ())
@@ -142,12 +142,12 @@ def without_references(spec: Mapping[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", cut(spec, ()))
 
 
-def _locked(field: str, by: str) -> Problem:
+def _locked(field: str, by: str) -> FieldProblem:
     cure = f"is locked by {by}, so its jobs must not set it; remove it, or use another template"
-    return Problem(f"spec.{field}", "", cure, AcceptedReason.LOCKED_FIELD)
+    return FieldProblem(f"spec.{field}", "", cure, AcceptedReason.LOCKED_FIELD)
 
 
-def _conflicts(before: object, marked: object) -> Iterator[Problem]:
+def _conflicts(before: object, marked: object) -> Iterator[FieldProblem]:
     """Yield a change of the kind of agent, and remove it from `marked`."""
     if not isinstance(before, dict) or not isinstance(marked, dict):
         return
@@ -158,7 +158,7 @@ def _conflicts(before: object, marked: object) -> Iterator[Problem]:
         if kind in marked and kind not in kinds:
             owner = next((layer for _, layer in _origins(before[kinds[0]], ())), "the template")
             del marked[kind]
-            yield Problem(
+            yield FieldProblem(
                 f"spec.agent.{kind}",
                 "",
                 f"changes the kind of agent: {owner} has agent.{kinds[0]}; remove it, or use another template",

@@ -4,14 +4,14 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from agentjobs.api.problems import Path, Problem, field_name, problem_at, shown
+from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at, shown
 from agentjobs.api.substitution import PARAMETERS, REFERENCE
 from agentjobs.api.template.spec import Parameter
 
 _OURS: Final = (PARAMETERS, "job.", "schedule.")
 
 
-def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
+def declaration_problems(declared: Sequence[Parameter]) -> Iterator[FieldProblem]:
     """Yield the problems of a template's declarations."""
     names: set[str] = set()
     for index, parameter in enumerate(declared):
@@ -20,7 +20,7 @@ def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
             yield problem_at((*here, "name"), parameter.name, "is declared twice; keep one")
         names.add(parameter.name)
         if parameter.required and parameter.default is not None:
-            yield Problem(field_name(here), "", "is required, so its default has no effect; keep one of the two")
+            yield FieldProblem(field_name(here), "", "is required, so its default has no effect; keep one of the two")
         if parameter.default is not None and any(
             name and name.startswith(_OURS) for name in REFERENCE.findall(parameter.default)
         ):
@@ -28,26 +28,26 @@ def declaration_problems(declared: Sequence[Parameter]) -> Iterator[Problem]:
                 (*here, "default"), parameter.default, "contains $(…), which is not replaced here; write the value"
             )
         if parameter.enum and parameter.default is None and not parameter.required:
-            yield Problem(field_name(here), "", "has an enum, so it needs a default from it, or required: true")
+            yield FieldProblem(field_name(here), "", "has an enum, so it needs a default from it, or required: true")
         if parameter.enum and parameter.default is not None and parameter.default not in parameter.enum:
             yield problem_at(
                 (*here, "default"), parameter.default, f"is not in enum; use one of {_list(parameter.enum)}"
             )
 
 
-def value_problems(declared: Sequence[Parameter], given: Mapping[str, object], template: str) -> Iterator[Problem]:
+def value_problems(declared: Sequence[Parameter], given: Mapping[str, object], template: str) -> Iterator[FieldProblem]:
     """Yield the problems of a job's values."""
     known = {parameter.name: parameter for parameter in declared}
     for name, value in given.items():
         here: Path = ("parameters", name)
         if name not in known:
-            yield Problem(field_name(here), "", _undeclared(name, list(known), template))
+            yield FieldProblem(field_name(here), "", _undeclared(name, list(known), template))
         elif known[name].enum and value not in known[name].enum:
             yield problem_at(here, value, f"is not allowed; use one of {_list(known[name].enum)}")
     for name, parameter in known.items():
         if parameter.required and name not in given:
             about = f": {parameter.description[:200]}" if parameter.description else ""
-            yield Problem(field_name(("parameters", name)), "", f"is required by template {template}{about}")
+            yield FieldProblem(field_name(("parameters", name)), "", f"is required by template {template}{about}")
 
 
 def values_of(declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from agentjobs.api.job.resolve import STEERING, Sources
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.team import as_list, as_object
 from agentjobs.api.job.validation import judged, validate_job
-from agentjobs.api.problems import MAX_PROBLEMS, Problem
+from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem
 from agentjobs.api.substitution import names_of
 from agentjobs.api.template.merge import JOB, Layer, Merged, merged
 from agentjobs.api.template.parameters import value_problems, values_of
@@ -73,7 +73,7 @@ class ReadJob:
 
     spec: AgentJobSpec | None
     """None if there are problems."""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Values of the template's parameters."""
     queue: str = DEFAULT_QUEUE
@@ -138,7 +138,7 @@ def _read_alone(job: Any) -> ReadJob:
 
 def _read_merged(job: Any, own: Mapping[str, Any], lower: list[Layer], template: Template | None) -> ReadJob:
     values, given = {}, as_object(job["spec"].get("parameters"))
-    problems: list[Problem] = []
+    problems: list[FieldProblem] = []
     if template is not None:
         problems += value_problems(template.parameters, given, template.name)
         values = values_of(template.parameters, given)
@@ -163,7 +163,7 @@ def _accepted(template: Template, values: Mapping[str, str]) -> AcceptedTemplate
     )
 
 
-def with_layers(whole: Merged, problem: Problem) -> Problem:
+def with_layers(whole: Merged, problem: FieldProblem) -> FieldProblem:
     """Return the problem with the layers of the value, unless it is the job's own."""
     layers = whole.layers_of(problem.field)
     if not layers or layers == (JOB,):

@@ -13,7 +13,7 @@ from agentjobs.api.fields import DNS_SUBDOMAIN
 from agentjobs.api.job.relations import MAX_TEMPLATE_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import fatal_problems, part_problems
-from agentjobs.api.problems import MAX_PROBLEMS, Path, Problem, details, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, Path, details, from_error, problem_at, shown
 from agentjobs.api.substitution import AFTER, names_of
 from agentjobs.api.template.parameters import declaration_problems
 from agentjobs.api.template.read import work_of
@@ -28,7 +28,7 @@ _TIMES: Final = {
 _STAND_IN: Final = {"name": "job", "uid": "0" * 36, "annotations": _TIMES}
 
 
-def validate_template(template: object) -> list[Problem]:
+def validate_template(template: object) -> list[FieldProblem]:
     """Return all problems of a raw AgentTemplate; empty if jobs may use it.
 
     At most `MAX_PROBLEMS`. Never raises.
@@ -37,7 +37,7 @@ def validate_template(template: object) -> list[Problem]:
     found = list(_name_problems(as_object(body.get("metadata")).get("name")))
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
-        return [*found, Problem("spec", "" if spec is None else shown(spec), "is not an object")]
+        return [*found, FieldProblem("spec", "" if spec is None else shown(spec), "is not an object")]
     if fatal := fatal_problems(spec):
         return [*found, *fatal]
     found += _own_problems(spec)
@@ -46,15 +46,15 @@ def validate_template(template: object) -> list[Problem]:
     return found[:MAX_PROBLEMS]
 
 
-def _name_problems(name: object) -> Iterator[Problem]:
+def _name_problems(name: object) -> Iterator[FieldProblem]:
     if not isinstance(name, str) or not re.fullmatch(DNS_SUBDOMAIN, name):
-        yield Problem("metadata.name", "" if name is None else shown(name), "is not a name")
+        yield FieldProblem("metadata.name", "" if name is None else shown(name), "is not a name")
     elif len(name) > MAX_TEMPLATE_NAME:
         cure = f"has {len(name)} characters; use at most {MAX_TEMPLATE_NAME}, because it becomes a label value"
-        yield Problem("metadata.name", shown(name), cure)
+        yield FieldProblem("metadata.name", shown(name), cure)
 
 
-def _own_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def _own_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     own = {key: value for key, value in spec.items() if key not in work_of(spec)}
     try:
         yield from declaration_problems(TemplateFields.model_validate(own).parameters)
@@ -62,7 +62,7 @@ def _own_problems(spec: Mapping[str, Any]) -> Iterator[Problem]:
         yield from (from_error(error, TemplateFields) for error in details(refused)[:MAX_PROBLEMS])
 
 
-def _misplaced(spec: Mapping[str, Any]) -> Iterator[Problem]:
+def _misplaced(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
     for name in NOT_IN_TEMPLATES:
         if name in work_of(spec):
             place: Path = (name,)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 
 SHOWN: Final = 5
 """How many names a message lists."""
@@ -33,7 +33,7 @@ class Awaited:
     """A cycle of names that blocks the job forever."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Values for the names in its texts."""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
     """Why its texts cannot be resolved."""
     is_old: bool = False
     """The labels were looked up less than a second ago, and must be looked up again before the result counts."""

@@ -20,7 +20,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     find_condition,
 )
-from agentjobs.api.problems import Problem, rejection
+from agentjobs.api.problems import FieldProblem, rejection
 from agentjobs.contract import ErrorClass
 from agentjobs.core.job import needs
 from agentjobs.core.job.actions import Decision, Finish, Keep, NeedOrDecision, Suspend, Wait
@@ -367,7 +367,7 @@ def _used_up(job: Job) -> Finish:
     return Finish(Phase.FAILED, last.reason or ErrorClass.RESULT_ERROR, message)
 
 
-def _rejected(problems: tuple[Problem, ...]) -> Finish:
+def _rejected(problems: tuple[FieldProblem, ...]) -> Finish:
     reason, message = rejection(problems)
     return Finish(Phase.FAILED, reason, message or "the spec cannot be read")
 

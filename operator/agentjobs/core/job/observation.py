@@ -16,7 +16,7 @@ from agentjobs.api.job.relations import FollowUp
 from agentjobs.api.job.resolve import Sources
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, EqualJob, Lineage
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.api.raw_status import MAX_COUNT, MAX_RESUME
 from agentjobs.contract import (
     ANNOTATION_DEPTH,
@@ -387,9 +387,9 @@ class Observation:
     """Why its template cannot be used, before acceptance; then `spec` is None."""
     sources: Sources = field(default_factory=Sources)
     """The inputs of its work in addition to `spec`, before acceptance."""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
     """Problems of the object's own spec."""
-    pod_problems: tuple[Problem, ...] | None = None
+    pod_problems: tuple[FieldProblem, ...] | None = None
     """Why the API server rejects the job's pod; None if it was not tried."""
     pods: tuple[Pod, ...] = ()
     """Pods whose controller is this job, by uid."""

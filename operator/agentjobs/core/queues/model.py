@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentjobs.api.conditions import SuspendedReason
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.api.queues.spec import DEFAULT_CONCURRENCY, AgentQueueSpec
 from agentjobs.api.queues.status import AgentQueueStatus
 from agentjobs.api.queues.validation import read_queue
@@ -25,7 +25,7 @@ class Queue:
     deleting: bool
     spec: AgentQueueSpec | None
     """None if it is invalid."""
-    problems: tuple[Problem, ...]
+    problems: tuple[FieldProblem, ...]
     """Problems of the spec."""
     status: AgentQueueStatus
     raw_status: Mapping[str, Any]

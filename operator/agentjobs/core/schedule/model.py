@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agentjobs.api.problems import Problem, rejection
+from agentjobs.api.problems import FieldProblem, rejection
 from agentjobs.api.raw_status import MAX_RESUME
 from agentjobs.api.schedule.cron import Cron, parse_cron
 from agentjobs.api.schedule.spec import AgentScheduleSpec
@@ -142,6 +142,6 @@ def _without_work(spec: Any) -> Any:
     return {**spec, "jobTemplate": {**job, "spec": {**_ANY_WORK, "templateRef": job["spec"]["templateRef"]}}}
 
 
-def illegal_template(problems: Iterable[Problem]) -> Illegal:
+def illegal_template(problems: Iterable[FieldProblem]) -> Illegal:
     """Return the condition for problems that the schedule's jobs would have, with fields of the schedule."""
     return Illegal(ActiveReason.INVALID_SPEC, rejection(map(of_template, problems))[1])

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agentjobs.api.conditions import with_condition
-from agentjobs.api.problems import Problem, rejection
+from agentjobs.api.problems import FieldProblem, rejection
 from agentjobs.api.template.read import Template, template_of
 from agentjobs.api.template.status import AgentTemplateStatus, TemplateConditionType, ValidReason
 from agentjobs.api.template.validation import validate_template
@@ -25,7 +25,7 @@ class AgentTemplate:
     generation: int
     template: Template | None
     """None if it is invalid."""
-    problems: tuple[Problem, ...]
+    problems: tuple[FieldProblem, ...]
     """Problems of the spec."""
     status: AgentTemplateStatus
     raw_status: Mapping[str, Any]

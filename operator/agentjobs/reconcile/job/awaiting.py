@@ -15,7 +15,7 @@ from agentjobs.api.conditions import AcceptedReason, ConditionType, Phase
 from agentjobs.api.job.after import RESULTS, AfterName, after_names
 from agentjobs.api.job.relations import After
 from agentjobs.api.job.validation import grown_problems
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.api.substitution import names_of
 from agentjobs.contract import LABEL_PARENT, cut
 from agentjobs.core.job.awaiting import Awaited, Wants, cycle_of
@@ -160,7 +160,7 @@ class Texts:
         self._of_all = RESULTS in names
         self._values: dict[str, str] = {}
         self._length = 0
-        self._problems: list[Problem] = []
+        self._problems: list[FieldProblem] = []
         self._results: list[_Result] = []
         self._size = 0
 
@@ -175,7 +175,7 @@ class Texts:
             if read.job == job.name:
                 self._take(name, _value(job, answer, reader, read))
 
-    def values(self, others: Iterable[Standing]) -> tuple[dict[str, str], tuple[Problem, ...]]:
+    def values(self, others: Iterable[Standing]) -> tuple[dict[str, str], tuple[FieldProblem, ...]]:
         """Return the values, and why some are missing. `others` have not ended, and so have no values."""
         for job in others:
             for name, read in self._names.items():
@@ -188,8 +188,8 @@ class Texts:
             self._take(RESULTS, results.decode() if results else _unresolved(RESULTS, _too_long(self._size)))
         return self._values, tuple(self._problems)
 
-    def _take(self, name: str, value: str | Problem) -> None:
-        if isinstance(value, Problem):
+    def _take(self, name: str, value: str | FieldProblem) -> None:
+        if isinstance(value, FieldProblem):
             self._problems.append(value)
         elif self._length + len(value) > MAX_VALUE:
             self._problems.append(_unresolved(name, _too_long(self._length + len(value))))
@@ -198,7 +198,7 @@ class Texts:
             self._values[name] = value
 
 
-def _value(job: Standing, answer: Whole | None, reader: Reader | None, read: AfterName) -> str | Problem:
+def _value(job: Standing, answer: Whole | None, reader: Reader | None, read: AfterName) -> str | FieldProblem:
     match read.what:
         case "phase":
             return job.phase if job.ended else ""
@@ -224,8 +224,8 @@ def _too_long(size: int) -> str:
     return f"is too long: {size} bytes with earlier values, at most {MAX_VALUE} are allowed; name the parts you need"
 
 
-def _unresolved(name: str, cure: str) -> Problem:
-    return Problem("spec.after", f"$({name})", cure, AcceptedReason.UNRESOLVED_REFERENCE)
+def _unresolved(name: str, cure: str) -> FieldProblem:
+    return FieldProblem("spec.after", f"$({name})", cure, AcceptedReason.UNRESOLVED_REFERENCE)
 
 
 def _counts(job: Job, newest: Newest) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agentjobs.api.job.runtime import Runtime
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
 from agentjobs.contract import cut
@@ -42,7 +42,7 @@ class DryRun:
         self._defaults = defaults
         self._good: Bounded[str, None] = Bounded(SHAPES)
 
-    async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[Problem, ...]:
+    async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[FieldProblem, ...]:
         """Return why the API server would permanently reject the pod or the network policy of a job.
 
         `owner` is the job, or the schedule that creates jobs with this spec.
@@ -66,7 +66,7 @@ class DryRun:
         configured = _configures_pod(spec.runtime) or restricted or spec.workspace is not None
         return not configured or self._shape(owner.namespace, spec) in self._good
 
-    async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
+    async def _of_pod(self, owner: Job | Schedule, spec: AgentJobSpec) -> FieldProblem | None:
         pod = runner_pod(
             namespace=owner.namespace,
             job=owner.name,
@@ -81,16 +81,16 @@ class DryRun:
         if refusal is None:
             return None
         field, words = in_words_of_the_job(refusal, pod, spec.runtime)
-        return Problem(field, "", f"the API server rejects it: {cut(words, MAX_WORDS)}")
+        return FieldProblem(field, "", f"the API server rejects it: {cut(words, MAX_WORDS)}")
 
-    async def _of_prerequisites(self, owner: Job | Schedule, spec: AgentJobSpec) -> Problem | None:
+    async def _of_prerequisites(self, owner: Job | Schedule, spec: AgentJobSpec) -> FieldProblem | None:
         needed = prerequisites(
             namespace=owner.namespace, job=owner.name, uid=owner.uid, spec=spec, defaults=self._defaults
         )
         for prerequisite in needed:
             refusal = await self._refusal(RESOURCES[prerequisite.kind], owner.namespace, prerequisite.body)
             if refusal is not None:
-                return Problem(
+                return FieldProblem(
                     prerequisite.field, "", f"the API server rejects its {prerequisite.kind}: {cut(refusal, MAX_WORDS)}"
                 )
         for claim in claims(namespace=owner.namespace, spec=spec, defaults=self._defaults):
@@ -99,7 +99,7 @@ class DryRun:
             refusal = await self._refusal(PERSISTENTVOLUMECLAIMS, owner.namespace, claim)
             if refusal is not None:
                 message = f"the API server rejects its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
-                return Problem("spec.workspace", "", message)
+                return FieldProblem("spec.workspace", "", message)
         return None
 
     def _shape(self, namespace: str, spec: AgentJobSpec) -> str:

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.job.resolve import resolve_spec
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.contract import Resolved
 from agentjobs.core.job import needs
 from agentjobs.core.job.awaiting import Awaited
@@ -125,7 +125,7 @@ class FactsLoader:
                     return not self._defers(job, need)
         return True
 
-    def pod_problems(self, job: Job, own: Own, memo: JobMemo) -> tuple[Problem, ...] | None:
+    def pod_problems(self, job: Job, own: Own, memo: JobMemo) -> tuple[FieldProblem, ...] | None:
         """Return why the API server rejects the pod of a job before acceptance; None if unknown."""
         if own.spec is None or job.accepted or job.deleting:
             return ()
@@ -175,7 +175,7 @@ class FactsLoader:
             return None
         return found.get("data") or {}
 
-    async def _tried(self, job: Job) -> tuple[Problem, ...]:
+    async def _tried(self, job: Job) -> tuple[FieldProblem, ...]:
         spec = self._state.specs.own(job).spec
         return () if spec is None else await self._dry_run.problems(job, spec)
 

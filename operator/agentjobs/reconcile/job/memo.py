@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.core.job.observation import EqualJobFound, Obstacle
 
 
@@ -37,7 +37,7 @@ class JobMemo:
     """Its priority and queue, as history has them or was last sent them; None if unknown."""
     generation: int = 1
     """The last generation whose edits were checked."""
-    dry_run: tuple[Hashable, tuple[Problem, ...]] | None = None
+    dry_run: tuple[Hashable, tuple[FieldProblem, ...]] | None = None
     """The version of object and template whose pod was tried in a dry run, and the refusal."""
     claimed: ClaimedSlot | None = None
     equal_job: EqualJobFound | None = None

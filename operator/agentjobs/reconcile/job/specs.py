@@ -23,7 +23,7 @@ from agentjobs.api.job.resolve import (
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.status import AgentJobStatus, ResolvedSpec
 from agentjobs.api.job.validation import read_spec, validate_job
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.api.schedule.spec import DEFAULT_QUEUE as SCHEDULED
 from agentjobs.api.substitution import expanded, names_of
 from agentjobs.api.template.merge import JOB, Layer, merged
@@ -57,7 +57,7 @@ class Own:
     version: Hashable
     queue: str
     spec: AgentJobSpec | None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
     without: str = ""
     """Why its template cannot be used; empty if it can, or if it has none."""
     sources: Sources = field(default_factory=Sources)

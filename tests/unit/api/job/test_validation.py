@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import MAX_PROBLEMS, Problem, rejection, shown
+from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, rejection, shown
 from agentjobs.contract import GIT_CACHE_CLAIM
 
 Job = Callable[..., dict[str, Any]]
@@ -287,7 +287,7 @@ def test_a_spec_that_is_only_too_large_is_reported_as_too_large(a_job: Job) -> N
 
 
 def test_violated_rules_make_a_spec_invalid() -> None:
-    problems = [Problem("spec.a", "1", "is wrong"), Problem("spec.b", "", "is missing")]
+    problems = [FieldProblem("spec.a", "1", "is wrong"), FieldProblem("spec.b", "", "is missing")]
     assert rejection(problems) == ("InvalidSpec", "spec.a: 1 is wrong; spec.b: is missing")
 
 

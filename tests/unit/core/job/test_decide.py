@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agentjobs.api.conditions import ConditionType, Phase
-from agentjobs.api.problems import Problem
+from agentjobs.api.problems import FieldProblem
 from agentjobs.contract import ErrorClass, TerminationMessage, Verdict
 from agentjobs.core.job import needs, progress
 from agentjobs.core.job.actions import (
@@ -98,7 +98,7 @@ def test_a_job_waits_for_an_unknown_queue(scene):
 
 
 def test_an_invalid_spec_fails_with_every_problem(scene):
-    problems = (Problem("spec.queue", "", "one"), Problem("spec.priority", "", "two"))
+    problems = (FieldProblem("spec.queue", "", "one"), FieldProblem("spec.priority", "", "two"))
     answer = answer_of(scene().knowing(problems=problems, spec=None))
 
     assert isinstance(answer, Finish)
