@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -403,6 +404,19 @@ async def test_a_long_log_is_read_page_by_page_from_its_end(pages, answers):
 
     assert shown == list(range(600))
     assert "before" not in links["Newest lines"]
+
+
+async def test_the_first_page_of_what_is_read_of_a_longer_log_names_the_command_for_all(pages, answers):
+    base = a_failed_job(answers)
+    log = [f"2026-11-20T12:00:00.{number:09}Z line {number}" for number in range(5000)]
+    answers[f"{base}/logs"] = httpx.Response(200, text="\n".join(log))
+    third = hex(int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 10**9 + 3)[2:]
+
+    page = (await pages.get(PAGE, params={"show": "logs", "before": third})).text
+
+    assert re.findall(r"<span>line (\d+)", page) == ["0", "1", "2"]
+    assert re.search(r"The first of the newest 5,000 lines; <code>agentjobs logs -n \S+ --start 2 \S+</code>", page)
+    assert "Download more" not in page
 
 
 async def test_a_line_that_is_no_longer_read_says_where_the_log_is(pages, answers):
