@@ -390,11 +390,20 @@ def timed(number):
     return f"2026-11-20T12:{number // 60:02}:{number % 60:02}.000000001Z line {number} {'é<' * 200}"
 
 
-async def test_a_long_log_is_read_page_by_page_from_its_end(pages, answers):
+def in_a_burst(number):
+    return f"2026-11-20T12:00:00.000001Z line {number} {'é<' * 20}"
+
+
+def a_log(answers, line, count):
     base = a_failed_job(answers)
     answers[f"{base}/logs"] = lambda request: httpx.Response(
-        200, text="\n".join(map(timed, range(600)[-int(request.url.params["lines"]) :]))
+        200, text="\n".join(map(line, range(count)[-int(request.url.params["lines"]) :]))
     )
+
+
+@pytest.mark.parametrize(("line", "count"), [(timed, 600), (in_a_burst, 1200)], ids=["many times", "one time"])
+async def test_a_long_log_is_read_page_by_page_from_its_end(pages, answers, line, count):
+    a_log(answers, line, count)
     shown, address = [], f"{PAGE}?show=logs"
     while address:
         page = (await pages.get(address)).text
@@ -402,7 +411,7 @@ async def test_a_long_log_is_read_page_by_page_from_its_end(pages, answers):
         links = dict(map(reversed, re.findall(r'<a href="([^"]+)">((?:Earlier|Newest) lines)<', page)))
         address = links.get("Earlier lines", "").replace("&amp;", "&")
 
-    assert shown == list(range(600))
+    assert shown == list(range(count))
     assert "before" not in links["Newest lines"]
 
 
@@ -417,6 +426,22 @@ async def test_the_first_page_of_what_is_read_of_a_longer_log_names_the_command_
     assert re.findall(r"<span>line (\d+)", page) == ["0", "1", "2"]
     assert re.search(r"The first of the newest 5,000 lines; <code>agentjobs logs -n \S+ --start 2 \S+</code>", page)
     assert "Download more" not in page
+
+
+@pytest.mark.parametrize("line", [timed, in_a_burst], ids=["many times", "one time"])
+async def test_a_line_has_the_same_anchor_on_all_pages(pages, answers, line):
+    a_log(answers, line, 1200)
+
+    async def anchors(**more):
+        page = (await pages.get(PAGE, params={"show": "logs", **more})).text
+        return {int(number): anchor for anchor, number in re.findall(r'id="at-([\w-]+)".*?<span>line (\d+)', page)}
+
+    newest = await anchors()
+    earlier = await anchors(before=newest[1199])
+
+    both = newest.keys() & earlier.keys()
+    assert len(both) > 20
+    assert {number: earlier[number] for number in both} == {number: newest[number] for number in both}
 
 
 async def test_a_line_that_is_no_longer_read_says_where_the_log_is(pages, answers):

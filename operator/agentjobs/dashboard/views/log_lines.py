@@ -39,17 +39,19 @@ class LogLine:
     time: str = ""
     """When it was written, in UTC; the first line of a day also has the date. Empty for a line without a time."""
     address: str = ""
-    """The same whenever the line is shown: derived from the time, which the kubelet writes in nanoseconds."""
+    """The time, which the kubelet writes in nanoseconds. Lines of one time are numbered from the last of them: a log is
+    read from its end, so the number is the same however many lines were read."""
 
 
 def log_lines(text: str) -> Iterator[LogLine]:
     """Yield the lines of a log with timestamps; those that only repeat another are left out."""
-    same: Counter[str] = Counter()
-    day = ""
     # Not splitlines, which also splits at other separators.
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
-        written, address, raw = _timed(line)
-        same[address] += 1
+    lines = [_timed(line) for line in text.removesuffix("\n").split("\n")] if text else []
+    left = Counter(address for _, address, _ in lines)
+    day = ""
+    for number, (written, address, raw) in enumerate(lines, 1):
+        place = left[address]
+        left[address] -= 1
         fields = parsed(raw) if len(raw) <= _PARSED else None
         shown = raw if fields is None else readable(fields)
         if fields is not None and not shown:
@@ -59,7 +61,7 @@ def log_lines(text: str) -> Iterator[LogLine]:
         if written is not None:
             today, time = moment(written).split()
             time, day = time if today == day else f"{today} {time}", today
-            address = address if same[address] == 1 else f"{address}-{same[address]}"
+            address = address if place == 1 else f"{address}-{place}"
             # A line of AgentJobs begins with its own time.
             shown = shown if fields is None else shown.partition(" ")[2]
         yield LogLine(number, visible(shown[:MAX_LINE]), level, max(0, len(shown) - MAX_LINE), time, address)
