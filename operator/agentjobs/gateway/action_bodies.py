@@ -85,7 +85,7 @@ class ScaleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The number of jobs that may hold a slot at the same time."""
 
 
-class TriggerBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TriggerScheduleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to trigger a schedule."""
 
     value: _TriggerValue | None = None
@@ -107,7 +107,7 @@ class RunBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The queue; the template's by default."""
 
 
-MODELS: Final = (NothingBody, BudgetBody, RerunBody, ScaleBody, TriggerBody, RunBody)
+MODELS: Final = (NothingBody, BudgetBody, RerunBody, ScaleBody, TriggerScheduleBody, RunBody)
 """For the OpenAPI document."""
 
 

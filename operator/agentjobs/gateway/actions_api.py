@@ -23,7 +23,15 @@ from agentjobs.client.schedule import Schedule
 from agentjobs.client.schedule_operations import ScheduleOperations
 from agentjobs.gateway import rights
 from agentjobs.gateway.acting import RETRY_SECONDS, Acting, acting_as_caller
-from agentjobs.gateway.action_bodies import NothingBody, RerunBody, RunBody, ScaleBody, TriggerBody, body_of, takes
+from agentjobs.gateway.action_bodies import (
+    NothingBody,
+    RerunBody,
+    RunBody,
+    ScaleBody,
+    TriggerScheduleBody,
+    body_of,
+    takes,
+)
 from agentjobs.gateway.audit import PendingAction, audited
 from agentjobs.gateway.named_jobs import NamedJob, may_be_uid, named_job
 from agentjobs.gateway.paths import (
@@ -137,12 +145,12 @@ async def scale_queue(request: Request, namespace: Namespace, name: ObjectName) 
     return await _queue(request, user, pending, scaled)
 
 
-@router.post(SCHEDULE + "/trigger", openapi_extra=takes(TriggerBody))
+@router.post(SCHEDULE + "/trigger", openapi_extra=takes(TriggerScheduleBody))
 async def trigger_schedule(request: Request, namespace: Namespace, name: ObjectName) -> ActionDone:
     """Trigger a schedule: create a job now. `made` is null if no operator has created it within five seconds."""
     pending = PendingAction("AgentSchedule", namespace, name, "trigger")
     user = await _allowed(request, pending, "patch", AGENTSCHEDULES)
-    value = (await body_of(request, TriggerBody)).value
+    value = (await body_of(request, TriggerScheduleBody)).value
     async with _as_caller(request, user, pending) as caller:
         do = ScheduleOperations(namespace, RETRY_SECONDS)
         triggered = do.trigger(name, value=value, timeout=_TRIGGER_SECONDS)
