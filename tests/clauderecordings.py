@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from agentjobs_runner.claude_code.command import MODES, Settings
+from agentjobs_runner.claude_code.command import MODES, ClaudeCodeSettings
 from agentjobs_runner.claude_code.stream import Reader
 from agentjobs_runner.claude_code.verdict import Exit, judge
 from agentjobs_runner.output import Output
@@ -19,7 +19,7 @@ class Recording:
     name: str
     lines: tuple[bytes, ...]
     exit: Exit
-    settings: Settings
+    settings: ClaudeCodeSettings
     output: Output
 
     def judged(self):
@@ -46,11 +46,11 @@ def _recording(name, told):
     claude = {"permissionMode": next(mode for mode, word in MODES.items() if word == _mode(given))}
     config = given.get("--mcp-config")
     schema = json.loads(given["--json-schema"]) if "--json-schema" in given else None
-    settings = Settings.read({"agent": {"model": given.get("--model", "opus"), "claudeCode": claude}})
+    settings = ClaudeCodeSettings.read({"agent": {"model": given.get("--model", "opus"), "claudeCode": claude}})
     if config is not None and config.startswith("{"):
         # Not by `read`, which refuses some of them before the CLI would.
         servers = frozenset(json.loads(config)["mcpServers"])
-        settings = Settings(model=settings.model, mode=settings.mode, mcp_config=config, servers=servers)
+        settings = ClaudeCodeSettings(model=settings.model, mode=settings.mode, mcp_config=config, servers=servers)
     # A schema that is none is refused when it is read; here it is the CLI that refused it.
     output = Output.read({"schema": schema} if schema is not None and schema.get("type") != "nope" else None)
     lines = tuple((FOLDER / f"{name}.jsonl").read_bytes().splitlines(keepends=True))

@@ -25,7 +25,7 @@ from tests.fakeanthropic import Answer, FakeAnthropic
 from tests.system.runner.conftest import TOKEN, FakeGateway, _Server
 
 from agentjobs import contract
-from agentjobs_runner.claude_code.command import Left, Place, SessionChoice, Settings, build
+from agentjobs_runner.claude_code.command import ClaudeCodeSettings, Left, Place, SessionChoice, build
 
 ROUNDS = 7
 SPEC = {
@@ -58,7 +58,7 @@ class Bench:
         home = self._fresh()
         place = Place(self.claude, str(home), str(home), str(home))
         session = SessionChoice(f"00000000-0000-4000-8000-{self.runs:012d}", resumes=False)
-        command = build(Settings.read(SPEC), place, session, Left())
+        command = build(ClaudeCodeSettings.read(SPEC), place, session, Left())
         return list(command.argv), {**self._variables(), **command.env}, home
 
     def ours(self, start: int = 1, *, keeps: bool = True) -> tuple[list[str], dict[str, str], Path]:

@@ -19,7 +19,7 @@ from agentjobs.api.causes import (
     SUCCESSES,
     SUSPENSIONS,
     Cause,
-    Page,
+    DetailPage,
 )
 from agentjobs.api.conditions import DELETED, OVER, AdmittedReason, Phase, PodStartedReason, SuspendedReason
 from agentjobs.durations import format_duration
@@ -79,7 +79,7 @@ class Explanation:
     sentence: str
     cure: str
     """What a person can do about it, empty if nothing."""
-    page: Page | None
+    page: DetailPage | None
     """The page with more about it."""
     orders: tuple[Order, ...]
     """Possible actions, the likeliest first."""
@@ -129,7 +129,7 @@ def _running(situation: Situation, now: datetime) -> tuple[str, Cause]:
         return f"Running{since}, start {situation.starts}; its pod is being created.", Cause("")
     at = f", at step {situation.step}" if situation.step else ""
     doing = f", calling {situation.doing}" if situation.doing else ""
-    return f"Running{since}, start {situation.starts}{at}{doing}.", Cause("", "", Page.TRANSCRIPT)
+    return f"Running{since}, start {situation.starts}{at}{doing}.", Cause("", "", DetailPage.TRANSCRIPT)
 
 
 def _waiting(situation: Situation, now: datetime) -> tuple[str, Cause]:
@@ -141,7 +141,7 @@ def _waiting(situation: Situation, now: datetime) -> tuple[str, Cause]:
     if situation.reason not in HOLDS:
         return f"Waits: {cause.clause}.", cause
     sentence = cause.clause.format(queue=situation.queue or "default")
-    if cause.page is Page.QUEUE and situation.others_waiting is not None:
+    if cause.page is DetailPage.QUEUE and situation.others_waiting is not None:
         others = f"{situation.others_waiting} other jobs wait" if situation.others_waiting != 1 else "1 other job waits"
         sentence += f" {others} in it." if situation.others_waiting else " No other job waits in it."
     return sentence, cause
@@ -166,7 +166,7 @@ def _suspended(situation: Situation, now: datetime) -> tuple[str, Cause]:
 
 
 def _succeeded(situation: Situation, now: datetime) -> tuple[str, Cause]:
-    cause = SUCCESSES.get(situation.reason, Cause("with an answer", "", Page.RESULT))
+    cause = SUCCESSES.get(situation.reason, Cause("with an answer", "", DetailPage.RESULT))
     took = f" in {_lasted(situation.created, situation.finished)}" if situation.created and situation.finished else ""
     starts = f" after {situation.starts} starts" if situation.starts > 1 else ""
     outcome = f" Its outcome is {situation.outcome}." if situation.outcome else ""
@@ -195,7 +195,7 @@ def _unknown(situation: Situation, now: datetime) -> tuple[str, Cause]:
 
 def _unknown_reason(reason: str) -> Cause:
     """An unknown reason, unchanged."""
-    return Cause(f"for the reason {reason}" if reason else "for an unknown reason", "", Page.EVENTS)
+    return Cause(f"for the reason {reason}" if reason else "for an unknown reason", "", DetailPage.EVENTS)
 
 
 def _lasted(since: datetime, until: datetime) -> str:

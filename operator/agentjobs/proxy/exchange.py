@@ -42,7 +42,7 @@ from agentjobs.proxy.refusals import Refused
 from agentjobs.proxy.routing import plan
 from agentjobs.proxy.sending import Outgoing, Sender
 from agentjobs.proxy.settlements import Settlements
-from agentjobs.proxy.upstream import Cause, CutShort
+from agentjobs.proxy.upstream import CutShort, FailureCause
 from agentjobs.tokens import credentials_of
 
 logger = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ class Exchange:
             sent = outgoing.call.sent
             if sent is None:
                 raise
-            refusal = refusals.cut_short(sent.way, str(cut), in_time=cut.cause is not Cause.SILENT)
+            refusal = refusals.cut_short(sent.way, str(cut), in_time=cut.cause is not FailureCause.SILENT)
             self._metrics.refused(refusal.error_class, refusal.status)
             if outgoing.request.streamed and sent.reader is not None and sent.reader.between:
                 await outgoing.client.write(outgoing.api.refusal_event(refusal))

@@ -25,7 +25,7 @@ from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.refusals import Refused
 from agentjobs.proxy.routing import Stage, Way
 from agentjobs.proxy.turns import NoTurn, Turn, Wanted
-from agentjobs.proxy.upstream import Cause, CutShort, ProviderResponse, Unreachable, Upstream
+from agentjobs.proxy.upstream import CutShort, FailureCause, ProviderResponse, Unreachable, Upstream
 
 logger = logging.getLogger(__name__)
 
@@ -253,8 +253,8 @@ class Sender:
                 await self._pass_on(outgoing, way, answer, began)
                 return None
         except Unreachable as error:
-            refusal = refusals.unreached(way, str(error), in_time=error.cause is not Cause.SILENT)
-            if error.cause is Cause.SILENT:
+            refusal = refusals.unreached(way, str(error), in_time=error.cause is not FailureCause.SILENT)
+            if error.cause is FailureCause.SILENT:
                 # The provider has the request and may still process it: it is billed, and no other provider is called.
                 raise Refused(refusal) from error
             return Failure(FailureKind.DOWN, way, 0, {}, b"", refusal)
@@ -284,7 +284,7 @@ class Sender:
                     held, piece = piece, held
                 await outgoing.client.write(piece)
             if not reader.whole:
-                raise CutShort(Cause.BROKEN, "its end is missing")
+                raise CutShort(FailureCause.BROKEN, "its end is missing")
             await outgoing.client.write(held)
             outgoing.call.complete()
             await outgoing.client.end()

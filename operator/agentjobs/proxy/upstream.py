@@ -42,7 +42,7 @@ ANSWER_HEADERS: Final = frozenset(
 )
 
 
-class Cause(StrEnum):
+class FailureCause(StrEnum):
     """Why there is no answer, for logs and metrics."""
 
     REFUSED = "refused"
@@ -57,7 +57,7 @@ class Cause(StrEnum):
 class Unreachable(Exception):
     """The provider sent no answer at all."""
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, cause: FailureCause, message: str) -> None:
         super().__init__(message)
         self.cause = cause
 
@@ -65,13 +65,13 @@ class Unreachable(Exception):
 class CutShort(Exception):
     """The answer is incomplete."""
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, cause: FailureCause, message: str) -> None:
         super().__init__(message)
         self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
+class ProviderTimeouts:
     """The provider's time limits, in seconds."""
 
     first_byte: float = FIRST_BYTE_SECONDS
@@ -106,16 +106,16 @@ class ProviderResponse:
                 async with asyncio.timeout(self._idle):
                     piece = await content.readany()
             except TimeoutError:
-                raise CutShort(Cause.SILENT, f"nothing came for {self._idle:g} s") from None
+                raise CutShort(FailureCause.SILENT, f"nothing came for {self._idle:g} s") from None
             except (ClientError, OSError) as error:
-                raise CutShort(Cause.BROKEN, type(error).__name__) from error
+                raise CutShort(FailureCause.BROKEN, type(error).__name__) from error
             if not piece:
                 if content.at_eof():
                     return
                 continue
             size += len(piece)
             if size > self._most:
-                raise CutShort(Cause.TOO_LARGE, f"the answer is larger than {self._most} bytes")
+                raise CutShort(FailureCause.TOO_LARGE, f"the answer is larger than {self._most} bytes")
             yield piece
 
     async def start(self, most: int) -> bytes:
@@ -139,9 +139,13 @@ class Upstream:
     """
 
     def __init__(
-        self, *, timeouts: Timeouts | None = None, most: int = MAX_ANSWER_BYTES, trust: ssl.SSLContext | None = None
+        self,
+        *,
+        timeouts: ProviderTimeouts | None = None,
+        most: int = MAX_ANSWER_BYTES,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
-        self._timeouts = timeouts or Timeouts()
+        self._timeouts = timeouts or ProviderTimeouts()
         self._most = most
         self._trust = trust
         self._session: ClientSession | None = None
@@ -210,8 +214,8 @@ class Upstream:
                 )
         except TimeoutError as error:
             # aiohttp's connection errors are ClientErrors, too.
-            cause = Cause.REFUSED if isinstance(error, ClientError) else Cause.SILENT
-            message = "no connection in time" if cause is Cause.REFUSED else "no answer in time"
+            cause = FailureCause.REFUSED if isinstance(error, ClientError) else FailureCause.SILENT
+            message = "no connection in time" if cause is FailureCause.REFUSED else "no answer in time"
             raise Unreachable(cause, message) from error
         except (ClientError, OSError, ValueError) as error:
             raise Unreachable(_cause(error), _description(error)) from error
@@ -236,9 +240,9 @@ def retry_after(headers: Mapping[str, str]) -> str:
         return ""
 
 
-def _cause(error: Exception) -> Cause:
+def _cause(error: Exception) -> FailureCause:
     # An error of an established connection has no host.
-    return Cause.REFUSED if hasattr(error, "host") or isinstance(error, ValueError) else Cause.BROKEN
+    return FailureCause.REFUSED if hasattr(error, "host") or isinstance(error, ValueError) else FailureCause.BROKEN
 
 
 def _description(error: Exception) -> str:

@@ -76,7 +76,7 @@ _MODEL_NAMES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ClaudeCodeSettings:
     """A job's settings of Claude Code."""
 
     model: str
@@ -95,7 +95,7 @@ class Settings:
     schema: Mapping[str, Any] | None = None
 
     @classmethod
-    def read(cls, spec: Mapping[str, Any]) -> "Settings":
+    def read(cls, spec: Mapping[str, Any]) -> "ClaudeCodeSettings":
         """Return the settings of a resolved spec, with aliases in `agent.model` replaced.
 
         Raises:
@@ -140,7 +140,7 @@ class Place:
     token_file: str | None = None
     """With `base_url`: the file with the pod's current token."""
     mcp_config_file: str | None = None
-    """The file with `Settings.mcp_config`."""
+    """The file with `ClaudeCodeSettings.mcp_config`."""
     ca_file: str | None = None
     """Additional CA certificates, for the proxy."""
 
@@ -173,7 +173,7 @@ class Command:
     unset: frozenset[str]
 
 
-def build(settings: Settings, place: Place, session: SessionChoice, left: Left) -> Command:
+def build(settings: ClaudeCodeSettings, place: Place, session: SessionChoice, left: Left) -> Command:
     """Return the command of one start. The prompt is standard input.
 
     Raises:
@@ -230,7 +230,7 @@ def is_same_model(requested: str, ran: str) -> bool:
     )
 
 
-def _environment(settings: Settings, place: Place) -> dict[str, str]:
+def _environment(settings: ClaudeCodeSettings, place: Place) -> dict[str, str]:
     env = {**_SWITCHES, "HOME": place.home, "TMPDIR": place.tmp}
     if settings.model.removesuffix(LONG_CONTEXT) not in CLAUDE_CODE:
         env |= dict.fromkeys(_MODEL_NAMES, settings.model)

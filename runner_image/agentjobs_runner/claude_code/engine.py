@@ -21,7 +21,7 @@ from agentjobs.contract import Attempt, ErrorClass, StepKind, Verdict
 from agentjobs.models.names import aliases_in
 from agentjobs_runner.budget import StartBudget
 from agentjobs_runner.claude_code import prompt, session
-from agentjobs_runner.claude_code.command import Command, Left, Place, SessionChoice, Settings, build
+from agentjobs_runner.claude_code.command import ClaudeCodeSettings, Command, Left, Place, SessionChoice, build
 from agentjobs_runner.claude_code.process import Process, out_of_memory_kills
 from agentjobs_runner.claude_code.relay import MAIN, SCHEME, Relay, agent_digest, turns_of, uncertain_calls
 from agentjobs_runner.claude_code.stream import Began, Reader
@@ -126,11 +126,11 @@ class _Start:
         judged = self._judged(process, reader, settings, out_of_memory=out_of_memory_kills() > killed_before)
         return self._concluded(judged, chosen, problem)
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> ClaudeCodeSettings:
         agent = self._spec.get("agent") or {}
         model = agent.get("model")
         resolved = aliases_in(os.environ).get(str(model), model)
-        return Settings.read({**self._spec, "agent": {**agent, "model": resolved}})
+        return ClaudeCodeSettings.read({**self._spec, "agent": {**agent, "model": resolved}})
 
     def _choose(self) -> _Chosen:
         """Continue the session of the previous start, or begin one."""
@@ -187,7 +187,7 @@ class _Start:
             raise StartEnded(Ending(Verdict.FAIL, ErrorClass.MAX_TURNS_EXCEEDED, message))
         return left
 
-    def _place(self, settings: Settings) -> Place:
+    def _place(self, settings: ClaudeCodeSettings) -> Place:
         config = None
         if settings.mcp_config is not None:
             config = self._tmp / "mcp.json"
@@ -222,7 +222,7 @@ class _Start:
         keeper.start()
         return keeper
 
-    def _read_output(self, process: Process, reader: Reader, relay: Relay, settings: Settings) -> None:
+    def _read_output(self, process: Process, reader: Reader, relay: Relay, settings: ClaudeCodeSettings) -> None:
         """Read the process's output, and end the process if necessary."""
         while not process.ended:
             for line in process.read(_READ_SECONDS):
@@ -252,7 +252,7 @@ class _Start:
             if process is not None:
                 process.go_on()
 
-    def _check(self, began: Began, settings: Settings) -> None:
+    def _check(self, began: Began, settings: ClaudeCodeSettings) -> None:
         """End a process that cannot do the job's work, before it costs something."""
         from agentjobs_runner.claude_code.verdict import refused
 
@@ -274,7 +274,9 @@ class _Start:
             logger.warning("claude.killed", extra={"detail": "SIGTERM did not end it"})
             process.kill()
 
-    def _judged(self, process: Process, reader: Reader, settings: Settings, *, out_of_memory: bool) -> "Judged":
+    def _judged(
+        self, process: Process, reader: Reader, settings: ClaudeCodeSettings, *, out_of_memory: bool
+    ) -> "Judged":
         from agentjobs_runner.claude_code.verdict import Exit, judge
         from agentjobs_runner.output import Output
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from agentjobs.contract import ErrorClass, Verdict, cut
 from agentjobs_runner import provider_errors
-from agentjobs_runner.claude_code.command import Settings, is_same_model
+from agentjobs_runner.claude_code.command import ClaudeCodeSettings, is_same_model
 from agentjobs_runner.claude_code.stream import Began, Concluded, Facts
 from agentjobs_runner.endings import Ending, interrupted
 from agentjobs_runner.output import Output
@@ -73,7 +73,7 @@ class Judged:
 
 
 def judge(
-    facts: Facts, ended: Exit, settings: Settings, output: Output, usage: Mapping[str, int] | None = None
+    facts: Facts, ended: Exit, settings: ClaudeCodeSettings, output: Output, usage: Mapping[str, int] | None = None
 ) -> Judged:
     """Return the ending of a start whose process has ended and whose output was read completely.
 
@@ -107,7 +107,7 @@ def judge(
     return _unproven(facts, ended, settings) or _answer(facts, last, settings, output, usage)
 
 
-def refused(began: Began, settings: Settings) -> Ending | None:
+def refused(began: Began, settings: ClaudeCodeSettings) -> Ending | None:
     """Return the ending of a start that cannot do the job's work, by the CLI's first event; None if it can.
 
     Stopping it then costs nothing: no model has been called.
@@ -219,7 +219,7 @@ _WORDS: Final = {
 }
 
 
-def _unproven(facts: Facts, ended: Exit, settings: Settings) -> Judged | None:
+def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings) -> Judged | None:
     """Return what is wrong with a success, None if nothing is."""
     last = facts.last
     assert last is not None
@@ -270,7 +270,7 @@ def _crashed_after(ended: Exit) -> Judged:
 
 
 def _answer(
-    facts: Facts, last: Concluded, settings: Settings, output: Output, usage: Mapping[str, int] | None
+    facts: Facts, last: Concluded, settings: ClaudeCodeSettings, output: Output, usage: Mapping[str, int] | None
 ) -> Judged:
     counted = dict(facts.usage if usage is None else usage)
     if settings.schema is not None or output.schema is not None:
@@ -306,7 +306,7 @@ def _invalid(output: Output, problems: list[str]) -> Judged:
     return Judged(replace(output, repairs=0).invalid(problems), new_session=True)
 
 
-def _no_server(name: str, status: str, settings: Settings) -> Ending:
+def _no_server(name: str, status: str, settings: ClaudeCodeSettings) -> Ending:
     state = f"is {status}" if status else "was left out"
     message = f"MCP server {name[:63]!r} of agent.claudeCode.mcpConfig {state}, but the job needs it"
     if status == "pending":

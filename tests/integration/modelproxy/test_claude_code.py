@@ -10,7 +10,7 @@ from tests.modelproviders import Answer, Failure, Used
 
 from agentjobs import contract
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.claude_code.command import Left, Place, SessionChoice, Settings, build
+from agentjobs_runner.claude_code.command import ClaudeCodeSettings, Left, Place, SessionChoice, build
 from agentjobs_runner.claude_code.stream import Reader
 from agentjobs_runner.claude_code.verdict import Exit, judge
 from agentjobs_runner.output import Output
@@ -31,7 +31,7 @@ def claude(proxy, tmp_path):
             folder.mkdir(exist_ok=True)
         (tmp_path / "token").write_text(token)
         home, tmp, tree = map(str, folders)
-        asked = Settings.read(SPEC)
+        asked = ClaudeCodeSettings.read(SPEC)
         place = Place(CLAUDE, home, tmp, tree, f"{proxy}{contract.MODELS_ANTHROPIC}", str(tmp_path / "token"))
         command = build(asked, place, SessionChoice(str(uuid.uuid4()), resumes=False), Left())
         inherited = {name: value for name, value in os.environ.items() if name not in command.unset}

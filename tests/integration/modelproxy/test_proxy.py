@@ -187,8 +187,8 @@ async def test_a_stream_that_is_cut_off_ends_with_an_error(http, pod, fake, ledg
 
 
 async def test_a_call_to_a_hanging_provider_is_aborted(pod, fake, ledger, monkeypatch, settings):
-    short = upstream.Timeouts(0.1, 0.1)
-    monkeypatch.setattr(upstream, "Timeouts", lambda: short)
+    short = upstream.ProviderTimeouts(0.1, 0.1)
+    monkeypatch.setattr(upstream, "ProviderTimeouts", lambda: short)
     token = await pod()
     fake.script(Hang(), Answer(hang_after=2))
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agentjobs.models.models_file import CheckerEntry
 from agentjobs.proxy.checker import Checker, Denied, Failed, Redacted
-from agentjobs.proxy.upstream import Cause, CutShort, Timeouts, Unreachable, Upstream
+from agentjobs.proxy.upstream import CutShort, FailureCause, ProviderTimeouts, Unreachable, Upstream
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def test_an_unreachable_provider_is_reported_as_unreachable(url):
     with pytest.raises(Unreachable) as failed:
         await ask(url)
 
-    assert failed.value.cause is Cause.REFUSED
+    assert failed.value.cause is FailureCause.REFUSED
 
 
 async def test_an_answer_above_the_size_limit_is_cut_off():
@@ -90,7 +90,7 @@ async def test_an_answer_above_the_size_limit_is_cut_off():
         with pytest.raises(CutShort) as cut:
             await ask(url, most=999)
 
-    assert cut.value.cause is Cause.TOO_LARGE
+    assert cut.value.cause is FailureCause.TOO_LARGE
 
 
 async def test_an_answer_that_pauses_too_long_is_cut_off():
@@ -102,9 +102,9 @@ async def test_an_answer_that_pauses_too_long_is_cut_off():
 
     async with serving(handler) as url:
         with pytest.raises(CutShort) as cut:
-            await ask(url, timeouts=Timeouts(5.0, 0.1))
+            await ask(url, timeouts=ProviderTimeouts(5.0, 0.1))
 
-    assert cut.value.cause is Cause.SILENT
+    assert cut.value.cause is FailureCause.SILENT
 
 
 REQUEST = {"model": "m", "messages": []}

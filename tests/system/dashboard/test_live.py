@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from playwright.sync_api import expect
 from tests.dashboardpages import ADA, Answers, application, refusal, served
 
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.problem import Problem
 from devcluster.ports import free_port
 
@@ -22,7 +22,7 @@ router = APIRouter()
 
 
 @router.get("/ticking")
-async def ticking(request: Request, rest: UserRest, pages: Shown):
+async def ticking(request: Request, rest: UserRest, pages: Renderer):
     """A page that follows changes, and shows who asks."""
     told = Problem(200, "Shown", (await rest.me()).name)
     return pages.render(request, "problem.html", problem=told, again=False, live="/v1/changes")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentjobs.api import explain as told
-from agentjobs.api.causes import CANCELLATIONS, FAILURES, HOLDS, POD_TROUBLE, SKIPS, SUCCESSES, SUSPENSIONS, Page
+from agentjobs.api.causes import CANCELLATIONS, FAILURES, HOLDS, POD_TROUBLE, SKIPS, SUCCESSES, SUSPENSIONS, DetailPage
 from agentjobs.api.conditions import (
     DELETED,
     AcceptedReason,
@@ -65,7 +65,7 @@ def test_a_failure_is_explained_with_attempts_cause_and_solution():
     said = explain(situation("Failed", "ModelAuth", attempts=3, starts=3), NOW)
 
     assert said.sentence == "Failed after 3 attempts: the provider refused the key. It will not be retried."
-    assert said.page is Page.MODELS
+    assert said.page is DetailPage.MODELS
     assert "key" in said.cure
     assert said.orders == (Order.RERUN,)
 
@@ -96,7 +96,7 @@ def test_a_job_that_waits_for_a_slot_shows_its_queue_and_the_number_of_waiting_j
 
     assert "queue agents" in said.sentence
     assert "4 other jobs" in said.sentence
-    assert said.page is Page.QUEUE
+    assert said.page is DetailPage.QUEUE
 
 
 def test_a_queue_name_is_not_used_as_a_format_string():

@@ -24,7 +24,7 @@ from agentjobs.proxy.limits import Limiter
 from agentjobs.proxy.metrics import ProxyMetrics
 from agentjobs.proxy.sending import Sender
 from agentjobs.proxy.settlements import Settlements
-from agentjobs.proxy.upstream import Cause, CutShort, Unreachable, retry_after
+from agentjobs.proxy.upstream import CutShort, FailureCause, Unreachable, retry_after
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 MODELS = """
@@ -61,7 +61,7 @@ class Answer:
         for begin in range(0, len(self._body), 64):
             await asyncio.sleep(0)
             if self._cut is not None and begin >= self._cut:
-                raise CutShort(Cause.BROKEN, "cut")
+                raise CutShort(FailureCause.BROKEN, "cut")
             yield self._body[begin : begin + 64]
 
     async def start(self, most):
@@ -349,7 +349,7 @@ async def test_a_disconnect_ends_the_wait_for_a_turn(world):
     [
         pytest.param([Answer(429)], 200, ["k1", "k2"], id="busy-key"),
         pytest.param([Answer(503)], 200, ["k1", "k2"], id="down"),
-        pytest.param([Unreachable(Cause.REFUSED, "no host")], 200, ["k1", "k2"], id="no-connection"),
+        pytest.param([Unreachable(FailureCause.REFUSED, "no host")], 200, ["k1", "k2"], id="no-connection"),
         pytest.param([Answer(401)], 200, ["k1", "k2"], id="bad-key"),
         pytest.param([Answer(429, {"error": {"code": "insufficient_quota"}})], 200, ["k1", "k2"], id="no-credit"),
         pytest.param([Answer(400)], 400, ["k1"], id="its-own-400"),

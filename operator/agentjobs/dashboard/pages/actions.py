@@ -4,7 +4,7 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.views.actions import did
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.urls import address, changes_of
@@ -13,7 +13,7 @@ router = APIRouter()
 
 
 @router.get("/actions")
-async def actions(request: Request, rest: UserRest, pages: Shown, cursor: str | None = None) -> Response:
+async def actions(request: Request, rest: UserRest, pages: Renderer, cursor: str | None = None) -> Response:
     """Show a page of the actions in the chosen namespaces."""
     query = request.query_params.multi_items()
     chosen = chosen_namespaces(query)

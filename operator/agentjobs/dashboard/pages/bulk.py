@@ -20,7 +20,7 @@ from agentjobs.api.job_filter import MAX_VALUES, JobFilter
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.several import of_each
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.security import MAX_QUERY_BYTES
@@ -62,7 +62,7 @@ async def reloaded() -> Response:
 
 
 @router.post("/bulk")
-async def confirm(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def confirm(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Ask for confirmation to act on the selected jobs, or on all that match."""
     form = await form_of(request)
     action, _, of_all = form.get("action", "").partition("-")
@@ -97,7 +97,7 @@ async def confirm(request: Request, rest: UserRest, pages: Shown) -> Response:
 
 
 @router.post("/bulk/run")
-async def run(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def run(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Act on each job, and show the results. The same form sent again changes nothing."""
     form = await form_of(request)
     query = _query(form)

@@ -34,10 +34,11 @@ async def _user_rest(request: Request, person: Person) -> Rest:
     return rest_of(request, person)
 
 
-async def _shown(request: Request) -> Pages:
+async def _renderer(request: Request) -> Pages:
     return pages_of(request)
 
 
 UserRest = Annotated[Rest, Depends(_user_rest)]
 """REST with the rights of the person who is signed in."""
-Shown = Annotated[Pages, Depends(_shown)]
+Renderer = Annotated[Pages, Depends(_renderer)]
+"""The renderer of templates."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.views.installation import installation_view
 from agentjobs.problem import Problem
 
@@ -13,7 +13,7 @@ router = APIRouter()
 
 
 @router.get("/installation")
-async def installation(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def installation(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the installation to a person who may read all namespaces."""
     now = datetime.now(UTC)
     try:

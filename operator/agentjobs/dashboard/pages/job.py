@@ -13,7 +13,7 @@ from agentjobs.api.conditions import Phase
 from agentjobs.api.known_job import Known, explained, message_of, queue_of, reason_of
 from agentjobs.api.recorded import StepSpan
 from agentjobs.dashboard.pages import job_tabs
-from agentjobs.dashboard.pages.dependencies import Person, Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Person, Renderer, UserRest
 from agentjobs.dashboard.pages.job_reads import Number, entry_at, known_job, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
@@ -42,7 +42,7 @@ router = APIRouter()
 
 @router.get("/jobs/{namespace}/{key}")
 async def show_job(
-    request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str, show: str = "overview"
+    request: Request, person: Person, rest: UserRest, pages: Renderer, namespace: str, key: str, show: str = "overview"
 ) -> Response:
     """Show a job: its overview, or one of its tabs."""
     tab = job_tabs.TABS.get(show)

@@ -14,7 +14,7 @@ from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.known_job import Known
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.dependencies import Person, Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Person, Renderer, UserRest
 from agentjobs.dashboard.pages.job_reads import known_job, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
@@ -31,7 +31,7 @@ router = APIRouter()
 
 @router.get("/jobs/{namespace}/{key}/cancel")
 async def confirm_cancel(
-    request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str
+    request: Request, person: Person, rest: UserRest, pages: Renderer, namespace: str, key: str
 ) -> Response:
     """Ask for confirmation before a job is cancelled, which cannot be undone."""
     known = await known_job(rest, namespace, key)
@@ -39,7 +39,9 @@ async def confirm_cancel(
 
 
 @router.get("/jobs/{namespace}/{key}/again")
-async def change(request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str) -> Response:
+async def change(
+    request: Request, person: Person, rest: UserRest, pages: Renderer, namespace: str, key: str
+) -> Response:
     """Show the form that runs a job again with changes."""
     known = await known_job(rest, namespace, key)
     form = rerun_form(await _old(rest, known), known.name, secrets.token_hex(8))
@@ -48,7 +50,7 @@ async def change(request: Request, person: Person, rest: UserRest, pages: Shown,
 
 @router.post("/jobs/{namespace}/{key}/again")
 async def run_changed(
-    request: Request, person: Person, rest: UserRest, pages: Shown, namespace: str, key: str
+    request: Request, person: Person, rest: UserRest, pages: Renderer, namespace: str, key: str
 ) -> Response:
     """Create the changed job and redirect to it, or show the form with its errors."""
     sent = dict(await form_of(request))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from agentjobs.api.recorded import RecordedJobs
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import job_filters, jobs
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
@@ -22,7 +22,7 @@ _NOTHING = RecordedJobs(items=[], cursor=None)
 
 
 @router.get("/jobs")
-async def list_jobs(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def list_jobs(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """List the jobs that match the URL."""
     query = request.query_params.multi_items()
     if (parameters := job_filters.canonical(query)) is not None:

@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.recorded_overview import Namespaces
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.views.models import models_view
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.overview import BY, used
@@ -21,7 +21,7 @@ _SPAN: Final = timedelta(days=30)
 
 
 @router.get("/models")
-async def models(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def models(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the models of the chosen namespace, or of the installation."""
     query, now = request.query_params.multi_items(), datetime.now(UTC)
     by = request.query_params.get("by", "")

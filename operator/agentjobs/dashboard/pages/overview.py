@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.conditions import Phase
 from agentjobs.api.job_filter import JobFilter, JobOrder
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import overview as views
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
@@ -23,7 +23,7 @@ _RUNNING: Final = JobFilter(phase=(Phase.RUNNING.value,), order=JobOrder.OLDEST)
 
 
 @router.get("/")
-async def overview(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def overview(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show running, waiting and failed jobs, and costs."""
     query = request.query_params.multi_items()
     requested = request.query_params.get("range") or views.DEFAULT_RANGE

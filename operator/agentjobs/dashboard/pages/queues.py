@@ -13,7 +13,7 @@ from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.api.queues.spec import MAX_SLOTS
 from agentjobs.api.recorded import RecordedJob, RecordedJobs
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.job_reads import part
 from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
@@ -41,7 +41,7 @@ _DONE: Final = {
 
 
 @router.get("/queues")
-async def all_queues(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def all_queues(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the queues of the chosen namespaces."""
     found = await gathered(request, rest, rest.queues)
     counts = (await part(rest.open_jobs(found.picker.chosen))).value
@@ -60,7 +60,7 @@ async def all_queues(request: Request, rest: UserRest, pages: Shown) -> Response
 
 @router.get("/queues/{namespace}/{name}")
 async def show_queue(
-    request: Request, rest: UserRest, pages: Shown, namespace: str, name: str, done: str = "", made: str = ""
+    request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str, done: str = "", made: str = ""
 ) -> Response:
     """Show a queue."""
     sentences = [_DONE[done]] if done in _DONE else []
@@ -70,14 +70,14 @@ async def show_queue(
 
 
 @router.get("/queues/{namespace}/{name}/drain")
-async def confirm_drain(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str) -> Response:
+async def confirm_drain(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str) -> Response:
     """Explain draining, and ask for confirmation."""
     queue = queue_view(await rest.queue(namespace, name))
     return pages.render(request, "queue_drain.html", queue=queue, running=counted(queue.running, "job"))
 
 
 @router.post("/queues/{namespace}/{name}/scale")
-async def scale(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str) -> Response:
+async def scale(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str) -> Response:
     """Change how many jobs of a queue run at the same time."""
     typed = (await form_of(request)).get("max", "").strip()
     if not (typed.isascii() and typed.isdigit() and len(typed) <= len(str(MAX_SLOTS)) and int(typed) <= MAX_SLOTS):
@@ -87,7 +87,7 @@ async def scale(request: Request, rest: UserRest, pages: Shown, namespace: str, 
 
 
 @router.post("/queues/{namespace}/{name}/{action}")
-async def act(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str, action: str) -> Response:
+async def act(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str, action: str) -> Response:
     """Pause, drain or resume a queue."""
     if action not in _DONE:
         raise Problem(404, "NotFound", "Unknown action.")
@@ -95,7 +95,7 @@ async def act(request: Request, rest: UserRest, pages: Shown, namespace: str, na
 
 
 async def _acted(
-    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, action: str, body: dict[str, int]
+    request: Request, rest: Rest, pages: Renderer, namespace: str, name: str, action: str, body: dict[str, int]
 ) -> Response:
     try:
         done = await rest.act("queues", namespace, name, action, body)
@@ -107,7 +107,7 @@ async def _acted(
 
 
 async def _page(
-    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **texts: str
+    request: Request, rest: Rest, pages: Renderer, namespace: str, name: str, *, status: int = 200, **texts: str
 ) -> Response:
     queue, found = await asyncio.gather(rest.queue(namespace, name), part(_jobs_of(rest, namespace, name)))
     refused_jobs = ""

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
@@ -33,7 +33,7 @@ _DONE: Final = {
 
 
 @router.get("/schedules")
-async def all_schedules(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def all_schedules(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
     page = paged(found.rows, request.url.path, request.query_params.multi_items())
@@ -44,7 +44,7 @@ async def all_schedules(request: Request, rest: UserRest, pages: Shown) -> Respo
 
 @router.get("/schedules/{namespace}/{name}")
 async def show_schedule(
-    request: Request, rest: UserRest, pages: Shown, namespace: str, name: str, done: str = "", made: str = ""
+    request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str, done: str = "", made: str = ""
 ) -> Response:
     """Show a schedule."""
     known = re.fullmatch(DNS_LABEL, made) is not None and len(made) <= 63
@@ -53,7 +53,7 @@ async def show_schedule(
 
 
 @router.post("/schedules/{namespace}/{name}/{action}")
-async def act(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str, action: str) -> Response:
+async def act(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str, action: str) -> Response:
     """Create a job now, or suspend or resume a schedule."""
     if action not in _DONE:
         raise Problem(404, "NotFound", "Unknown action.")
@@ -70,7 +70,7 @@ async def act(request: Request, rest: UserRest, pages: Shown, namespace: str, na
 
 
 async def _page(
-    request: Request, rest: Rest, pages: Shown, namespace: str, name: str, *, status: int = 200, **texts: str
+    request: Request, rest: Rest, pages: Renderer, namespace: str, name: str, *, status: int = 200, **texts: str
 ) -> Response:
     now = datetime.now(UTC)
     seen = await rest.schedule(namespace, name)

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
-from agentjobs.dashboard.pages.dependencies import Shown, UserRest
+from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
@@ -24,7 +24,7 @@ _SHOWN: Final = 15
 
 
 @router.get("/templates")
-async def all_templates(request: Request, rest: UserRest, pages: Shown) -> Response:
+async def all_templates(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
     page = paged(found.rows, request.url.path, request.query_params.multi_items())
@@ -34,7 +34,7 @@ async def all_templates(request: Request, rest: UserRest, pages: Shown) -> Respo
 
 
 @router.get("/templates/{namespace}/{name}")
-async def show_template(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str) -> Response:
+async def show_template(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str) -> Response:
     """Show a template and the form that runs it."""
     seen, made = await asyncio.gather(
         rest.template(namespace, name),
@@ -47,7 +47,7 @@ async def show_template(request: Request, rest: UserRest, pages: Shown, namespac
 
 
 @router.post("/templates/{namespace}/{name}/run")
-async def run(request: Request, rest: UserRest, pages: Shown, namespace: str, name: str) -> Response:
+async def run(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str) -> Response:
     """Create a job and redirect to it, or show the form with its errors."""
     sent = dict(await form_of(request))
     view = template_view(await rest.template(namespace, name))

@@ -9,7 +9,7 @@ from tests.clauderecordings import judged, recordings
 
 from agentjobs.contract import Verdict
 from agentjobs_runner.claude_code import stream
-from agentjobs_runner.claude_code.command import Settings
+from agentjobs_runner.claude_code.command import ClaudeCodeSettings
 from agentjobs_runner.claude_code.stream import Reader
 from agentjobs_runner.claude_code.verdict import Exit, judge
 from agentjobs_runner.output import Output
@@ -62,7 +62,7 @@ def test_reading_any_output_never_raises(lines):
     reader = Reader()
     for each in lines:
         reader.feed(each)
-    judge(reader.facts, Exit(0), Settings(model="opus"), Output())
+    judge(reader.facts, Exit(0), ClaudeCodeSettings(model="opus"), Output())
 
 
 def test_a_too_long_line_is_not_parsed(monkeypatch):
@@ -187,7 +187,7 @@ middles = st.builds(lambda answer, rest: [*answer, *rest], st.lists(answers, max
 @settings(max_examples=MANY)
 def test_a_success_requires_everything_that_the_job_requested(told, code, wants_schema, wants_server):
     output = Output.read({"schema": SCHEMA} if wants_schema else {})
-    asked = Settings(
+    asked = ClaudeCodeSettings(
         model="claude-opus-5-5",
         servers=frozenset({"papers"} if wants_server else ()),
         schema=SCHEMA if wants_schema else None,

@@ -6,7 +6,7 @@ import pytest
 
 from agentjobs.api.job.coding_rules import MANAGED_FLAGS
 from agentjobs.contract import ErrorClass
-from agentjobs_runner.claude_code.command import WAITING, Left, Place, SessionChoice, Settings, build
+from agentjobs_runner.claude_code.command import WAITING, ClaudeCodeSettings, Left, Place, SessionChoice, build
 from agentjobs_runner.claude_code.prompt import DEFAULT_APPEND
 from agentjobs_runner.endings import StartEnded
 
@@ -22,7 +22,7 @@ NEW = SessionChoice("22673e4a-f2c9-43ca-b7fd-a5bd7a79b69b", resumes=False)
 
 
 def asked(*, model="sonnet", output=None, **claude):
-    return Settings.read({"agent": {"model": model, "claudeCode": claude}, "output": output})
+    return ClaudeCodeSettings.read({"agent": {"model": model, "claudeCode": claude}, "output": output})
 
 
 def command(*, place=PLACE, session=NEW, left=None, **given):

@@ -9,7 +9,7 @@ import pytest
 from tests.clauderecordings import judged, recordings
 
 from agentjobs.contract import ErrorClass, Verdict
-from agentjobs_runner.claude_code.command import Settings, is_same_model
+from agentjobs_runner.claude_code.command import ClaudeCodeSettings, is_same_model
 from agentjobs_runner.claude_code.stream import Began
 from agentjobs_runner.claude_code.verdict import Exit, not_started, refused
 from agentjobs_runner.output import Output
@@ -109,7 +109,7 @@ def test_a_process_killed_for_its_memory_is_reported(name):
     ],
 )
 def test_an_end_without_a_result_is_classified_by_exit_code_and_standard_error(code, stderr, reason, verdict):
-    ending = judged([], Exit(code, stderr), Settings(model="opus"), Output()).ending
+    ending = judged([], Exit(code, stderr), ClaudeCodeSettings(model="opus"), Output()).ending
     assert (ending.reason, ending.verdict) == (reason, verdict)
 
 
@@ -120,7 +120,9 @@ def test_the_error_about_root_names_a_solution(name):
 
 def test_a_process_that_fails_after_its_start_is_retried():
     begun = recordings()["success"].lines[:1]
-    assert judged(begun, Exit(1, "TypeError"), Settings(model="opus"), Output()).ending.verdict is Verdict.RETRY
+    assert (
+        judged(begun, Exit(1, "TypeError"), ClaudeCodeSettings(model="opus"), Output()).ending.verdict is Verdict.RETRY
+    )
 
 
 @pytest.mark.parametrize("name", ["schema_ok", "schema_with_bg"])
@@ -191,7 +193,7 @@ def test_an_unavailable_remote_server_is_retried():
 
 def test_a_server_that_was_not_ready_in_time_is_retried():
     began = Began("s", "claude-opus-5-5", "default", {"papers": "pending"}, "2.1.332")
-    ending = refused(began, Settings(model="opus", servers=frozenset({"papers"})))
+    ending = refused(began, ClaudeCodeSettings(model="opus", servers=frozenset({"papers"})))
     assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.TOOL_ERROR)
     assert "MCP_TIMEOUT" in ending.message
 
@@ -200,12 +202,12 @@ def test_a_server_that_was_not_ready_in_time_is_retried():
 def test_a_job_without_a_required_server_is_refused_before_a_model_call(status):
     servers = {} if status is None else {"papers": status}
     began = Began("s", "claude-opus-5-5", "default", servers, "2.1.332")
-    assert refused(began, Settings(model="opus", servers=frozenset({"papers"}))).verdict is Verdict.FAIL
+    assert refused(began, ClaudeCodeSettings(model="opus", servers=frozenset({"papers"}))).verdict is Verdict.FAIL
 
 
 def test_a_job_with_its_servers_and_its_model_is_not_refused():
     began = Began("s", "claude-opus-5-5", "default", {"papers": "connected", "other": "failed"}, "2.1.332")
-    assert refused(began, Settings(model="opus", servers=frozenset({"papers"}))) is None
+    assert refused(began, ClaudeCodeSettings(model="opus", servers=frozenset({"papers"}))) is None
 
 
 @pytest.mark.parametrize(
@@ -242,4 +244,4 @@ def test_a_program_that_cannot_be_executed_is_distinguished_from_a_failure_of_th
 
 def test_no_message_is_longer_than_the_limit_of_a_status():
     stderr = "x" * 100_000
-    assert len(judged([], Exit(1, stderr), Settings(model="opus"), Output()).ending.message) < 1024
+    assert len(judged([], Exit(1, stderr), ClaudeCodeSettings(model="opus"), Output()).ending.message) < 1024
