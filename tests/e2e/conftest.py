@@ -853,7 +853,7 @@ class Jobs:
         told: Object = json.loads(self._release.agentjobs("history", name, "-n", self.namespace, "-o", "json"))
         return told
 
-    def story(self, name: str) -> Object:
+    def job_history(self, name: str) -> Object:
         """What history tells of a job that has ended, once it knows all its ends: it follows the objects."""
 
         def complete() -> Object | None:
