@@ -27,7 +27,7 @@ def token():
 
 
 def trust():
-    if FAULT == "trusts-everybody":
+    if FAULT == "trusts-every-certificate":
         return ssl._create_unverified_context()
     if FAULT == "no-authority":
         return ssl.create_default_context()
@@ -60,9 +60,9 @@ def gateway(method, path, body=None):
             try:
                 return json.loads(text) if text else None
             except ValueError:
-                if FAULT == "believes-whoever-answers":
+                if FAULT == "trusts-any-answer":
                     return {"final": body["result"]} if body else {}
-        if status == 409 and FAULT != "deaf-to-fences":
+        if status == 409 and FAULT != "ignores-fences":
             if FAULT == "talks-when-fenced":
                 leave("Snooze", "Fenced", "another pod")
             os._exit(1 if FAULT == "other-code-when-fenced" else 76)
@@ -71,12 +71,12 @@ def gateway(method, path, body=None):
                 return {"final": body["result"]}
             leave("Retry", "ResultError", text)
         if time.monotonic() > until or FAULT == "tries-once":
-            if FAULT == "success-when-away":
+            if FAULT == "success-when-unavailable":
                 leave("Succeed", "", "", {"text": "x"})
             leave("Snooze", "JournalUnavailable", text)
         time.sleep(pause if FAULT == "hasty" else max(pause, wait))
         pause = min(2 * pause, 2)
-        if FAULT == "reports-anew" and body and "result" in body:
+        if FAULT == "changes-its-report" and body and "result" in body:
             body = {**body, "result": {**body["result"], "text": str(time.monotonic())}}
 
 
@@ -113,12 +113,12 @@ def leave(verdict, reason, message, result=None):
 def beat():
     while FAULT != "no-heartbeat":
         time.sleep(10)
-        if FAULT != "deaf-to-fences":
+        if FAULT != "ignores-fences":
             gateway("POST", "/v1/attempt/heartbeat", {})
 
 
 def stop(*_):
-    if FAULT == "deaf-to-sigterm":
+    if FAULT == "ignores-sigterm":
         return
     if FAULT == "success-when-stopped":
         leave("Succeed", "", "", {"text": "half"})
@@ -181,7 +181,7 @@ def main():
     final = gateway("PUT", "/v1/attempt/result", end)["final"]
     if FAULT == "fails-after-all":
         leave("Retry", "AgentError", "could not tidy up")
-    leave("Succeed", "", "", result if FAULT == "deaf-to-the-final-result" else final)
+    leave("Succeed", "", "", result if FAULT == "ignores-the-final-result" else final)
 
 
 main()

@@ -11,7 +11,7 @@ SCHEMA = {
     }
 }
 # Of these a program without a fault takes as long as they last.
-SLOW = {"fenced-at-work", "heartbeat", "away-for-good"}
+SLOW = {"fenced-at-work", "heartbeat", "unavailable-forever"}
 
 FAULTS = [
     ("success", "hangs", "did not end within"),
@@ -38,26 +38,26 @@ FAULTS = [
     ("fenced-at-the-claim", "talks-when-fenced", "left a termination message after 409"),
     ("fenced-at-the-claim", "other-code-when-fenced", "exited with 1 after 409"),
     ("fenced-later", "never-reports", "no request that could be answered with 409"),
-    ("fenced-later", "deaf-to-fences", "left a termination message after 409"),
-    ("away-at-the-start", "tries-once", "it should succeed"),
-    ("away-in-the-middle", "tries-once", "it should succeed"),
-    ("away-at-the-result", "tries-once", "it should succeed"),
-    ("away-at-the-result", "believes-whoever-answers", "no result is stored"),
-    ("away-at-the-result", "reports-anew", "changed its report"),
-    ("away-for-good", "gives-up-early", "gave up"),
+    ("fenced-later", "ignores-fences", "left a termination message after 409"),
+    ("unavailable-at-start", "tries-once", "it should succeed"),
+    ("unavailable-after-claim", "tries-once", "it should succeed"),
+    ("unavailable-at-result", "tries-once", "it should succeed"),
+    ("unavailable-at-result", "trusts-any-answer", "no result is stored"),
+    ("unavailable-at-result", "changes-its-report", "changed its report"),
+    ("unavailable-forever", "gives-up-early", "gave up"),
     ("too-many-requests", "hasty", "after 429 with Retry-After: 2"),
     ("result-refused", "success-when-refused", "although the gateway rejected its result"),
-    ("another-is-final", "deaf-to-the-final-result", "outcome None: it must be the final result's"),
+    ("another-is-final", "ignores-the-final-result", "outcome None: it must be the final result's"),
     ("another-is-final", "no-outcome", "outcome None: it must be the final result's"),
-    ("told-to-stop", "deaf-to-sigterm", "did not stop within"),
-    ("told-to-stop", "success-when-stopped", "although it was stopped before its work was done"),
-    ("told-to-stop", "silent-when-stopped", "left no termination message when it was stopped"),
-    ("told-to-stop", "a-failure-when-stopped", "left Fail AgentError when it was stopped"),
-    ("told-to-stop-early", "success-when-stopped", "although no result could be stored"),
-    ("told-to-stop-late", "success-when-stopped", "although no result could be stored"),
+    ("sigterm", "ignores-sigterm", "did not stop within"),
+    ("sigterm", "success-when-stopped", "although it was stopped before its work was done"),
+    ("sigterm", "silent-when-stopped", "left no termination message when it was stopped"),
+    ("sigterm", "a-failure-when-stopped", "left Fail AgentError when it was stopped"),
+    ("sigterm-early", "success-when-stopped", "although no result could be stored"),
+    ("sigterm-late", "success-when-stopped", "although no result could be stored"),
     ("token-renewed", "old-token", "with an outdated token"),
     ("tls", "no-authority", "did not end within"),
-    ("tls-of-another", "trusts-everybody", "whose certificate is not signed by"),
+    ("tls-untrusted", "trusts-every-certificate", "whose certificate is not signed by"),
     ("budget", "success-without-model", "although the model call was rejected"),
     ("budget", "retries-402", "left Retry BudgetExceeded after 402"),
     ("structured", "no-structure", "has no `structured`"),
@@ -106,7 +106,7 @@ def test_a_program_that_sends_heartbeats_passes(judged, name):
     assert judged(name).word == "Passed"
 
 
-@pytest.mark.parametrize("name", ["heartbeat", "fenced-at-work", "told-to-stop", "budget"])
+@pytest.mark.parametrize("name", ["heartbeat", "fenced-at-work", "sigterm", "budget"])
 def test_a_situation_that_ends_too_early_is_skipped(judged, name):
     judgement = judged(name, works=0) if name == "budget" else judged(name, "hides")
 

@@ -69,7 +69,7 @@ def test_our_runner_conforms_to_the_contract(job):
 
 
 def test_our_runner_conforms_to_the_contract_with_recorded_tools():
-    names = ("success", "away-in-the-middle", "too-many-requests", "fenced-later", "token-renewed")
+    names = ("success", "unavailable-after-claim", "too-many-requests", "fenced-later", "token-renewed")
     only = [word for name in names for word in ("--only", name)]
 
     told = played("-f", "examples/module.yaml", *only, "--", *RUNNER, PYTHONPATH=str(ROOT / "examples"))
@@ -82,7 +82,7 @@ def test_our_runner_conforms_to_the_contract_with_a_proxied_model(tmp_path):
     agent = {"model": "openai/gpt-5-mini", "inline": {"instruction": "Be brief."}}
     body = {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentJob", "metadata": {"name": "asks"}}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump({**body, "spec": {"agent": agent, "input": {"message": "Hi."}}}))
-    names = ("success", "already-answered", "told-to-stop", "token-renewed", "tls", "budget")
+    names = ("success", "already-answered", "sigterm", "token-renewed", "tls", "budget")
     only = [word for name in names for word in ("--only", name)]
 
     told = played("-f", str(tmp_path / "job.yaml"), *only, "--", *RUNNER)

@@ -3,7 +3,7 @@
     verb          the command line and the table
     situations    the situations, by name
     scripts       a gateway's special answers, and when programs are stopped
-    demands       what a program must do in single situations; pure
+    requirements  what a program must do in single situations; pure
     faults        what a program must do in every situation; pure
     observations  observations of a program, as values; pure
     player        one situation from beginning to end

@@ -75,7 +75,7 @@ def reports_the_same(seen: Observations) -> Iterator[str]:
         yield f"it changed its report when it retried PUT {contract.PATH_RESULT}: send the same report"
 
 
-def reads_the_token_anew(seen: Observations) -> Iterator[str]:
+def reads_the_token_again(seen: Observations) -> Iterator[str]:
     """A token is renewed while a program runs."""
     yield from succeeds(seen)
     if old := first(seen.calls, lambda call: call.token is Token.OLD):
@@ -99,7 +99,7 @@ def waits_before_retries(seen: Observations) -> Iterator[str]:
     yield from sorted(faults)
 
 
-def takes_what_is_refused_for_a_failure(seen: Observations) -> Iterator[str]:
+def treats_a_rejected_result_as_failure(seen: Observations) -> Iterator[str]:
     """A result that was not stored is not a success."""
     yield from (f"{fault}, although the gateway rejected its result" for fault in claims_no_success(seen))
     if seen.code is not None and not seen.reports:
@@ -141,7 +141,7 @@ def gives_up_late(seen: Observations) -> Iterator[str]:
         )
 
 
-def trusts_nobody_else(seen: Observations) -> Iterator[str]:
+def trusts_no_other_server(seen: Observations) -> Iterator[str]:
     """Only the gateway gets the token."""
     if seen.calls:
         yield (

@@ -15,9 +15,9 @@ RETRY_SECONDS: Final = 2.0
 SOON: Final = 2.0
 """Seconds between a request and what then happens."""
 OTHERS: Final = Result(text="The answer of another start.", structured=None, outcome="approved", usage={})
-_AWAY_SECONDS: Final = 5.0
+_UNAVAILABLE_SECONDS: Final = 5.0
 _LONG: Final = 20.0
-_AWAY: Final = refusal(503, "Unavailable", "The database is not available.")
+_UNAVAILABLE: Final = refusal(503, "Unavailable", "The database is not available.")
 _BAD: Final = Reply(502, b"<html>Bad Gateway</html>", {"Content-Type": "text/html"})
 # A proxy in front of a gateway may answer instead: 200, and not JSON.
 _NOT_THE_GATEWAY: Final = Reply(200, b"<html>Please sign in.</html>", {"Content-Type": "text/html"})
@@ -49,39 +49,39 @@ def fenced_at_work(stage: Stage) -> Script:
     return script
 
 
-def away_from_the_claim_on(stage: Stage) -> Script:
+def unavailable_after_claim(stage: Stage) -> Script:
     """The gateway is unavailable for some seconds after the claim."""
-    answers = itertools.cycle((CUT, _AWAY))
+    answers = itertools.cycle((CUT, _UNAVAILABLE))
 
     def script(call: Call) -> Reply | None:
         claimed = first(stage.calls, lambda earlier: earlier.claims and earlier.status == 200)
-        if claimed is None or call.at > claimed.at + _AWAY_SECONDS:
+        if claimed is None or call.at > claimed.at + _UNAVAILABLE_SECONDS:
             return None
         return next(answers)
 
     return script
 
 
-def away_at_the_start(stage: Stage) -> Script:
+def unavailable_at_start(stage: Stage) -> Script:
     """The scene first refuses connections; then the gateway is not ready yet."""
-    answers = iter((CUT, _AWAY, _BAD, _NOT_THE_GATEWAY))
+    answers = iter((CUT, _UNAVAILABLE, _BAD, _NOT_THE_GATEWAY))
     return lambda call: next(answers, None) if call.claims else None
 
 
-def away_at_the_result(stage: Stage) -> Script:
+def unavailable_at_result(stage: Stage) -> Script:
     """Storing the result fails in every way; finally it is stored, but the response is lost."""
-    answers = iter((CUT, _AWAY, _BAD, _NOT_THE_GATEWAY, refusal(500, "InternalError", "A bug."), LOST))
+    answers = iter((CUT, _UNAVAILABLE, _BAD, _NOT_THE_GATEWAY, refusal(500, "InternalError", "A bug."), LOST))
     return lambda call: next(answers, None) if call.reports else None
 
 
 def never_takes_a_result(stage: Stage) -> Script:
     """The gateway is unavailable for results."""
-    return lambda call: _AWAY if call.reports else None
+    return lambda call: _UNAVAILABLE if call.reports else None
 
 
 def never_answers(stage: Stage) -> Script:
     """The gateway is unavailable."""
-    return lambda call: _AWAY
+    return lambda call: _UNAVAILABLE
 
 
 def refuses_the_result(stage: Stage) -> Script:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agentjobs.cli.conformance import demands, scripts
+from agentjobs.cli.conformance import requirements, scripts
 from agentjobs.cli.conformance.faults import everywhere, succeeds
 from agentjobs.cli.conformance.observations import Judgement, Observations
 from agentjobs.cli.conformance.player import Scene
@@ -104,49 +104,52 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(
         "already-answered",
         "the attempt already has the job's result",
-        demands.repeats_the_final_result,
+        requirements.repeats_the_final_result,
         change=_with_result,
     ),
     Situation(
-        "fenced-at-the-claim", "another pod holds the start: 409", demands.is_fenced, scripts.fenced_at_the_claim
+        "fenced-at-the-claim", "another pod holds the start: 409", requirements.is_fenced, scripts.fenced_at_the_claim
     ),
     Situation(
-        "fenced-later", "another pod has taken the start: 409 after the claim", demands.is_fenced, scripts.fenced_later
+        "fenced-later",
+        "another pod has taken the start: 409 after the claim",
+        requirements.is_fenced,
+        scripts.fenced_later,
     ),
     Situation(
         "fenced-at-work",
         "409 while it works: the heartbeat is answered with it",
-        demands.is_fenced_at_work,
+        requirements.is_fenced_at_work,
         scripts.fenced_at_work,
-        demands.never_at_work,
+        requirements.never_at_work,
         hold=_BUSY_SECONDS,
     ),
     Situation(
-        "away-at-the-start",
+        "unavailable-at-start",
         "the gateway starts some seconds later",
         succeeds,
-        scripts.away_at_the_start,
+        scripts.unavailable_at_start,
         opens_after=3.0,
         takes=15.0,
     ),
     Situation(
-        "away-in-the-middle",
+        "unavailable-after-claim",
         "the gateway is unavailable for 5 s after the claim",
         succeeds,
-        scripts.away_from_the_claim_on,
+        scripts.unavailable_after_claim,
         takes=20.0,
     ),
     Situation(
-        "away-at-the-result",
+        "unavailable-at-result",
         "the result has to be sent several times",
-        demands.reports_the_same,
-        scripts.away_at_the_result,
+        requirements.reports_the_same,
+        scripts.unavailable_at_result,
         takes=30.0,
     ),
     Situation(
-        "away-for-good",
+        "unavailable-forever",
         "no result can ever be stored",
-        demands.gives_up_late,
+        requirements.gives_up_late,
         scripts.never_takes_a_result,
         takes=180.0,
         is_long=True,
@@ -154,38 +157,38 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(
         "too-many-requests",
         "429 with Retry-After",
-        demands.waits_before_retries,
+        requirements.waits_before_retries,
         scripts.too_many,
         takes=30.0,
     ),
     Situation(
         "result-refused",
         "the gateway rejects the result: 422",
-        demands.takes_what_is_refused_for_a_failure,
+        requirements.treats_a_rejected_result_as_failure,
         scripts.refuses_the_result,
     ),
     Situation("another-is-final", "another start's result is final", succeeds, scripts.another_result_is_final),
     Situation(
-        "told-to-stop",
+        "sigterm",
         "SIGTERM while it works",
-        demands.is_interrupted,
-        skip=demands.not_stopped_at_work,
+        requirements.is_interrupted,
+        skip=requirements.not_stopped_at_work,
         hold=_BUSY_SECONDS,
         grace=_GRACE,
         stop=scripts.stop_at_work,
     ),
     Situation(
-        "told-to-stop-early",
+        "sigterm-early",
         "SIGTERM before it has its attempt",
-        demands.is_no_success,
+        requirements.is_no_success,
         scripts.never_answers,
         grace=_GRACE,
         stop=scripts.stop_at_the_claim,
     ),
     Situation(
-        "told-to-stop-late",
+        "sigterm-late",
         "SIGTERM while the result cannot be stored",
-        demands.is_no_success,
+        requirements.is_no_success,
         scripts.never_takes_a_result,
         grace=_GRACE,
         stop=scripts.stop_at_the_report,
@@ -193,15 +196,15 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(
         "token-renewed",
         "the token is renewed, the old one is rejected",
-        demands.reads_the_token_anew,
+        requirements.reads_the_token_again,
         scripts.renews_the_token,
     ),
-    Situation("heartbeat", "it works for 33 s", succeeds, skip=demands.never_at_work, hold=_BUSY_SECONDS),
+    Situation("heartbeat", "it works for 33 s", succeeds, skip=requirements.never_at_work, hold=_BUSY_SECONDS),
     Situation("tls", "https, with the installation's own CA", succeeds, tls="own"),
     Situation(
-        "tls-of-another",
+        "tls-untrusted",
         "https, with an untrusted certificate",
-        demands.trusts_nobody_else,
+        requirements.trusts_no_other_server,
         tls="other",
         grace=_GRACE,
         stop=scripts.stop_at_the_handshake,
@@ -210,10 +213,10 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(
         "budget",
         "the model proxy answers 402: the job's budget is used up",
-        demands.is_over_budget,
+        requirements.is_over_budget,
         scripts.budget_is_spent,
-        demands.called_no_model,
+        requirements.called_no_model,
         takes=30.0,
     ),
-    Situation("structured", "the job has output.schema", demands.fits_the_schema, needs_schema=True),
+    Situation("structured", "the job has output.schema", requirements.fits_the_schema, needs_schema=True),
 )

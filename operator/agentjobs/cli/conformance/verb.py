@@ -78,7 +78,7 @@ def conformance(
         agentjobs conformance -- node agent.mjs
         agentjobs conformance registry.example.com/team/agent:1
         agentjobs conformance registry.example.com/team/agent:1 -- python -m agent
-        agentjobs conformance --only told-to-stop -f job.yaml -- ./agent
+        agentjobs conformance --only sigterm -f job.yaml -- ./agent
         agentjobs conformance --list
     """
     format_ = checked(format_, "table", "json")
