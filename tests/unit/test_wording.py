@@ -43,6 +43,8 @@ PHRASES: Final = {
 """Each with what to write instead."""
 NOUNS: Final = {"told", "said", "asked", "gone", "one"}
 """Names of values that say nothing about them."""
+MODULES: Final = {*NOUNS, "chosen", "common", "helpers", "news", "seen", "story", "twins", "utils", "whole"}
+"""Names of modules that do not say what they contain."""
 NAMED: Final = [OPERATOR, ROOT / "runner_image" / "agentjobs_runner", ROOT / "devcluster" / "devcluster"]
 """The packages in which every value is named by what it is."""
 _PHRASE: Final = {re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE): cure for phrase, cure in PHRASES.items()}
@@ -153,6 +155,10 @@ def test_values_are_named_by_what_they_are(package: Path) -> None:
 
     trees = {str(path.relative_to(ROOT)): vague(ast.parse(path.read_text("utf-8"))) for path in paths}
     assert {name: names for name, names in trees.items() if names} == {}
+
+
+def test_modules_are_named_by_what_they_contain() -> None:
+    assert [str(path.relative_to(ROOT)) for path in files(*NAMED, suffix=".py") if path.stem in MODULES] == []
 
 
 def misplaced(source: str) -> list[int]:
