@@ -162,6 +162,14 @@ async def test_the_limit_is_changed_to_the_entered_value(answers, pages):
     assert json.loads(answers.asked[-1].content) == {"max": 20}
 
 
+async def test_a_browser_does_not_cut_a_limit_to_an_allowed_one(answers, pages):
+    serve_queue(answers, a_queue())
+
+    page = (await pages.get(PAGE)).text
+
+    assert int(re.search(r'name="max"[^>]* maxlength="(\d+)"', page)[1]) > len("1000000")
+
+
 @pytest.mark.parametrize("typed", ["-1", "100001", "many", "", "٣", "1e3"])
 async def test_an_invalid_limit_is_refused_at_its_field(answers, pages, typed):
     serve_queue(answers, a_queue())

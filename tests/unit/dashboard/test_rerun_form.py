@@ -101,6 +101,12 @@ def test_a_problem_is_reported_at_its_field(old, typed):
     assert wrong(sent(old, **typed)) == list(typed)
 
 
+def test_a_browser_does_not_cut_a_number_to_an_allowed_one():
+    fields = {field.name: field for field in rerun_form(Old(BUDGETED), "hello", ONCE).fields}
+
+    assert min(fields[name].most for name in ("maxAttempts", COST, "budget.maxTokens")) > len("1.0000000000000000")
+
+
 def test_a_job_without_the_message_that_its_template_requires_has_a_field_for_it():
     needs = template_view(a_template(parameters=[REPOSITORY], input={}))
 

@@ -34,6 +34,8 @@ BUDGET: Final = "budget."
 """Before the names of limits in the form."""
 COST: Final = "maxCostUSD"
 _LONGEST_AMOUNT: Final = 16
+# More than any allowed number has: a browser would cut 1000 to 100, and 100 would be allowed.
+_TYPED: Final = 40
 _BUDGET: Final = {
     COST: "Maximum cost in US dollars",
     "maxTokens": "Maximum tokens",
@@ -118,7 +120,9 @@ def _fields(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
         fits = _is_a_count(value)
         bad = "" if fits or value == before == "" else f"Enter a number from 1 to {MAX_ATTEMPTS}."
         text = "" if before else "Empty: the default."
-        yield Field(ATTEMPTS, "job-attempts", "Maximum attempts", text, "line", value, bool(before), most=3, wrong=bad)
+        yield Field(
+            ATTEMPTS, "job-attempts", "Maximum attempts", text, "line", value, bool(before), most=_TYPED, wrong=bad
+        )
     if "budget" not in locked:
         yield from _budget(old, typed)
 
@@ -131,7 +135,7 @@ def _budget(old: Old, typed: Mapping[str, str]) -> Iterator[Field]:
         value = typed.get(f"{BUDGET}{name}", before).strip()
         bad = "" if value == before or _limit(name, value) is not None else _NO_LIMIT[name == COST]
         text = "" if before else "Empty: the template's." if old.spec.get("templateRef") else "Empty: no limit."
-        yield Field(f"{BUDGET}{name}", f"job-{name}", label, text, "line", value, bool(before), most=16, wrong=bad)
+        yield Field(f"{BUDGET}{name}", f"job-{name}", label, text, "line", value, bool(before), most=_TYPED, wrong=bad)
 
 
 def _message(old: Old, typed: Mapping[str, str]) -> Field:
