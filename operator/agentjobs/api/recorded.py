@@ -173,7 +173,7 @@ class Event(Recorded):
     """The number of the entry in its start."""
     time: datetime
     kind: str
-    """`started`, `model`, `tool`, `text`, `error` or `ended`."""
+    """`started`, `resumed`, `model`, `tool`, `text`, `error`, `warning`, `repair` or `ended`."""
     author: str
     """The agent, or another part of the runner, that it comes from."""
     data: dict[str, Any]

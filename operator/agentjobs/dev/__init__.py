@@ -5,5 +5,4 @@ processes, with `programs`, `crds`, `nodes`, `parts`, `accounts`; `backends` cho
 existing cluster, and `identity` keeps the history usable after a restart. `session` is `agentjobs dev` with the banner
 of `welcome`, `demo` is `agentjobs demo`, `authority` creates certificates. Only the command line and tests import the
 package.
-the package.
 """

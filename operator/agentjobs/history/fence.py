@@ -19,7 +19,7 @@ _SQL: Final = load("runner_writes")
 class Fence:
     """`async with fence(uid, start, pod) as tx:` is a transaction in which the start belongs to the pod.
 
-        Entering takes one round trip. Statements are sent with COMMIT unless one of their answers is read inside the
+    Entering takes one round trip. Statements are sent with COMMIT unless one of their answers is read inside the
     block, so a write of any number of rows takes two round trips.
     """
 

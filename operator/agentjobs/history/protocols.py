@@ -377,6 +377,7 @@ class ReadHistory(Protocol):
 
     async def parameters(self, uid: str) -> Raw | None:
         """Return the values of the parameters of the job's template, None of a job without one."""
+        ...
 
     async def spec(self, uid: str) -> Raw | None:
         """Return a job's accepted spec, None while it was not."""
