@@ -1,4 +1,4 @@
-"""Objects that must exist before the pod of a job, owned by job and pods."""
+"""Objects that must exist before the pod of a job: claims of volumes, and its NetworkPolicy. Pure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,18 +6,21 @@ from typing import Any
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import LABEL_JOB, MANAGED_BY, owner_reference, policy_name
+from agentjobs.core.pods.claims import claims
 from agentjobs.core.pods.defaults import PodDefaults
 
 
 @dataclass(frozen=True, slots=True)
 class Prerequisite:
-    """One object that is created before the pod and exists as long as it."""
+    """One object that is created before the pod."""
 
     body: dict[str, Any]
     field: str
     """The field of the spec that requires it."""
-    name_taken: PodStartedReason
-    """The reason to report if another object has its name."""
+    unusable: PodStartedReason
+    """The reason to report if an existing object of its name cannot be used."""
+    is_owned: bool = True
+    """Whether job and pods own it, so that it is deleted with the last of them. Else it is shared, and stays."""
 
     @property
     def kind(self) -> str:
@@ -32,10 +35,14 @@ def prerequisites(
     *, namespace: str, job: str, uid: str, spec: AgentJobSpec, defaults: PodDefaults
 ) -> tuple[Prerequisite, ...]:
     """Return the prerequisites of a job's pods, in the order of creation."""
-    if spec.isolation.egress.mode != "Restricted":
-        return ()
-    body = egress_policy(namespace=namespace, job=job, uid=uid, spec=spec, defaults=defaults)
-    return (Prerequisite(body, "spec.isolation.egress", PodStartedReason.NETWORK_POLICY_NAME_TAKEN),)
+    needed = [
+        Prerequisite(claim, "spec.workspace", PodStartedReason.VOLUME_CLAIM_UNUSABLE, is_owned=False)
+        for claim in claims(namespace=namespace, spec=spec, defaults=defaults)
+    ]
+    if spec.isolation.egress.mode == "Restricted":
+        body = egress_policy(namespace=namespace, job=job, uid=uid, spec=spec, defaults=defaults)
+        needed.append(Prerequisite(body, "spec.isolation.egress", PodStartedReason.NETWORK_POLICY_NAME_TAKEN))
+    return tuple(needed)
 
 
 def egress_policy(*, namespace: str, job: str, uid: str, spec: AgentJobSpec, defaults: PodDefaults) -> dict[str, Any]:

@@ -11,7 +11,6 @@ exhausted      models at their limits, read once for all jobs
 apply          applies the actions of decide
 pods           creates or adopts pods
 follow_ups     creates or finds the jobs of follow-ups
-claims         creates the volumes that outlive pods
 prerequisites  creates what pods need, and makes the pods its owners
 reporter       log lines, Events and traces about actions
 memo           memory of a job between passes

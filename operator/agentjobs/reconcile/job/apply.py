@@ -168,7 +168,7 @@ class Applier:
         if spec is None or job.active is None:
             return
         pod = next((pod for pod in seen.pods if pod.start == job.active.start and not pod.ended), None)
-        if pod is None or (memo.policy_of == pod.uid and not job.deleting) or not self._prerequisites.of(job, spec):
+        if pod is None or (memo.policy_of == pod.uid and not job.deleting) or not self._prerequisites.owned(job, spec):
             return
         if job.deleting:
             self._state.queue.add_after(AGENTJOBS.key(job.key), POLICY_SECONDS)

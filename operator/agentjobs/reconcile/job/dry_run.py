@@ -16,7 +16,6 @@ from agentjobs.api_resource import Resource
 from agentjobs.bounded import Bounded
 from agentjobs.contract import cut
 from agentjobs.core.job.observation import Job
-from agentjobs.core.pods.claims import claims
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.core.pods.prerequisites import prerequisites
@@ -24,7 +23,7 @@ from agentjobs.core.pods.problems import in_words_of_the_job
 from agentjobs.core.pods.workspace import workspace_volumes
 from agentjobs.core.schedule.model import Schedule
 from agentjobs.errors import AgentJobsError, AlreadyExists, Invalid
-from agentjobs.kube.resources import PERSISTENTVOLUMECLAIMS, PODS
+from agentjobs.kube.resources import PODS
 from agentjobs.reconcile.job.prerequisites import RESOURCES
 from agentjobs.reconcile.ports import Ports
 
@@ -43,7 +42,7 @@ class DryRun:
         self._good: Bounded[str, None] = Bounded(SHAPES)
 
     async def problems(self, owner: Job | Schedule, spec: AgentJobSpec) -> tuple[FieldProblem, ...]:
-        """Return why the API server would permanently reject the pod or the network policy of a job.
+        """Return why the API server would permanently reject the pod of a job, or a prerequisite.
 
         `owner` is the job, or the schedule that creates jobs with this spec.
         """
@@ -88,18 +87,13 @@ class DryRun:
             namespace=owner.namespace, job=owner.name, uid=owner.uid, spec=spec, defaults=self._defaults
         )
         for prerequisite in needed:
+            if "$(" in prerequisite.name:
+                continue  # parameters are replaced later
             refusal = await self._refusal(RESOURCES[prerequisite.kind], owner.namespace, prerequisite.body)
             if refusal is not None:
                 return FieldProblem(
                     prerequisite.field, "", f"the API server rejects its {prerequisite.kind}: {cut(refusal, MAX_WORDS)}"
                 )
-        for claim in claims(namespace=owner.namespace, spec=spec, defaults=self._defaults):
-            if "$(" in claim["metadata"]["name"]:
-                continue  # parameters are replaced later
-            refusal = await self._refusal(PERSISTENTVOLUMECLAIMS, owner.namespace, claim)
-            if refusal is not None:
-                message = f"the API server rejects its PersistentVolumeClaim: {cut(refusal, MAX_WORDS)}"
-                return FieldProblem("spec.workspace", "", message)
         return None
 
     def _shape(self, namespace: str, spec: AgentJobSpec) -> str:

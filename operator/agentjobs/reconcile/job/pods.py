@@ -12,27 +12,24 @@ from agentjobs.core.pods.policy import obstacle_of
 from agentjobs.errors import AlreadyExists, Denied, Invalid
 from agentjobs.kube.resources import PODS
 from agentjobs.models.budget import Limits
-from agentjobs.reconcile.job.claims import Claims
 from agentjobs.reconcile.job.prerequisites import Prerequisites
 from agentjobs.reconcile.ports import Ports
 from agentjobs.reconcile.state import State
 
 
 class PodMaker:
-    """Creates pods, each after its claims and prerequisites."""
+    """Creates pods, each after its prerequisites."""
 
     def __init__(self, ports: Ports, state: State, prerequisites: Prerequisites, defaults: PodDefaults) -> None:
         self._state = state
         self._cluster = ports.cluster
         self._prerequisites = prerequisites
-        self._claims = Claims(ports, defaults)
         self._defaults = defaults
 
     async def make(self, job: Job, action: MakePod, spec: AgentJobSpec, limits: Limits) -> Obstacle | None:
         """Create the pod of a start from the accepted spec, with the current budget; return the obstacle, if any."""
         return (
             obstacle_of(spec, self._defaults)
-            or await self._claims.make(job, spec)
             # Before the pod, which must never run without its network policy.
             or await self._prerequisites.make(job, spec)
             or await self._make(job, action, spec, limits)

@@ -200,9 +200,9 @@ def test_node_selectors_of_the_job_are_added_to_those_of_the_installation():
     assert [toleration["key"] for toleration in pod["spec"]["tolerations"]][-2:] == ["agents", "gpu"]
 
 
-def needed_by(mode):
+def needed_by(mode, **more):
     spec = {"agent": {"model": "gemini-x", "inline": {"instruction": "x"}}, "input": {"message": "x"}}
-    model = AgentJobSpec.model_validate({**spec, "isolation": {"egress": {"mode": mode}}})
+    model = AgentJobSpec.model_validate({**spec, **more, "isolation": {"egress": {"mode": mode}}})
     return prerequisites(namespace="default", job="hello", uid="uid", spec=model, defaults=DEFAULTS)
 
 
@@ -211,3 +211,13 @@ def test_only_a_restricted_job_has_a_prerequisite_which_is_its_networkpolicy():
         ("NetworkPolicy", "hello-egress", "spec.isolation.egress")
     ]
     assert needed_by("Open") == ()
+
+
+def test_the_claim_of_a_named_worktree_is_a_prerequisite_that_no_job_owns():
+    git = {"url": "https://example.com/shop.git"}
+    needed = needed_by("Restricted", workspace={"git": git, "worktree": {"mode": "Named", "name": "x"}})
+
+    assert [(one.kind, one.field, one.is_owned) for one in needed] == [
+        ("PersistentVolumeClaim", "spec.workspace", False),
+        ("NetworkPolicy", "spec.isolation.egress", True),
+    ]
