@@ -16,6 +16,7 @@ from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.manifests import runner_pod
 from agentjobs.rbac import roles
 from agentjobs.rbac.chart import CLUSTER_SCOPED
+from agentjobs.reconcile.kinds import KINDS
 
 ROOT = Path(__file__).parents[3]
 TRIAL = {"postgresql": {"enabled": True}}
@@ -79,10 +80,13 @@ def test_every_role_is_bound_to_the_account_of_its_pods(full):
 
 
 def test_roles_for_users_include_every_kind(trial):
-    kinds = {crd["spec"]["names"]["plural"] for crd in trial.of("CustomResourceDefinition")}
+    kinds = [kind.resource.plural for kind in KINDS if kind.resource.is_custom]
     viewer, submitter = trial.one("ClusterRole", "-viewer"), trial.one("ClusterRole", "-submitter")
+    owners = [trial.one("ClusterRole", end) for end in ("-submitter", "-queue-admin", "-author")]
+    written = [name for role in owners for rule in role["rules"] for name in rule["resources"]]
 
-    assert set(viewer["rules"][0]["resources"]) == kinds
+    assert sorted(viewer["rules"][0]["resources"]) == sorted(kinds)
+    assert sorted(written) == sorted(kinds)
     assert viewer["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
     assert submitter["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
     assert not {"get", "list", "watch"} & set(submitter["rules"][0]["verbs"])
