@@ -32,7 +32,7 @@
     models           verbs on models and what they cost: models, usage
     notifications    verbs on notifications: list, retry
     validating       validate
-    judging          its findings for each object
+    findings         its findings for each object
     templates        verbs on AgentTemplates: list, show, validate
     parameters       options for templates
     queues           verbs on queues: list, show, pause, drain, resume, scale

@@ -16,7 +16,7 @@ from agentjobs.cli.printing import as_json, complain, counted, harmless, show, t
 if TYPE_CHECKING:
     from agentjobs.api.template.merge import Merged
     from agentjobs.cli.cluster import ClusterConnection
-    from agentjobs.cli.judging import Judged
+    from agentjobs.cli.findings import Judged
     from agentjobs.cli.manifests import Manifest
 
 _PLURALS: Final[Mapping[str, str]] = {"AgentTemplate": "agenttemplates", "AgentQueue": "agentqueues"}
@@ -51,7 +51,7 @@ def validate(
         agentjobs validate -f review.yaml
         agentjobs validate -f jobs/ -f templates/ --offline -o table
     """
-    from agentjobs.cli.judging import KINDS, is_meant
+    from agentjobs.cli.findings import KINDS, is_meant
     from agentjobs.cli.manifests import read
 
     checked(format_, "yaml", "json", "table")
@@ -78,7 +78,7 @@ def report(
     Raises:
         typer.Exit: there are problems.
     """
-    from agentjobs.cli.judging import judged
+    from agentjobs.cli.findings import judged
 
     with ExitStack() as stack:
         found = _Found(manifests, namespace, stack, access)
@@ -158,7 +158,7 @@ def _shown(judgement: "Judged", as_table: bool) -> str:
     if judgement.merged is None:
         return head
     if as_table:
-        from agentjobs.cli.judging import origins
+        from agentjobs.cli.findings import origins
 
         values = dict(_leaves(judgement.merged.spec))
         rows = [(field, values.get(field, ""), layer) for field, layer in origins(judgement.merged).items()]

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from agentjobs.dashboard.identity import SignInNeeded
 from agentjobs.dashboard.pages.dependencies import pages_of
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
-from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.texts import link
 from agentjobs.problem import Problem
 

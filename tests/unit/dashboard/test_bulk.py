@@ -15,7 +15,7 @@ from agentjobs.api.conditions import OVER
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job_filter import PHASES
 from agentjobs.api.recorded_overview import ActionDone
-from agentjobs.dashboard.pages.several import AT_ONCE
+from agentjobs.dashboard.pages.fan_out import AT_ONCE
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.bulk import MAX_JOBS, Target, name_again, target_of, targets
 

@@ -11,7 +11,7 @@ from tests.dashboardpages import Answers, refusal, site
 
 from agentjobs.dashboard.sign_in.attempts import Attempts
 from agentjobs.dashboard.sign_in.links import Links
-from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.sign_in.ways import Ways
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -15,6 +15,6 @@ overview      running, waiting and failed jobs, and costs
 queues        queues: limits, running and waiting jobs
 reasons       what reasons of conditions and errors mean
 schedules     schedules: times and jobs
-several       one request for each of several namespaces or jobs
+fan_out       one request for each of several namespaces or jobs
 templates     templates, and the form that runs one
 """

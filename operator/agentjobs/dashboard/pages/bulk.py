@@ -21,7 +21,7 @@ from agentjobs.api.recorded import RecordedJob
 from agentjobs.api.recorded_overview import ActionDone
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
-from agentjobs.dashboard.pages.several import of_each
+from agentjobs.dashboard.pages.fan_out import of_each
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.security import MAX_QUERY_BYTES
 from agentjobs.dashboard.views import bulk, job_filters

@@ -17,8 +17,8 @@ from agentjobs.dashboard.pages.dependencies import Person, Renderer, UserRest
 from agentjobs.dashboard.pages.job_reads import Number, entry_at, known_job, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
+from agentjobs.dashboard.views.cause_links import place_to_look
 from agentjobs.dashboard.views.job import engine_of, failure_of, input_of
-from agentjobs.dashboard.views.places import place_to_look
 from agentjobs.dashboard.views.step_links import SLACK, step_of
 from agentjobs.dashboard.views.timeline import LEGEND, MAX_ROWS, NEWEST, timeline
 from agentjobs.durations import parse_time

@@ -14,8 +14,8 @@ from agentjobs.api.queues.spec import MAX_SLOTS
 from agentjobs.api.recorded import RecordedJob, RecordedJobs
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
+from agentjobs.dashboard.pages.fan_out import gathered
 from agentjobs.dashboard.pages.job_reads import part
-from agentjobs.dashboard.pages.several import gathered
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged

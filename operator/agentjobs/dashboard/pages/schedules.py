@@ -12,7 +12,7 @@ from agentjobs.api.fields import DNS_LABEL
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
-from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.pages.fan_out import gathered
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
-from agentjobs.dashboard.pages.several import gathered
+from agentjobs.dashboard.pages.fan_out import gathered
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
 from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form

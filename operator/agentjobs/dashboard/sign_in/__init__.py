@@ -9,5 +9,5 @@ attempts     limit of failed attempts by address
 links        links that sign in once, of `agentjobs dev`
 proxies      trusted proxies and their headers
 account      the token of this process, read again from its file
-returning    where to go after signing in: only to pages of the dashboard
+return_path  where to go after signing in: only to pages of the dashboard
 """

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from agentjobs.dashboard.sign_in.oidc import HINT_CHARS, SIGNED_OUT, Answered, Pending, Provider, Refused
 from agentjobs.dashboard.sign_in.pages import begin, hop, no_such_page, sign_in_page, ways_of
-from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.texts import link
 
 router = APIRouter()

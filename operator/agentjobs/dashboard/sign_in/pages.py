@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from agentjobs.dashboard.identity import Way, known
 from agentjobs.dashboard.pages.dependencies import pages_of, rest_of
 from agentjobs.dashboard.sessions import Session
-from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.problem import Problem
 from agentjobs.tokens import seconds_left

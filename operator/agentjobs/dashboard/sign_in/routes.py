@@ -6,7 +6,7 @@ from fastapi.responses import RedirectResponse
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.identity import known
 from agentjobs.dashboard.sign_in.pages import begin, hop, no_such_page, sign_in_page, ways_of
-from agentjobs.dashboard.sign_in.returning import own_path
+from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.texts import link
 from agentjobs.problem import Problem
 from agentjobs.tokens import bearer

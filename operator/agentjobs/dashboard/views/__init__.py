@@ -16,7 +16,7 @@ models        keys, limits and prices of models
 namespaces    the namespaces of a page, and the choice of others
 overview      running, waiting and failed jobs, and usage
 paging        a list in numbered pages
-places        the page to open next
+cause_links   the page to open next
 queues        the state of queues, and their limits in words
 reasons       meanings of reasons
 rerun_form    the form that runs a job again with changes
