@@ -95,7 +95,7 @@ def configure(variables: Mapping[str, str], redactor: Redactor) -> None:
     for library in _UNHEARD:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     for library in _RAISED_AGAIN:
-        logging.getLogger(library).addFilter(is_news)
+        logging.getLogger(library).addFilter(not_raised_again)
     if not logger.handlers:
         logger.addHandler(_Descriptor(_own_descriptor()))
     for handler in logger.handlers:
@@ -117,7 +117,7 @@ def _written(variables: Mapping[str, str]) -> Callable[[Mapping[str, Any]], str]
     return lambda line: readable(line, colour=colour, width=_width() if person else None)
 
 
-def is_news(record: logging.LogRecord) -> bool:
+def not_raised_again(record: logging.LogRecord) -> bool:
     """Whether the record is not about an error that is raised again."""
     return not str(record.msg).startswith(_RAISED_AGAIN.get(record.name, ()))
 

@@ -106,7 +106,7 @@ class AnswerCollector:
             text.strip() or event.get_function_calls() or results or event.output is not None or media_of(event)
         )
         branch = event.branch or ""
-        if _is_news(event, speaker, speaker.last.get(branch), silent=silent):
+        if _is_relevant(event, speaker, speaker.last.get(branch), silent=silent):
             speaker.last[branch] = self._now, event
         if not silent:
             speaker.left = bool(results and event.actions.escalate)
@@ -211,7 +211,7 @@ def _joined(answers: list[Answer | None]) -> Answer | None:
     return Answer(max(answer.at for answer in found), "\n\n".join(as_text(answer.value) for answer in found))
 
 
-def _is_news(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *, silent: bool) -> bool:
+def _is_relevant(event: Event, speaker: _Speaker, last: tuple[int, Event] | None, *, silent: bool) -> bool:
     """Whether an event shows how its part is doing. Events that only update state or mark an end do not.
 
     Nor do additions of a callback to a model's error: it runs after each answer, and does not see the error.

@@ -229,7 +229,7 @@ async def _process_events(
         async for event in events:
             recorder.progressed()
             answer.see(event)
-            for kind, data in entries(event) if steps.is_news(event) else ():
+            for kind, data in entries(event) if steps.is_unreported(event) else ():
                 recorder.add(kind, event.author, data)
             await recorder.room()
 

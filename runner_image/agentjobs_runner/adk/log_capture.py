@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from agentjobs_runner.log import is_news, level_of, record_of
+from agentjobs_runner.log import not_raised_again, level_of, record_of
 from agentjobs_runner.redaction import safe_str
 
 _LOGGER: Final = "google_adk"
@@ -55,7 +55,7 @@ class _Adk(logging.Logger):
 
     def handle(self, record: logging.LogRecord) -> None:
         """Capture the record, then log it with user code's settings."""
-        if self.noting is not None and record.levelno >= logging.WARNING and is_news(record):
+        if self.noting is not None and record.levelno >= logging.WARNING and not_raised_again(record):
             self.noting.handle(record)
         if super().isEnabledFor(record.levelno):
             with suppress(Exception):  # the run is more important than the log

@@ -197,7 +197,7 @@ class StepsOfStart:
         """Record that the result of a call was replayed."""
         self._results[call or "", tool] += 1
 
-    def is_news(self, event: Event) -> bool:
+    def is_unreported(self, event: Event) -> bool:
         """Whether no earlier start has reported `event`."""
         if event.content is not None and self._contents.get(id(event.content)) is event.content:
             return False
