@@ -337,7 +337,7 @@ def schemas(*more: type[msgspec.Struct]) -> dict[str, Any]:
     return found
 
 
-def taken(model: type[msgspec.Struct]) -> dict[str, Any]:
+def openapi_body(model: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the part of a route's OpenAPI entry that describes its body. FastAPI does not see bodies, because the
     gateway reads them with a limit."""
     schema = {"$ref": SCHEMA_REF.format(model=model.__name__)}

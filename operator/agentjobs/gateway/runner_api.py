@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from agentjobs import contract
 from agentjobs.auth import RunnerIdentity
-from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, parse, taken
+from agentjobs.gateway.bodies import EventsBody, HeartbeatBody, ResultDocumentBody, StepsBody, openapi_body, parse
 from agentjobs.gateway.limits import read_body
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import (
@@ -48,7 +48,7 @@ async def get_attempt(runner: Runner, writes: Writes, spans: Traces) -> Response
     return json_answer(attempt)
 
 
-@router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=taken(EventsBody))
+@router.post(contract.PATH_EVENTS, status_code=204, openapi_extra=openapi_body(EventsBody))
 async def post_events(request: Request) -> Response:
     """Store entries of the start's timeline. An entry that is sent twice is stored once."""
     services, limit = services_of(request), contract.MAX_EVENTS_BODY_BYTES
@@ -75,7 +75,7 @@ async def get_steps(
     return json_answer(page)
 
 
-@router.post(contract.PATH_STEPS, openapi_extra=taken(StepsBody))
+@router.post(contract.PATH_STEPS, openapi_extra=openapi_body(StepsBody))
 async def post_steps(request: Request) -> Response:
     """Record steps, all or none. Steps that are sent twice are recorded once. Returns `contract.StepsAnswer`."""
     services, limit = services_of(request), contract.MAX_STEPS_BODY_BYTES
@@ -89,7 +89,7 @@ async def post_steps(request: Request) -> Response:
     return json_answer(contract.StepsAnswer(last=appended.last))
 
 
-@router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=taken(HeartbeatBody))
+@router.post(contract.PATH_HEARTBEAT, status_code=204, openapi_extra=openapi_body(HeartbeatBody))
 async def post_heartbeat(request: Request) -> Response:
     """Record a heartbeat of the runner. The body may be empty."""
     async with admitted(request) as runner:
@@ -100,7 +100,7 @@ async def post_heartbeat(request: Request) -> Response:
     return Response(status_code=204)
 
 
-@router.put(contract.PATH_RESULT, openapi_extra=taken(ResultDocumentBody))
+@router.put(contract.PATH_RESULT, openapi_extra=openapi_body(ResultDocumentBody))
 async def put_result(runner: Runner, writes: Writes, spans: Traces, bodies: Bodies, request: Request) -> Response:
     """Store how the start ended, and return the final result of the job, which may be that of another start."""
     began = datetime.now(UTC)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from agentjobs import contract
-from agentjobs.gateway.bodies import SCHEMA_REF, taken
+from agentjobs.gateway.bodies import SCHEMA_REF, openapi_body
 from agentjobs.gateway.problems import json_answer
 from agentjobs.gateway.services import Artifacts, Bodies, Runner, Sessions, StepBudget
 from agentjobs.gateway.session_bodies import ArtifactHeader, MemoryBody, TurnBody, read_header
@@ -52,7 +52,7 @@ async def get_session(runner: Runner, sessions: Sessions, budget: StepBudget, af
         return json_answer(await sessions.session(runner.uid, runner.start, runner.pod_uid, after=after))
 
 
-@router.put(contract.PATH_SESSION, status_code=204, openapi_extra=taken(TurnBody))
+@router.put(contract.PATH_SESSION, status_code=204, openapi_extra=openapi_body(TurnBody))
 async def put_turn(runner: Runner, sessions: Sessions, bodies: Bodies, request: Request) -> Response:
     """Store the turn that the job added to its session. A turn that is sent twice is stored once."""
     limit = contract.MAX_TURN_BYTES
@@ -61,7 +61,7 @@ async def put_turn(runner: Runner, sessions: Sessions, bodies: Bodies, request: 
     return Response(status_code=204)
 
 
-@router.post(contract.PATH_MEMORY, openapi_extra=taken(MemoryBody))
+@router.post(contract.PATH_MEMORY, openapi_extra=openapi_body(MemoryBody))
 async def search_memory(runner: Runner, sessions: Sessions, bodies: Bodies, request: Request) -> Response:
     """Search the other sessions of the job's app and user for the words of a query."""
     limit = MAX_MEMORY_BODY_BYTES
