@@ -20,7 +20,7 @@ from agentjobs.dashboard.metrics import DashboardMetrics
 from agentjobs.dashboard.problems import problem_page
 from agentjobs.dashboard.security import SAFE, Guard, Recognise, is_from_here, is_served_host
 from agentjobs.dashboard.sign_in.ways import Ways
-from agentjobs.gateway.traffic import stack_of
+from agentjobs.gateway.access_log import stack_of
 from agentjobs.problem import Problem
 
 logger = logging.getLogger(__name__)

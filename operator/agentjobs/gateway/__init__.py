@@ -4,7 +4,7 @@
     document     its OpenAPI document
     field_docs   descriptions of fields in that document
     services     what routes need, created once
-    traffic      middleware that measures and logs each request
+    access_log   middleware that measures and logs each request
     metrics      metrics for Prometheus
     runner_api   routes of runners: claim, events, heartbeat, result
     session_api  routes of runners: session, artifacts, memory

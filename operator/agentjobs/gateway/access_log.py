@@ -25,7 +25,7 @@ HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b
 _STREAM: Final = b"text/event-stream"
 
 
-class Traffic:
+class AccessLog:
     """The application with metrics and logs.
 
     Args:

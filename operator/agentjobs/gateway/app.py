@@ -28,12 +28,12 @@ from agentjobs.gateway import (
     triggers_api,
     user_session_api,
 )
+from agentjobs.gateway.access_log import AccessLog
 from agentjobs.gateway.document import complete_openapi
 from agentjobs.gateway.parameters import refuse_unknown
 from agentjobs.gateway.problems import add_answers
 from agentjobs.gateway.rights import counted
 from agentjobs.gateway.services import Services
-from agentjobs.gateway.traffic import Traffic
 from agentjobs.problem import Problem
 from agentjobs.readiness import Readiness
 
@@ -85,7 +85,7 @@ def create_app(
     _add_health(app, readiness=readiness, registry=services.metrics.registry)
     add_answers(app)
     complete_openapi(app)
-    return Traffic(app, metrics=services.metrics)
+    return AccessLog(app, metrics=services.metrics)
 
 
 def _add_health(app: FastAPI, *, readiness: Readiness, registry: CollectorRegistry) -> None:

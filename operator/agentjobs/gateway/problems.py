@@ -84,7 +84,7 @@ def add_answers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def crashed(_: Request, __: Exception) -> Response:
-        # Starlette sends this response and raises the error again; Traffic logs it.
+        # Starlette sends this response and raises the error again; AccessLog logs it.
         return answer(crash())
 
     @app.exception_handler(HTTPException)

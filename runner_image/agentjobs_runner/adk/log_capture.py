@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from agentjobs_runner.log import not_raised_again, level_of, record_of
+from agentjobs_runner.log import level_of, not_raised_again, record_of
 from agentjobs_runner.redaction import safe_str
 
 _LOGGER: Final = "google_adk"
