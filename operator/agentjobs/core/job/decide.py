@@ -34,7 +34,7 @@ from agentjobs.core.job.actions import (
 )
 from agentjobs.core.job.end_start import RETRY_DELAY, answered, end_start
 from agentjobs.core.job.following import again, follow
-from agentjobs.core.job.holds import HEAL_AGAIN, HOLDS, next_attempt
+from agentjobs.core.job.holds import HOLDS, RECHECK_DELAY, next_attempt
 from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.pods.diagnose import StartEnding, diagnose, lost, never_began, refused, silent
 from agentjobs.core.pods.pod import Pod, Waiting
@@ -215,7 +215,7 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> NeedOrD
             )  # it may exist although its event has not arrived yet
         return end_start(seen, active, None, lost("this version of the operator cannot create the pod"), now)
     if obstacle is None:
-        return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
+        return Decision(MakePod(active.start, active.attempt), again=now + RECHECK_DELAY)
     if obstacle.final:
         return end_start(seen, active, None, refused(obstacle), now)
     if obstacle.reason in _GIVEN_UP and age >= GIVE_UP_AFTER:
@@ -224,7 +224,7 @@ def _missing(seen: Observation, active: AttemptRecord, now: datetime) -> NeedOrD
         ConditionType.POD_STARTED, status=False, reason=obstacle.reason
     ):
         return Decision(ReportPod(False, obstacle.reason, obstacle.message))
-    return Decision(MakePod(active.start, active.attempt), again=now + HEAL_AGAIN)
+    return Decision(MakePod(active.start, active.attempt), again=now + RECHECK_DELAY)
 
 
 def _terminating(seen: Observation, active: AttemptRecord, pod: Pod, now: datetime) -> NeedOrDecision:

@@ -31,10 +31,10 @@ from agentjobs.core.job.observation import Job, Observation
 from agentjobs.core.queues.admission import Refusal, Rejection
 from agentjobs.models.budget import Limits, Scope
 
-HEAL_AGAIN: Final = timedelta(seconds=2)  # how soon a missing object is noticed once it exists
+RECHECK_DELAY: Final = timedelta(seconds=2)  # how soon a missing object is noticed once it exists
 # Checked less often over time, because a schedule may leave thousands of such jobs.
-HEAL_AT_LAST: Final = timedelta(seconds=60)
-HEAL_SHARE: Final = 10
+MAX_RECHECK_DELAY: Final = timedelta(seconds=60)
+RECHECK_SHARE: Final = 10
 LIST_AGAIN: Final = timedelta(seconds=1)  # minimum time between lookups of jobs by labels
 SHORT_WAIT: Final = timedelta(minutes=1)
 # Jobs that waited for a model resume spread over a tenth of that wait.
@@ -90,7 +90,7 @@ def broken_spec(seen: Observation, now: datetime) -> NeedOrDecision | None:
     job = seen.job
     if seen.spec is None and job.accepted and not seen.history_available:
         # Only Postgres has the accepted spec.
-        return Decision(Keep(), again=now + HEAL_AGAIN)
+        return Decision(Keep(), again=now + RECHECK_DELAY)
     if seen.spec is None or (seen.problems and not job.accepted):
         return Decision(_rejected(seen.problems))
     if job.accepted:
@@ -171,7 +171,7 @@ def budget(seen: Observation, now: datetime) -> NeedOrDecision | None:
     if seen.spent is None and seen.history_available:
         return needs.Spent(next_attempt(job) if limits.scope is Scope.ATTEMPT else None)
     if seen.spent is None:
-        return Decision(Keep(), again=now + HEAL_AGAIN) if suspended else None
+        return Decision(Keep(), again=now + RECHECK_DELAY) if suspended else None
     message = reached(limits, seen.spent)
     return Decision(over_budget(seen.spec, limits, message)) if message else None
 
@@ -252,7 +252,7 @@ def model_limit(seen: Observation, now: datetime) -> NeedOrDecision | None:
     if not waits:
         return None
     until, model = max(waits)
-    rest = max(until - now, HEAL_AGAIN)  # by the database's clock, which may be behind ours
+    rest = max(until - now, RECHECK_DELAY)  # by the database's clock, which may be behind ours
     # The end of a short wait changes often, and each new message is a write.
     when = f"until {_clock(until)}" if rest > SHORT_WAIT else "for less than a minute more"
     again = now + rest + _spread(seen.job, rest)
@@ -277,7 +277,7 @@ def history(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for Postgres, which records each start. Written only by jobs that would otherwise start."""
     if seen.history_available:
         return None
-    message, again = "the database cannot be reached; the job continues when it is back", now + HEAL_AGAIN
+    message, again = "the database cannot be reached; the job continues when it is back", now + RECHECK_DELAY
     if not seen.job.accepted:
         return _unaccepted(AcceptedReason.HISTORY_UNAVAILABLE, message, again=again)
     return _admitted(seen.job, AdmittedReason.HISTORY_UNAVAILABLE, message, again=again, accept=False)
@@ -342,7 +342,7 @@ def _recheck_delay(job: Job, now: datetime) -> timedelta:
     """Return when to check a job that is not accepted again: after a tenth of the time that it has waited."""
     written = find_condition(job.status.conditions, ConditionType.ACCEPTED)
     waited = now - written.last_transition_time if written is not None else timedelta(0)
-    return min(HEAL_AT_LAST, max(HEAL_AGAIN, waited / HEAL_SHARE))
+    return min(MAX_RECHECK_DELAY, max(RECHECK_DELAY, waited / RECHECK_SHARE))
 
 
 def _suspended(job: Job) -> Decision | None:
