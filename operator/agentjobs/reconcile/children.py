@@ -63,7 +63,7 @@ class Children:
         self._child = child
         self._kind = kind
         self._controller = controller
-        self._created_before = created_before or _unasked
+        self._created_before = created_before or _no_earlier_child
         self._parent_of = parent_of or controller_uid
         # Uids of deleted children, by the parent's uid and their name; oldest first.
         self._deleted: Bounded[tuple[str, str], str] = Bounded(TOMBSTONES)
@@ -160,7 +160,7 @@ class Children:
         seen.fresh = answer["metadata"]["resourceVersion"]
 
 
-async def _unasked(_parent: Any, _name: str) -> str | None:
+async def _no_earlier_child(_parent: Any, _name: str) -> str | None:
     return None
 
 
