@@ -61,7 +61,7 @@ class Interest:
         return not self.job or self.job in (job.uid, job.name) or self.uid == job.uid
 
 
-class Event(msgspec.Struct, frozen=True):
+class StreamEvent(msgspec.Struct, frozen=True):
     """An event of a stream: the last job that changed, and the number of changes."""
 
     namespace: str
@@ -72,7 +72,7 @@ class Event(msgspec.Struct, frozen=True):
     """The number of changes that it reports; 0 if unknown."""
 
 
-_ANYTHING: Final = Event("", "", "", ChangeKind.ALL, 0)
+_ANYTHING: Final = StreamEvent("", "", "", ChangeKind.ALL, 0)
 
 
 class Pace:
@@ -97,10 +97,10 @@ class _Change:
     """None if any job may have changed."""
     what: ChangeKind
 
-    def event(self) -> Event:
+    def event(self) -> StreamEvent:
         if self.job is None:
             return _ANYTHING
-        return Event(self.job.namespace, self.job.name, self.job.uid, self.what)
+        return StreamEvent(self.job.namespace, self.job.name, self.job.uid, self.what)
 
 
 class Listener:
@@ -119,7 +119,7 @@ class Listener:
         self.wake = wake
         self.pace: Pace | None = None
         """Its turns; None for immediate events."""
-        self._pending: Event | None = None
+        self._pending: StreamEvent | None = None
         self._away = self._is_away_reported = False
         self._free_at = float("-inf")
 
@@ -168,7 +168,7 @@ class Listener:
         left = self._free_at - now
         return left if left > _AT_ONCE_SECONDS else 0.0
 
-    def take(self, now: float) -> Event | None:
+    def take(self, now: float) -> StreamEvent | None:
         """Return the event that is due (`due_in` is 0); None if history is unavailable."""
         if self.away_is_due:
             self._is_away_reported = True
@@ -187,7 +187,7 @@ class Listener:
         return what is ChangeKind.JOB or bool(self.interest.job)
 
 
-def _merged(before: Event, event: Event) -> Event:
+def _merged(before: StreamEvent, event: StreamEvent) -> StreamEvent:
     """Merge two events: the later one counts, but ALL before any other, and JOB before STEPS of the same job."""
     if ChangeKind.ALL in (before.what, event.what):
         return _ANYTHING

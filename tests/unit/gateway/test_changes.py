@@ -13,9 +13,9 @@ from agentjobs.gateway.changes import (
     REMEMBERED,
     Board,
     ChangeKind,
-    Event,
     Interest,
     Listener,
+    StreamEvent,
 )
 from agentjobs.history.change_records import ChangedJob, Changes
 
@@ -53,7 +53,7 @@ def test_a_change_is_reported_with_namespace_and_name_and_wakes_the_stream(board
     tell(board, A)
 
     assert listener.woken == [1]
-    assert told(listener) == Event("docs", "a", "u-a", ChangeKind.JOB, 1)
+    assert told(listener) == StreamEvent("docs", "a", "u-a", ChangeKind.JOB, 1)
     assert listener.due_in(100.0) is None
 
 
@@ -81,8 +81,8 @@ def test_a_stream_gets_only_the_changes_that_it_is_about(board, join, interest, 
     ("jobs", "event"),
     [
         pytest.param([OTHER], None, id="lost"),
-        pytest.param([A], Event("docs", "a", "u-a", ChangeKind.JOB, 1), id="kept"),
-        pytest.param([OTHER, A], Event("", "", "", ChangeKind.ALL, 0), id="both"),
+        pytest.param([A], StreamEvent("docs", "a", "u-a", ChangeKind.JOB, 1), id="kept"),
+        pytest.param([OTHER, A], StreamEvent("", "", "", ChangeKind.ALL, 0), id="both"),
     ],
 )
 @pytest.mark.parametrize("before", [None, ("docs", "shop")])
@@ -112,14 +112,14 @@ def test_many_changes_become_one_event_of_the_newest_per_interval(board, join):
         tell(board, B, now=float(second))
 
     assert (first.changes, listener.due_in(4.0)) == (1, 1.0)
-    assert told(listener, 5.0) == Event("docs", "b", "u-b", ChangeKind.JOB, 4)
+    assert told(listener, 5.0) == StreamEvent("docs", "b", "u-b", ChangeKind.JOB, 4)
 
 
 def test_the_last_of_jobs_written_together_is_named(board, join):
     listener = join()
     tell(board, B, A)  # as history has them: the newest first
 
-    assert told(listener) == Event("docs", "b", "u-b", ChangeKind.JOB, 2)
+    assert told(listener) == StreamEvent("docs", "b", "u-b", ChangeKind.JOB, 2)
 
 
 def test_steps_are_reported_only_to_streams_of_their_job(board, join):
@@ -127,7 +127,7 @@ def test_steps_are_reported_only_to_streams_of_their_job(board, join):
     tell(board, **{"u-a": "1 1"})
     tell(board, **{"u-a": "1 2"})
 
-    assert (told(about), told(listing)) == (Event("docs", "a", "u-a", ChangeKind.STEPS, 1), None)
+    assert (told(about), told(listing)) == (StreamEvent("docs", "a", "u-a", ChangeKind.STEPS, 1), None)
     assert board.watched == {"u-a"}
 
 
@@ -166,7 +166,7 @@ def test_a_change_of_a_job_has_precedence_over_its_steps(board, join):
     tell(board, **{"u-a": "1"})
     tell(board, A, **{"u-a": "2"})
 
-    assert told(listener) == Event("docs", "a", "u-a", ChangeKind.JOB, 2)
+    assert told(listener) == StreamEvent("docs", "a", "u-a", ChangeKind.JOB, 2)
 
 
 def test_a_stream_gets_one_event_for_an_outage_of_history_and_one_for_its_end(board, join):
@@ -191,7 +191,7 @@ def test_more_changes_than_can_be_named_reload_everything(board, join):
     listener = join(Interest(("far",)))
     tell(board, A, more=True)
 
-    assert told(listener) == Event("", "", "", ChangeKind.ALL, 0)
+    assert told(listener) == StreamEvent("", "", "", ChangeKind.ALL, 0)
 
 
 def test_the_first_answer_of_a_process_reloads_everything(board, join):
@@ -210,7 +210,7 @@ def test_a_reconnected_stream_gets_missed_changes_exactly_once(board, join):
     tell(board, B, now=50.0)
 
     back, again = join(last=last, now=99.0), join(last=last, now=99.0)
-    assert told(back, 99.0) == Event("docs", "b", "u-b", ChangeKind.JOB, 1)
+    assert told(back, 99.0) == StreamEvent("docs", "b", "u-b", ChangeKind.JOB, 1)
     told(again, 99.0)
     assert told(join(last=board.id_of(again), now=100.0), 100.0) is None
 
