@@ -672,7 +672,7 @@ class Attempt(TypedDict):
     """Absent if the pod has none."""
 
 
-class Event(TypedDict):
+class TimelineEntry(TypedDict):
     """One entry of a start's timeline. Its key is `(uid, start, seq)`: sending it twice stores it once."""
 
     seq: int

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 import httpx
 
 from agentjobs import contract
-from agentjobs.contract import Attempt, Event, Result, ResultDocument, StepsPage
+from agentjobs.contract import Attempt, Result, ResultDocument, StepsPage, TimelineEntry
 from agentjobs.errors import (
     AgentJobsError,
     Fenced,
@@ -95,7 +95,7 @@ class Gateway:
         """Claim the start for this pod and return its attempt."""
         return cast("Attempt", self._until(give_up, "GET", contract.PATH_ATTEMPT))
 
-    def add_events(self, events: Sequence[Event]) -> None:
+    def add_events(self, events: Sequence[TimelineEntry]) -> None:
         """Store events, in one attempt; sending them again is harmless."""
         self._once("POST", contract.PATH_EVENTS, {"events": list(events)})
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agentjobs import contract
-from agentjobs.contract import Event
+from agentjobs.contract import TimelineEntry
 from agentjobs.errors import Fenced, Invalid, Unavailable
 from agentjobs_runner.gateway import LONGEST_PAUSE_SECONDS, Backoff, Gateway
 from agentjobs_runner.log import logger
@@ -52,7 +52,7 @@ class Recorder:
         """Also redacts what engines store elsewhere."""
         self._on_lost = on_lost
         self._in_full = in_full
-        self._pending: deque[tuple[Event, int]] = deque()
+        self._pending: deque[tuple[TimelineEntry, int]] = deque()
         """Pending entries with their sizes in a body."""
         self._pending_bytes = 0
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ class Recorder:
         cleared = self._redactor.data(plain(data, text_limit=_TEXT_BYTES))
         with self._lock:
             self._seq += 1
-            event = Event(
+            event = TimelineEntry(
                 seq=self._seq,
                 time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 kind=kind,
@@ -173,8 +173,8 @@ class Recorder:
             for _ in batch:
                 self._pending_bytes -= self._pending.popleft()[1] + _FRAME_BYTES
 
-    def _batch(self) -> list[Event]:
-        batch: list[Event] = []
+    def _batch(self) -> list[TimelineEntry]:
+        batch: list[TimelineEntry] = []
         size = _FRAME_BYTES
         with self._lock:
             for event, taken in self._pending:

@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agentjobs.contract import Event, Resolved, Result, ResultDocument
+from agentjobs.contract import Resolved, Result, ResultDocument, TimelineEntry
 from agentjobs.core.queues.policy import Rate
 from agentjobs.history import migrate
 from agentjobs.history.database import Database
@@ -64,8 +64,8 @@ def put_end(writer: HistoryWriter, number: int) -> None:
     writer.put(StartEnd(job, 1, 1, f"job-{number}-1", NOW, NOW, "Succeed", "Done", True))
 
 
-def an_event(seq: int) -> Event:
-    return Event(
+def an_event(seq: int) -> TimelineEntry:
+    return TimelineEntry(
         seq=seq, time=NOW.isoformat(), kind="model", author="agent", data={"text": "y" * 300}, usage={"llmCalls": 1}
     )
 

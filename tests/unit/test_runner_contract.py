@@ -73,7 +73,7 @@ def test_a_document_has_the_keys_and_types_of_the_contract(name, kind):
 
 @pytest.mark.parametrize("event", document("Events")["events"], ids=lambda event: event["kind"])
 def test_an_event_has_the_keys_and_types_of_the_contract(event):
-    assert sorted(wrong(event, contract.Event)) == []
+    assert sorted(wrong(event, contract.TimelineEntry)) == []
 
 
 def test_the_comparison_finds_a_wrong_key():

@@ -45,7 +45,7 @@ class UsageBody(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EventBody(msgspec.Struct, frozen=True):
-    """`contract.Event`; its data is JSON text of an object."""
+    """`contract.TimelineEntry`; its data is JSON text of an object."""
 
     seq: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     """The number of the entry in its start."""
@@ -71,10 +71,10 @@ class EventBody(msgspec.Struct, frozen=True):
                 f"event {self.seq} is larger than {contract.MAX_EVENT_BYTES} bytes, the limit of one event"
             )
 
-    def to_contract(self) -> contract.Event:
+    def to_contract(self) -> contract.TimelineEntry:
         """Return the event in the form of the contract, with its data as `Raw`."""
         data = cast("dict[str, Any]", self.data)
-        event = contract.Event(seq=self.seq, time=self.time, kind=self.kind, author=self.author, data=data)
+        event = contract.TimelineEntry(seq=self.seq, time=self.time, kind=self.kind, author=self.author, data=data)
         if self.usage:
             event["usage"] = msgspec.to_builtins(self.usage)
         return event

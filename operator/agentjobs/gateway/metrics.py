@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from agentjobs.contract import MAX_JOB_STEPS, Event, StepKind
+from agentjobs.contract import MAX_JOB_STEPS, StepKind, TimelineEntry
 from agentjobs.history.steps import RecordedNow
 from agentjobs.metrics import OTHER, DatabaseMetrics, add_process
 
@@ -91,7 +91,7 @@ class GatewayMetrics:
         """Count one review; fits `KubeClient`'s `on_write`."""
         self._reviews.labels(kind if kind in REVIEWS else OTHER, str(code)).inc()
 
-    def recorded(self, events: Iterable[Event]) -> None:
+    def recorded(self, events: Iterable[TimelineEntry]) -> None:
         """Count the usage in entries that were stored for the first time."""
         for event in events:
             self._used(event.get("usage") or {})

@@ -7,7 +7,7 @@ from typing import Final, TypedDict
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.contract import USAGE, Event
+from agentjobs.contract import USAGE, TimelineEntry
 from agentjobs.history.sanitize import clean_text, dump_json
 
 _MAX_SEQ: Final = 2**63 - 1
@@ -26,7 +26,7 @@ class Entry(TypedDict):
     usage: dict[str, int] | None
 
 
-def entries_of(batch: Sequence[Event]) -> list[Entry]:
+def entries_of(batch: Sequence[TimelineEntry]) -> list[Entry]:
     """Return the entries to store of a body of events; of two with the same number the first.
 
     Raises:
@@ -36,7 +36,7 @@ def entries_of(batch: Sequence[Event]) -> list[Entry]:
     return list({entry["seq"]: entry for entry in reversed(checked)}.values())[::-1]
 
 
-def new_events(batch: Sequence[Event], stored: Iterable[int]) -> list[Event]:
+def new_events(batch: Sequence[TimelineEntry], stored: Iterable[int]) -> list[TimelineEntry]:
     """Return those events of a body whose numbers were stored, in the order of their numbers."""
     given = {event["seq"]: event for event in reversed(batch)}
     return [given[seq] for seq in sorted(stored)]
@@ -52,7 +52,7 @@ def total_usage(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
-def _entry(event: Event) -> Entry:
+def _entry(event: TimelineEntry) -> Entry:
     if not 0 <= event["seq"] <= _MAX_SEQ:
         raise errors.Invalid(f"event seq: expected 0 to {_MAX_SEQ}, got {event['seq']}")
     return Entry(

@@ -10,11 +10,11 @@ from agentjobs import errors
 from agentjobs.contract import (
     USAGE,
     Attempt,
-    Event,
     JournalHead,
     ResultDocument,
     StepsBody,
     StepsPage,
+    TimelineEntry,
     Verdict,
 )
 from agentjobs.core.job.policy import may_run_again
@@ -122,7 +122,9 @@ class MemoryRunner(MemoryRows):
             found.usage = total_usage([found.usage or {}, changes.usage])
         return changes
 
-    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
+    async def add_events(
+        self, uid: str, start: int, pod_uid: str, batch: Sequence[TimelineEntry]
+    ) -> list[TimelineEntry]:
         """Store events of a start, each once, and count what they used."""
         entries = entries_of(batch)
         found = self._fenced(uid, start, pod_uid)

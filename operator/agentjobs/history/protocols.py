@@ -15,7 +15,16 @@ from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import JobHistory, RecordedJob, RecordedStep, RecordedTree, StepSpan
 from agentjobs.api.recorded_notifications import RecordedNotification
 from agentjobs.api.recorded_sessions import Deleted, RecordedArtifact, RecordedSession, SessionHistory
-from agentjobs.contract import Attempt, Event, KeptFile, MemoryHit, Resolved, ResultDocument, StepsBody, StepsPage
+from agentjobs.contract import (
+    Attempt,
+    KeptFile,
+    MemoryHit,
+    Resolved,
+    ResultDocument,
+    StepsBody,
+    StepsPage,
+    TimelineEntry,
+)
 from agentjobs.core.job.observation import FinalResult, ParentRecord, Progress
 from agentjobs.history.kept import Write
 from agentjobs.history.outbox_records import Backlog, Due, Tried
@@ -193,7 +202,9 @@ class RunnerHistory(Protocol):
         """
         ...
 
-    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
+    async def add_events(
+        self, uid: str, start: int, pod_uid: str, batch: Sequence[TimelineEntry]
+    ) -> list[TimelineEntry]:
         """Store events of a start, each once, and count what they used; return those that are new.
 
         Raises:

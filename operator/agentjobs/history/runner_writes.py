@@ -11,7 +11,17 @@ import msgspec
 from msgspec import Raw
 
 from agentjobs import errors
-from agentjobs.contract import USAGE, Attempt, Budget, Event, JournalHead, ResultDocument, StepsBody, StepsPage, Verdict
+from agentjobs.contract import (
+    USAGE,
+    Attempt,
+    Budget,
+    JournalHead,
+    ResultDocument,
+    StepsBody,
+    StepsPage,
+    TimelineEntry,
+    Verdict,
+)
 from agentjobs.core.job.policy import may_run_again
 from agentjobs.history.database import Connection, Database, as_json
 from agentjobs.history.entries import MAX_USAGE, entries_of, new_events
@@ -116,7 +126,9 @@ class RunnerWrites:
         """
         return await self._journal.append(uid, start, pod_uid, body)
 
-    async def add_events(self, uid: str, start: int, pod_uid: str, batch: Sequence[Event]) -> list[Event]:
+    async def add_events(
+        self, uid: str, start: int, pod_uid: str, batch: Sequence[TimelineEntry]
+    ) -> list[TimelineEntry]:
         """Store events of a start and add what they used to its usage; those already there stay, and count once.
 
         Returns the events that were not there yet.

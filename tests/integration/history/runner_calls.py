@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 
 from agentjobs.api.recorded import Event as RecordedEvent
-from agentjobs.contract import Event, Result, ResultDocument, Step, StepsBody
+from agentjobs.contract import Result, ResultDocument, Step, StepsBody, TimelineEntry
 from agentjobs.history.pages import Page
 from agentjobs.history.protocols import ReadHistory, RunnerHistory
 from agentjobs.history.turns import TurnParts
@@ -62,7 +62,7 @@ def a_document(result=None, verdict="Succeed"):
 
 
 def an_event(seq=1):
-    return Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="agent", data={"text": "hi"})
+    return TimelineEntry(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="agent", data={"text": "hi"})
 
 
 def _at(second):

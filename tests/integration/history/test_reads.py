@@ -4,7 +4,7 @@ import pytest
 from psycopg import AsyncCursor
 
 from agentjobs import errors
-from agentjobs.contract import Event
+from agentjobs.contract import TimelineEntry
 from agentjobs.history.operator_writes import OperatorWrites
 from agentjobs.history.records import Acceptance
 
@@ -47,7 +47,8 @@ async def write_events(operator, gateway, build, count):
     await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod", **build.place)
     batch = [
-        Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq}) for seq in range(count)
+        TimelineEntry(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq})
+        for seq in range(count)
     ]
     await gateway.add_events(build.uid, 1, "pod", batch)
 
@@ -59,7 +60,8 @@ async def test_two_thousand_events_and_a_heartbeat_take_as_many_statements_as_on
     for write in (1, 2000):
         queries.clear()
         batch = [
-            Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={}) for seq in range(7, 7 + write)
+            TimelineEntry(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={})
+            for seq in range(7, 7 + write)
         ]
         await gateway.add_events(build.uid, 1, "pod", batch)
         took.append(len(queries))

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.history.model_calls import a_call_of, the_end_of
 from tests.integration.history.runner_calls import a_step, record
 
-from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.contract import Result, ResultDocument, TimelineEntry
 from agentjobs.errors import Unavailable
 from agentjobs.history import retention
 from agentjobs.history.database import Database
@@ -65,7 +65,7 @@ def a_story(connected, a_job, database):
         await history.accept(Acceptance(build.job(), build.start(1)))
         await gateway.claim(uid, 1, "pod", **build.place)
         told = [
-            Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={})
+            TimelineEntry(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={})
             for seq in range(1, events + 1)
         ]
         await gateway.add_events(uid, 1, "pod", told)

@@ -7,7 +7,7 @@ import pytest
 
 from agentjobs import errors
 from agentjobs.api.job_filter import JobFilter
-from agentjobs.contract import Event, Published, Result, ResultDocument
+from agentjobs.contract import Published, Result, ResultDocument, TimelineEntry
 from agentjobs.history.records import Acceptance, Steering
 
 HOSTILE = "NUL \x00, half \ud800, '; DROP TABLE jobs; --, 🙂"
@@ -159,7 +159,8 @@ async def write_events(operator, gateway, build, count):
     await operator.accept(Acceptance(build.job(), build.start(1)))
     await gateway.claim(build.uid, 1, "pod", **build.place)
     batch = [
-        Event(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq}) for seq in range(count)
+        TimelineEntry(seq=seq, time="2026-01-31T12:00:00Z", kind="text", author="a", data={"n": seq})
+        for seq in range(count)
     ]
     await gateway.add_events(build.uid, 1, "pod", batch)
 
@@ -208,7 +209,7 @@ async def test_hostile_text_is_stored_as_data(operator, gateway, a_job):
     attempt = await gateway.claim(build.uid, 1, "pod", **build.place)
     result = Result(text=HOSTILE, structured={HOSTILE: [HOSTILE, float("nan")]}, usage=USAGE)
     said = ResultDocument(verdict="Succeed", reason="Done", message=HOSTILE, delaySeconds=None, result=result)
-    happened = Event(seq=1, time="2026-01-31T12:00:00Z", kind="text", author=HOSTILE, data={HOSTILE: HOSTILE})
+    happened = TimelineEntry(seq=1, time="2026-01-31T12:00:00Z", kind="text", author=HOSTILE, data={HOSTILE: HOSTILE})
 
     await gateway.add_events(build.uid, 1, "pod", [happened])
     final = await gateway.put_result(build.uid, 1, "pod", said)

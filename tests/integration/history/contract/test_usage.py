@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agentjobs import errors
-from agentjobs.contract import Event, Result, ResultDocument
+from agentjobs.contract import Result, ResultDocument, TimelineEntry
 from agentjobs.history.records import Acceptance
 from agentjobs.models.budget import Spend
 
@@ -14,7 +14,7 @@ CALLED = {"toolCalls": 1}
 
 
 def entry(seq, usage=None):
-    event = Event(seq=seq, time="2026-01-31T12:00:00Z", kind="model", author="agent", data={})
+    event = TimelineEntry(seq=seq, time="2026-01-31T12:00:00Z", kind="model", author="agent", data={})
     return event if usage is None else event | {"usage": usage}
 
 
