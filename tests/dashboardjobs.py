@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from agentjobs.api.recorded import (
-    Event,
-    Events,
     JobHistory,
+    RecordedEntries,
+    RecordedEntry,
     RecordedJob,
     RecordedSpec,
     RecordedStart,
@@ -104,7 +104,7 @@ def a_step(n, began=3.0, ended=4.0, **more):
 
 
 def an_entry(seq, kind, data, *, start=1, author="triage", seconds=3.0):
-    return Event(start=start, seq=seq, time=at(seconds), kind=kind, author=author, data=data)
+    return RecordedEntry(start=start, seq=seq, time=at(seconds), kind=kind, author=author, data=data)
 
 
 def an_object(phase="Succeeded", reason="ResultAccepted", **more):
@@ -127,7 +127,7 @@ def answered(answers, story=None, *, seen=None, spans=(), entries=(), key="triag
     if seen is not None:
         answers[f"{base}/object"] = seen
     answers[f"{base}/spans"] = StepSpans(items=list(spans))
-    answers[f"{base}/events"] = Events(items=list(entries), cursor=None)
+    answers[f"{base}/events"] = RecordedEntries(items=list(entries), cursor=None)
     for name, answer in paths.items():
         answers[f"{base}/{name.replace('_', '-')}"] = answer
     return base

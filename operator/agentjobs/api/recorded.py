@@ -164,7 +164,7 @@ class JobHistory(Recorded):
     """Its changes of phase, oldest first."""
 
 
-class Event(Recorded):
+class RecordedEntry(Recorded):
     """One entry of a start's timeline."""
 
     start: int
@@ -180,10 +180,10 @@ class Event(Recorded):
     """What happened; the keys depend on `kind`."""
 
 
-class Events(Recorded):
-    """A page of events, in the order of starts and their numbers."""
+class RecordedEntries(Recorded):
+    """A page of entries, in the order of starts and their numbers."""
 
-    items: list[Event]
+    items: list[RecordedEntry]
     cursor: str | None
 
 

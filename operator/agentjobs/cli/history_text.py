@@ -12,7 +12,7 @@ from agentjobs.amounts import dollars
 from agentjobs.cli.printing import NARROW, age, counted, facts, lasted, published_words, table
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event
+    from agentjobs.api.recorded import RecordedEntry
     from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
 
 # A sentence of at least this length is shown once per page.
@@ -123,7 +123,7 @@ def phases_table(changes: Sequence[Mapping[str, Any]], shown: ShownTexts) -> str
     return table(["#", "AT (UTC)", "PHASE", "REASON", "MESSAGE"], rows, gap=NARROW, prose=True) if rows else ""
 
 
-def entries_table(events: "Iterable[Event]", shown: ShownTexts, *, full: bool) -> str:
+def entries_table(events: "Iterable[RecordedEntry]", shown: ShownTexts, *, full: bool) -> str:
     """Return one line per entry of a start's timeline; texts are cut unless `full`."""
     rows = [
         [

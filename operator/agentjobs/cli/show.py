@@ -28,7 +28,7 @@ from agentjobs.cli.shown_job import SHOWN_ENTRIES, JobCalls, JobStep, JobSteps, 
 from agentjobs.cli.targets import Choice, Target, documents, each, heading, targets
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event, JobHistory, RecordedStep
+    from agentjobs.api.recorded import JobHistory, RecordedEntry, RecordedStep
     from agentjobs.api.recorded_usage import JobModelUsage
     from agentjobs.cli.options import Talk
 
@@ -164,7 +164,7 @@ def _object(talk: "Talk", name: str) -> "tuple[Mapping[str, Any] | None, errors.
 
 def _entries(
     talk: "Talk", name: str, job_history: "JobHistory", wanted: int | str | None, *, every_entry: bool
-) -> "dict[int, Sequence[Event]]":
+) -> "dict[int, Sequence[RecordedEntry]]":
     there = [each.start for each in job_history.starts]
     chosen = there if wanted == "all" else [wanted] if isinstance(wanted, int) else there[-1:]
     _check_start(name, job_history, chosen)

@@ -36,7 +36,7 @@ from agentjobs.cli.printing import (
 from agentjobs.cli.step_table import continued, interrupted, spans, step_page, step_table, summary
 
 if TYPE_CHECKING:
-    from agentjobs.api.recorded import Event, JobHistory, RecordedStart, RecordedStep, StepContent
+    from agentjobs.api.recorded import JobHistory, RecordedEntry, RecordedStart, RecordedStep, StepContent
     from agentjobs.api.recorded_usage import JobModelUsage, RecordedCall
     from agentjobs.client.job import Job
 
@@ -121,7 +121,7 @@ class WholeJob:
     """Why `history` is None; empty otherwise."""
     steps: "Sequence[RecordedStep]"
     models: "Sequence[JobModelUsage]"
-    entries: "Mapping[int, Sequence[Event]]"
+    entries: "Mapping[int, Sequence[RecordedEntry]]"
     events: Sequence[Mapping[str, Any]]
 
     def document(self) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _places(steps: "Sequence[RecordedStep]", starts: "Sequence[RecordedStart]") 
     return harmless("\n".join([*continued(steps), *interrupted(steps, starts)]))
 
 
-def _start_page(number: int, entries: "Sequence[Event]", shown: ShownTexts, full: bool) -> str:
+def _start_page(number: int, entries: "Sequence[RecordedEntry]", shown: ShownTexts, full: bool) -> str:
     cut = not full and len(entries) == SHOWN_ENTRIES
     title = f"Start {number}, its newest {SHOWN_ENTRIES} entries (--full shows all):" if cut else f"Start {number}:"
     return f"{title}\n{entries_table(entries, shown, full=full)}" if entries else ""

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from agentjobs.api.queues.spec import AgentQueueSpec
     from agentjobs.api.queues.status import AgentQueueStatus
     from agentjobs.api.recorded import (
-        Event,
         JobHistory,
+        RecordedEntry,
         RecordedJob,
         RecordedStart,
         RecordedStep,
@@ -103,7 +103,6 @@ __all__ = [
     "Conflict",
     "Deleted",
     "Denied",
-    "Event",
     "Installation",
     "Invalid",
     "Job",
@@ -121,6 +120,7 @@ __all__ = [
     "Queue",
     "RecordedArtifact",
     "RecordedCall",
+    "RecordedEntry",
     "RecordedJob",
     "RecordedNotification",
     "RecordedSession",
@@ -150,7 +150,7 @@ _HOMES: Final = {
     "agentjobs.api.conditions": ("Condition", "Phase"),
     "agentjobs.api.job_filter": ("JobFilter", "JobOrder"),
     "agentjobs.api.recorded": (
-        "Event",
+        "RecordedEntry",
         "RecordedJob",
         "RecordedStart",
         "RecordedStep",

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from agentjobs.api.job_filter import JobFilter
-from agentjobs.api.recorded import Event, JobHistory, RecordedJob, RecordedStep, Result, StepContent
+from agentjobs.api.recorded import JobHistory, RecordedEntry, RecordedJob, RecordedStep, Result, StepContent
 from agentjobs.client.completion import completed
 from agentjobs.client.connection import Endpoint, api_server, gateway
 from agentjobs.client.effects import Server
@@ -256,7 +256,7 @@ class Client:
         """Delete a job and its pods, if it exists; its history stays."""
         self._transport.run(self._do.delete(name))
 
-    def events(self, name: str, *, start: int | None = None, follow: bool = False) -> Generator[Event]:
+    def events(self, name: str, *, start: int | None = None, follow: bool = False) -> Generator[RecordedEntry]:
         """Yield the entries of a job's timelines from history: model calls, tool calls, texts, errors.
 
         Args:
@@ -471,7 +471,9 @@ class AsyncClient:
         """See `Client.delete`."""
         await self._transport.run(self._do.delete(name))
 
-    async def events(self, name: str, *, start: int | None = None, follow: bool = False) -> AsyncGenerator[Event]:
+    async def events(
+        self, name: str, *, start: int | None = None, follow: bool = False
+    ) -> AsyncGenerator[RecordedEntry]:
         """See `Client.events`."""
         async with aclosing(self._transport.iterate(self._do.events(name, start=start, follow=follow))) as entries:
             async for event in entries:

@@ -18,9 +18,9 @@ from agentjobs.api.conditions import ConditionType, SuspendedReason, find_condit
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job_filter import EVERY_JOB, JobFilter
 from agentjobs.api.recorded import (
-    Event,
-    Events,
     JobHistory,
+    RecordedEntries,
+    RecordedEntry,
     RecordedJob,
     RecordedJobs,
     RecordedResult,
@@ -253,7 +253,7 @@ class Operations(KindOperations):
 
         return paged(page, RecordedJobs.model_validate, params)
 
-    def events(self, name: str, *, start: int | None, follow: bool) -> Stream[Event]:
+    def events(self, name: str, *, start: int | None, follow: bool) -> Stream[RecordedEntry]:
         """Emit the entries of a job's timelines; with `follow` continue until the job has ended."""
         below = f"/{segment(name)}/events"
         params = {"limit": str(PAGE)} | ({"start": str(start)} if start else {})
@@ -261,11 +261,11 @@ class Operations(KindOperations):
         while True:
             ended = not follow or (yield from self._has_ended(name))
             try:
-                page = Events.model_validate((yield from self._read(below, **params)))
+                page = RecordedEntries.model_validate((yield from self._read(below, **params)))
             except errors.NotFound:
                 if ended:
                     raise
-                page = Events(items=[], cursor=None)
+                page = RecordedEntries(items=[], cursor=None)
             for event in page.items:
                 if (event.start, event.seq) > last:
                     last = event.start, event.seq
@@ -287,10 +287,10 @@ class Operations(KindOperations):
         """Read one recorded step of a job with its result."""
         return StepContent.model_validate((yield from self._read(f"/{segment(name)}/steps/{number}")))
 
-    def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[Event]]":
+    def newest_events(self, name: str, *, start: int, count: int) -> "Operation[Sequence[RecordedEntry]]":
         """Read the last entries of a start's timeline, in order; `count` is at most a page's length."""
         params = {"limit": str(count), "start": str(start), "newest": "true"}
-        page = Events.model_validate((yield from self._read(f"/{segment(name)}/events", **params)))
+        page = RecordedEntries.model_validate((yield from self._read(f"/{segment(name)}/events", **params)))
         return sorted(page.items, key=lambda event: event.seq)
 
     def _own(self, name: str, uid: str | None) -> Operation[Job]:

@@ -128,10 +128,10 @@ class Rest:
         cursor: str | None = None,
         after: int | None = None,
         newest: bool = False,
-    ) -> recorded.Events:
+    ) -> recorded.RecordedEntries:
         """Return a page of the entries of a job's starts; with `start`, from the one after number `after`."""
         query = _given(start=start, limit=limit, cursor=cursor, after=after, newest="true" if newest else None)
-        return await self._read(recorded.Events, _job(namespace, name, "events"), query)
+        return await self._read(recorded.RecordedEntries, _job(namespace, name, "events"), query)
 
     async def result(self, namespace: str, name: str) -> recorded.RecordedResult | None:
         """Return a job's final result, or None."""

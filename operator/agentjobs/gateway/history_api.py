@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from agentjobs.api.recorded import (
-    Events,
     JobHistory,
+    RecordedEntries,
     RecordedJob,
     RecordedJobs,
     RecordedResult,
@@ -129,7 +129,7 @@ async def get_tree(namespace: Namespace, name: Name, history: History, budget: R
         return await history.tree(namespace, name)
 
 
-@router.get(COLLECTION + "/{name}/events", response_model=Events, dependencies=[Depends(may_get)])
+@router.get(COLLECTION + "/{name}/events", response_model=RecordedEntries, dependencies=[Depends(may_get)])
 async def list_events(
     namespace: Namespace,
     name: Name,

@@ -254,7 +254,7 @@ Record = JobRecord | StartRecord | StartEnd | TransitionRecord | Steering | Dele
 
 
 class StoredEvent(Struct, frozen=True):
-    """One entry of a start's timeline with its data as text: the raw form of `recorded.Event`."""
+    """One entry of a start's timeline with its data as text: the raw form of `recorded.RecordedEntry`."""
 
     start: int
     seq: int

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from agentjobs.api.recorded import Event as RecordedEvent
+from agentjobs.api.recorded import RecordedEntry
 from agentjobs.contract import Result, ResultDocument, Step, StepsBody, TimelineEntry
 from agentjobs.history.pages import Page
 from agentjobs.history.protocols import ReadHistory, RunnerHistory
@@ -46,7 +46,7 @@ class Gateway:
 
     async def events(self, *args: Any, **kwargs: Any) -> Any:
         page = await self._people.events(*args, **kwargs)
-        return Page([RecordedEvent(**_read(item)) for item in page.items], page.cursor)
+        return Page([RecordedEntry(**_read(item)) for item in page.items], page.cursor)
 
 
 def _read(value: Any) -> Any:

@@ -19,7 +19,7 @@ from tests.dashboardjobs import (
     answered,
 )
 
-from agentjobs.api.recorded import Events, RecordedSteps, StepContent
+from agentjobs.api.recorded import RecordedEntries, RecordedSteps, StepContent
 from agentjobs.api.recorded_overview import ActionDone
 
 PAGE = "/jobs/docs/triage-7"
@@ -226,7 +226,7 @@ def test_what_a_reader_has_opened_stays_open_when_more_is_told(live_tab, answers
     live_tab.get_by_text("calls search").click()
 
     more = an_entry(8, "text", {"text": "One more thing."}, start=2)
-    answers[f"{base}/events"] = Events(items=[*told, more], cursor=None)
+    answers[f"{base}/events"] = RecordedEntries(items=[*told, more], cursor=None)
     live_tab.get_by_text("One more thing.").wait_for()
 
     expect(live_tab.get_by_text('"query": "heat pumps"')).to_be_visible()

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from agentjobs.api.recorded import Event
+from agentjobs.api.recorded import RecordedEntry
 from agentjobs.api.recorded_usage import JobModelUsage
 from agentjobs.cli import printing
 from agentjobs.cli.history import why_no_result
@@ -15,7 +15,9 @@ LONG = "the model needs credentials: put GOOGLE_API_KEY into runtime.env, from a
 
 
 def entry(kind, data):
-    return Event(start=1, seq=1, time=datetime(2026, 11, 21, 9, tzinfo=UTC), kind=kind, author="refund", data=data)
+    return RecordedEntry(
+        start=1, seq=1, time=datetime(2026, 11, 21, 9, tzinfo=UTC), kind=kind, author="refund", data=data
+    )
 
 
 def start(number, message, at="2026-11-21T13:40:51+00:00"):

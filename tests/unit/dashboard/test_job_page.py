@@ -27,7 +27,7 @@ from tests.dashboardpages import refusal
 from tests.workcount import lines_run
 
 from agentjobs.api.recorded import (
-    Events,
+    RecordedEntries,
     RecordedResult,
     RecordedSpec,
     RecordedSteps,
@@ -234,7 +234,7 @@ async def test_only_few_of_thousands_of_entries_are_read_for_the_arguments(pages
     def entries(request):
         after, limit = int(request.url.params.get("after", 0)), int(request.url.params["limit"])
         shown = all_[::-1] if "newest" in request.url.params else all_[after:]
-        return Events(items=shown[:limit], cursor=None)
+        return RecordedEntries(items=shown[:limit], cursor=None)
 
     answers[f"{BASE}/triage-7/events"] = entries
     page = await pages.get(PAGE, params={"show": "steps", "step": "3"})
@@ -249,7 +249,7 @@ async def test_only_few_of_thousands_of_entries_are_read_for_the_arguments(pages
 async def test_a_call_in_the_transcript_links_to_its_step(pages, answers, call, where):
     a_tool_step(answers, id="c1")
     base = f"{BASE}/triage-7"
-    answers[f"{base}/events"] = Events(
+    answers[f"{base}/events"] = RecordedEntries(
         items=[one for one in answers.by_path[f"{base}/events"].items if one.seq == 3], cursor=None
     )
     page = await pages.get(f"{PAGE}/entries/2/3/step", params={"call": call})
@@ -521,7 +521,9 @@ async def test_artifacts_of_the_job_are_downloaded_and_never_shown(pages, answer
 
 async def test_an_entry_is_downloaded_completely(pages, answers):
     base = a_failed_job(answers)
-    answers[f"{base}/events"] = Events(items=[an_entry(5, "text", {"text": "x" * 15_000}, start=2)], cursor=None)
+    answers[f"{base}/events"] = RecordedEntries(
+        items=[an_entry(5, "text", {"text": "x" * 15_000}, start=2)], cursor=None
+    )
     file = await pages.get(f"{PAGE}/files/entries/2/5")
 
     assert len(file.json()["text"]) == 15_000
@@ -547,7 +549,7 @@ async def test_a_truncated_failure_and_input_can_be_downloaded_completely(pages,
     ]
 
     def entries(request):
-        return Events(items=listed[int(request.url.params.get("after", 0)) :], cursor=None)
+        return RecordedEntries(items=listed[int(request.url.params.get("after", 0)) :], cursor=None)
 
     answers[f"{base}/events"] = entries
     error, returned, given = await whole(pages, "overview")

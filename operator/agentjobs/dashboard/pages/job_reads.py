@@ -9,7 +9,7 @@ from typing import Annotated, Final, Generic, TypeVar
 from fastapi import Path
 
 from agentjobs.api.known_job import Known
-from agentjobs.api.recorded import Event
+from agentjobs.api.recorded import RecordedEntry
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.job import session_of
 from agentjobs.problem import Problem
@@ -57,7 +57,7 @@ async def known_job(rest: Rest, namespace: str, key: str) -> Known:
     return known
 
 
-async def entry_at(rest: Rest, namespace: str, key: str, start: int, seq: int) -> Event:
+async def entry_at(rest: Rest, namespace: str, key: str, start: int, seq: int) -> RecordedEntry:
     """Return an entry of a start's transcript. Raises Problem where there is none of this number."""
     page = await rest.entries(namespace, key, start=start, limit=1, after=max(0, seq - 1))
     found = next((entry for entry in page.items if entry.seq == seq), None)
@@ -66,7 +66,7 @@ async def entry_at(rest: Rest, namespace: str, key: str, start: int, seq: int) -
     return found
 
 
-async def entries_around(rest: Rest, namespace: str, key: str, start: int, time: datetime) -> list[Event]:
+async def entries_around(rest: Rest, namespace: str, key: str, start: int, time: datetime) -> list[RecordedEntry]:
     """Return the entries of a start around a time; of thousands they are found by halving."""
     newest = (await rest.entries(namespace, key, start=start, limit=1, newest=True)).items
     before, last = 0, newest[0].seq if newest else 0

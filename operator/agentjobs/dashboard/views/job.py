@@ -7,7 +7,7 @@ from typing import Any, Final
 from agentjobs.api.job.spec import default_app_name
 from agentjobs.api.job.team import as_object
 from agentjobs.api.known_job import Known
-from agentjobs.api.recorded import Event, RecordedStart, StepSpan
+from agentjobs.api.recorded import RecordedEntry, RecordedStart, StepSpan
 from agentjobs.dashboard.texts import cut
 from agentjobs.dashboard.views.documents import Text, cut_text, json_text
 from agentjobs.dashboard.views.markdown import Shown, markdown
@@ -37,7 +37,7 @@ class Failure:
     """Its last recorded step."""
 
 
-def failure_of(known: Known, entries: Iterable[Event], spans: Iterable[StepSpan]) -> Failure | None:
+def failure_of(known: Known, entries: Iterable[RecordedEntry], spans: Iterable[StepSpan]) -> Failure | None:
     """Return the last failure; None without one, or if the job succeeded later."""
     failed = [start for start in known.starts if start.verdict in FAILING]
     if not failed or known.phase == "Succeeded":
@@ -96,7 +96,7 @@ def https(address: str | None) -> str:
     return address if address and address.startswith("https://") and address.isprintable() else ""
 
 
-def _from(entry: Event) -> str:
+def _from(entry: RecordedEntry) -> str:
     return f"{cut(entry.data.get('name') or 'a tool', 80)} returned" if entry.kind == "tool" else "the model said"
 
 

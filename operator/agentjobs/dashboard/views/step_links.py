@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agentjobs.api.recorded import Event, RecordedStep, StepContent
+from agentjobs.api.recorded import RecordedEntry, RecordedStep, StepContent
 
 SLACK: Final = timedelta(seconds=5)
 """How much later than its step a call may be recorded: Claude Code may report an answer after its first tool began."""
@@ -25,7 +25,7 @@ def digest(args: object) -> str:
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
 
 
-def call_of(content: StepContent, entries: Iterable[Event]) -> tuple[Event, int] | None:
+def call_of(content: StepContent, entries: Iterable[RecordedEntry]) -> tuple[RecordedEntry, int] | None:
     """Return the entry whose model requested a tool's step, and the call's position in it from 0; None if not found.
 
     Of equal calls the last one before the step: a later one has a step of its own.
@@ -42,7 +42,7 @@ def call_of(content: StepContent, entries: Iterable[Event]) -> tuple[Event, int]
     return min(found, key=lambda candidate: _apart(candidate[0].time, step.began), default=None)
 
 
-def step_of(entry: Event, place: int, steps: Iterable[RecordedStep]) -> RecordedStep | None:
+def step_of(entry: RecordedEntry, place: int, steps: Iterable[RecordedStep]) -> RecordedStep | None:
     """Return the step of a tool call in an entry; None if it is not among `steps`.
 
     The first one from the entry on; of equal calls in the entry each has its own.
@@ -69,13 +69,13 @@ def shown_at(step: RecordedStep) -> datetime:
     return step.ended if step.kind == "model" and step.ended is not None else step.began
 
 
-def nearest_to(step: RecordedStep, entries: Sequence[Event]) -> Event:
+def nearest_to(step: RecordedStep, entries: Sequence[RecordedEntry]) -> RecordedEntry:
     """Return the entry that is nearest to a step in time, for a model's step the nearest answer."""
     answers = [entry for entry in entries if entry.kind == "model"] if step.kind == "model" else []
     return min(answers or entries, key=lambda entry: _apart(entry.time, shown_at(step)))
 
 
-def calls_of(entry: Event) -> list[Mapping[str, Any]]:
+def calls_of(entry: RecordedEntry) -> list[Mapping[str, Any]]:
     """Return the tool calls of an entry."""
     calls = entry.data.get("toolCalls")
     return [call if isinstance(call, Mapping) else {} for call in calls] if isinstance(calls, list) else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from agentjobs.api.recorded import Event
+from agentjobs.api.recorded import RecordedEntry
 from agentjobs.dashboard.texts import cut
 from agentjobs.dashboard.views.documents import MAX_VALUE_CHARS, Text, cut_text, json_text
 from agentjobs.dashboard.views.markdown import MAX_CHARS, Shown, markdown
@@ -80,13 +80,13 @@ class _Room:
         return shown
 
 
-def conversation(entries: Iterable[Event]) -> list[Turn]:
+def conversation(entries: Iterable[RecordedEntry]) -> list[Turn]:
     """Return entries as turns, in their order; if they are long, later ones are cut shorter."""
     room = _Room()
     return [_turn(entry, room) for entry in entries]
 
 
-def _turn(entry: Event, room: _Room) -> Turn:
+def _turn(entry: RecordedEntry, room: _Room) -> Turn:
     shown = _SHOWN.get(entry.kind, _other)(entry.data, room)
     parts = (shown.get("text"), shown.get("result"), *(call.arguments for call in shown.get("calls", ())))
     left_out = sum(part.left_out for part in parts if part is not None)
