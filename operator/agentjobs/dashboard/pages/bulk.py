@@ -71,6 +71,9 @@ async def confirm(request: Request, rest: UserRest, pages: Renderer) -> Response
     query = _query(form)
     matching = None
     if of_all:
+        # A form without the field would match all jobs; that of a list without filters has an empty one.
+        if "list_query" not in form:
+            raise _invalid()
         matching = await _matching(rest, action, query, form, datetime.now(UTC))
         known = matching.jobs
         requested = tuple(bulk.target_of(job) for job in known)
@@ -92,7 +95,7 @@ async def confirm(request: Request, rest: UserRest, pages: Renderer) -> Response
         matching=matching,
         token=secrets.token_hex(16),
         back=address(job_filters.PATH, query),
-        list_query=form.get("asks", ""),
+        list_query=form.get("list_query", ""),
     )
 
 
@@ -112,7 +115,7 @@ async def run(request: Request, rest: UserRest, pages: Renderer) -> Response:
         done=[target for target in done if target.is_done],
         failed=[target for target in done if not target.is_done],
         back=address(job_filters.PATH, query),
-        list_query=form.get("asks", ""),
+        list_query=form.get("list_query", ""),
         cursor=form.get("cursor", ""),
         before=form.get("before", ""),
     )
@@ -124,7 +127,7 @@ def _invalid() -> Problem:
 
 def _query(form: ImmutableMultiDict[str, str]) -> list[tuple[str, str]]:
     """Return the query of the list that sent the form. Raises Problem where it is too long."""
-    list_query = form.get("asks", "")
+    list_query = form.get("list_query", "")
     if len(list_query) > MAX_QUERY_BYTES:
         raise Problem(400, "BadRequest", "The address of the list is too long: use fewer filters.")
     return parse_qsl(list_query)
