@@ -325,8 +325,8 @@ class Authenticator:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         status = (await self._kube.create(TOKENREVIEWS, None, body)).get("status") or {}
         # An authenticator without audiences answers for the API server's own; then the list lacks the requested one.
-        is_meant = audience is None or audience in (status.get("audiences") or ())
-        if status.get("authenticated") is not True or not is_meant:
+        has_audience = audience is None or audience in (status.get("audiences") or ())
+        if status.get("authenticated") is not True or not has_audience:
             wanted = f" for audience {audience!r}" if audience else ""
             raise unauthorized(
                 f"The API server does not accept this token{wanted}; it is unknown, expired or for another."

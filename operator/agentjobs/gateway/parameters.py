@@ -1,6 +1,6 @@
 """Refuses query parameters that a route does not have.
 
-They used to be ignored: a misspelled filter returned the jobs that it was meant to leave out.
+If they were ignored, a misspelled filter would return the jobs that it was meant to leave out.
 """
 
 import difflib

@@ -22,7 +22,7 @@ from agentjobs_runner.provider_errors import Report
 _SHOWN_BYTES: Final = 600
 _SHOWN_TOOLS: Final = 8
 _RAISE_TURNS: Final = "raise budget.maxTurns to let the job continue"
-_REPORTED: Final = "Claude Code said"
+_REPORTED: Final = "Claude Code reported"
 
 # A new session helps: the CLI does not find, or rejects, the given one.
 _NO_SESSION: Final = ("No conversation found with session ID", "is already in use", "No deferred tool marker found")

@@ -67,12 +67,12 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
     linked = agent_store.link_objects(tree, store)
     base = repository.words("rev-parse", "--verify", f"{BASE}^{{commit}}")
     claimed = agent_store.head_of(tree)
-    ways = _ways(store if linked else None, base, claimed, strict=strict)
-    for beside, on in ways:
+    candidates = _candidates(store if linked else None, base, claimed, strict=strict)
+    for beside, on in candidates:
         try:
             found = _made(repository, tree, beside, base, on, message)
         except GitFailed as error:
-            if error.kind in (Kind.FULL, Kind.ABSENT) or (beside, on) == ways[-1]:
+            if error.kind in (Kind.FULL, Kind.ABSENT) or (beside, on) == candidates[-1]:
                 raise of_git(error, "making a commit of the agent's files") from error
             fields = {"commit": on, "detail": error.message}
             logger.warning("publish.commits_not_kept" if on != base else "publish.objects_not_read", extra=fields)
@@ -83,18 +83,18 @@ def changes(repository: Repository, tree: Path, message: str, *, strict: bool = 
     raise AssertionError("the last attempt returns or raises")
 
 
-def _ways(store: Path | None, base: str, claimed: str | None, *, strict: bool) -> list[tuple[Path | None, str]]:
+def _candidates(store: Path | None, base: str, claimed: str | None, *, strict: bool) -> list[tuple[Path | None, str]]:
     """Return the object stores to read, and the commits to continue from, in the order in which they are tried."""
-    ways: list[tuple[Path | None, str]] = [(None, base)]
+    candidates: list[tuple[Path | None, str]] = [(None, base)]
     if store is not None:
-        ways.insert(0, (store, base))
+        candidates.insert(0, (store, base))
         if claimed not in (None, base):
-            ways.insert(0, (store, str(claimed)))
+            candidates.insert(0, (store, str(claimed)))
     if strict and claimed != base:
-        ways = [way for way in ways if way[1] == claimed]
-        if not ways:
+        candidates = [candidate for candidate in candidates if candidate[1] == claimed]
+        if not candidates:
             raise refused("the base of the files is unknown: the checkout has no commit to continue from")
-    return ways
+    return candidates
 
 
 _Made = tuple[str, str, str, tuple[tuple[str, bytes], ...], tuple[bytes, ...]]

@@ -75,7 +75,7 @@ class LogPage:
     is_cut: bool = False
     """Whether more of the read lines come before them."""
     is_found: bool = True
-    """Whether the line is still among those that were read before which lines were asked for."""
+    """Whether the line with the given address is among the lines that were read."""
 
 
 def log_page(lines: Sequence[LogLine], *, before: str = "") -> LogPage:

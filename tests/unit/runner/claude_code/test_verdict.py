@@ -211,7 +211,7 @@ def test_a_job_with_its_servers_and_its_model_is_not_refused():
 
 
 @pytest.mark.parametrize(
-    ("settings", "ran", "same"),
+    ("requested", "ran", "same"),
     [
         ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", True),
         ("claude-sonnet-4-5", "claude-sonnet-4-5@20250929", True),
@@ -225,8 +225,8 @@ def test_a_job_with_its_servers_and_its_model_is_not_refused():
         ("claude-opus-5-5", "", False),
     ],
 )
-def test_model_names_are_compared_in_canonical_form(settings, ran, same):
-    assert is_same_model(settings, ran) is same
+def test_model_names_are_compared_in_canonical_form(requested, ran, same):
+    assert is_same_model(requested, ran) is same
 
 
 @pytest.mark.parametrize(
