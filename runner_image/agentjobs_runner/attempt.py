@@ -139,7 +139,7 @@ class Supervisor:
             return leave_fenced(outcome)
         if files is not None and outcome.reason == ErrorClass.INTERRUPTED:
             self._bounded(files.keep)
-        return self._report(attempt, recorder, journal, outcome)
+        return self._report(attempt, recorder, journal, files, outcome)
 
     def _accepted(self, attempt: Attempt, recorder: Recorder, files: "AgentFiles | None") -> int:
         """End a job that already has its result: no agent runs, but its changes may still have to be published."""
@@ -291,7 +291,14 @@ class Supervisor:
 
         return instant
 
-    def _report(self, attempt: Attempt, recorder: Recorder, journal: GatewayJournal, ending: Ending) -> int:
+    def _report(
+        self,
+        attempt: Attempt,
+        recorder: Recorder,
+        journal: GatewayJournal,
+        files: "AgentFiles | None",
+        ending: Ending,
+    ) -> int:
         """Send the gateway its record, then exit. A result that is already final has precedence."""
         self._tracing.end(ending.verdict, str(ending.reason))
         timeout = contract.GATEWAY_TIMEOUT_SECONDS if ending.result is not None else FAREWELL_SECONDS
@@ -299,7 +306,7 @@ class Supervisor:
             timeout = 0.0  # the time was already used
         give_up = self._give_up(timeout)
         try:
-            journal.finish(give_up)
+            journal.finish(give_up, pending=lambda: files is not None and files.is_recording())
         except Fenced as error:
             return leave_fenced(error)
         except Unavailable as error:

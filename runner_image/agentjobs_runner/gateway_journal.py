@@ -74,14 +74,18 @@ class GatewayJournal:
         """Whether something waits for the gateway, so that the agent's silence is expected."""
         return self._sender.busy or not self._read.done()
 
-    def finish(self, give_up: Callable[[], float]) -> None:
+    def finish(self, give_up: Callable[[], float], *, pending: Callable[[], bool] = lambda: False) -> None:
         """Wait until all recorded steps are stored, and add the `resumed` entry.
+
+        Args:
+            give_up: returns the time until which it waits.
+            pending: whether steps will still be passed to this journal.
 
         Raises:
             Fenced: another pod holds this start.
             Unavailable: not everything was stored before `give_up()`.
         """
-        self._sender.finish(give_up)
+        self._sender.finish(give_up, pending)
         if self._read.done():
             self._report_resumed()
 

@@ -92,18 +92,19 @@ class StepSender:
         self._queue.put(order)
         return order.done
 
-    def finish(self, give_up: Callable[[], float]) -> None:
-        """Wait until all is stored.
+    def finish(self, give_up: Callable[[], float], pending: Callable[[], bool]) -> None:
+        """Wait until all is stored, and while steps are `pending`, which will be put later.
 
         Raises:
             Fenced: another pod holds this start.
             Unavailable: not everything was stored before `give_up()`.
         """
-        while self._waiting and self._lost is None and time.monotonic() < give_up():
+        # `pending` is read first: a step that is no longer pending has been put.
+        while (unstored := pending() or self.busy) and self._lost is None and time.monotonic() < give_up():
             time.sleep(_POLL_SECONDS)
-        if self._lost is not None and (self._waiting or isinstance(self._lost, Fenced)):
+        if self._lost is not None and (unstored or isinstance(self._lost, Fenced)):
             raise self._lost
-        if self._waiting:
+        if unstored:
             raise Unavailable("steps could not be stored in time")
 
     def with_retries(self, request: Callable[[], T]) -> T:

@@ -3,13 +3,15 @@
 So for a recorded step its files are kept, too, and a later start that replays it has them.
 """
 
+import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from typing import Any, Final, Protocol
 
 from agentjobs.contract import RecordedStep, StepKind
 from agentjobs_runner.journal import Journal, NewStep
-from agentjobs_runner.threads import in_thread
+from agentjobs_runner.threads import in_thread, submit
 
 # A model's answer changes no file. A user's `step()` may have.
 _CHANGE_FILES: Final = frozenset({StepKind.TOOL, StepKind.NODE, StepKind.VALUE})
@@ -44,6 +46,8 @@ class SavingJournal:
         self._files = files
         self._secured = False
         self._lock = threading.Lock()
+        self._recording: dict[Future[None], str] = {}
+        """Steps whose files are being kept, until they are recorded, and their keys."""
 
     def open(self, *, adk: str, scheme: str, agent: str) -> None:
         """Compare versions with this image's; if the run begins again, so do its files."""
@@ -66,7 +70,8 @@ class SavingJournal:
         return self._journal.earlier()
 
     def ended(self, key: str) -> RecordedStep | None:
-        """Return the step with this key."""
+        """Return the step with this key; blocks while its files are being kept."""
+        wait([recording for recording, other in list(self._recording.items()) if other == key])
         return self._journal.ended(key)
 
     def interrupted(self, key: str) -> RecordedStep | None:
@@ -81,7 +86,7 @@ class SavingJournal:
     async def record(self, step: NewStep, body: Any, *, void: bool = False) -> None:
         """Keep the files, then record a step's result, even if the caller is cancelled meanwhile: the step happened."""
         if step.kind in _CHANGE_FILES and not void:
-            await in_thread(self.record_now, step, body)
+            await asyncio.wrap_future(self._keep_and_record(step, body))
         else:
             await self._journal.record(step, body, void=void)
             await self._secured_in_thread()
@@ -89,13 +94,29 @@ class SavingJournal:
     def record_now(self, step: NewStep, body: Any) -> None:
         """Keep the files, then record a step's result; blocks."""
         if step.kind in _CHANGE_FILES:
-            self._files.keep()
-        self._journal.record_now(step, body)
-        self._secure()
+            self._keep_and_record(step, body).result()
+        else:
+            self._journal.record_now(step, body)
+            self._secure()
+
+    def is_recording(self) -> bool:
+        """Whether files of a step are being kept that the journal does not have yet."""
+        return not all(recording.done() for recording in list(self._recording))
 
     async def void(self, keys: Sequence[str]) -> None:
         """Make the steps with these keys void for later starts."""
         await self._journal.void(keys)
+
+    def _keep_and_record(self, step: NewStep, body: Any) -> "Future[None]":
+        def work() -> None:
+            self._files.keep()
+            self._journal.record_now(step, body)
+            self._secure()
+
+        recording = submit(work)
+        self._recording[recording] = step.key
+        recording.add_done_callback(self._recording.pop)
+        return recording
 
     async def _secured_in_thread(self) -> None:
         if not self._secured:

@@ -53,6 +53,7 @@ class AgentFiles:
         fast = (("core.compression", "1"), ("core.bigFileThreshold", "8m"))
         self._git = Git(protocols=LOCAL, settings=fast)
         self._saved: Saved | None = None
+        self._journal: SavingJournal | None = None
         self._warned = ""
 
     @classmethod
@@ -94,7 +95,14 @@ class AgentFiles:
         os.chdir(self._place.tree)
         variables.update(agent_variables(variables, self._place.tree))
         self._recorder.progressed()
-        return journal if self._saved is None else SavingJournal(journal, self)
+        if self._saved is None:
+            return journal
+        self._journal = SavingJournal(journal, self)
+        return self._journal
+
+    def is_recording(self) -> bool:
+        """Whether files of a step are being kept that the journal does not have yet."""
+        return self._journal is not None and self._journal.is_recording()
 
     def restored(self, ending: Ending) -> Ending:
         """Restore the files for publishing, after the agent has already succeeded.

@@ -630,3 +630,34 @@ def test_a_result_is_not_sent_while_a_step_is_not_stored(journal):
     gateway.open.set()
     writing.join(5)
     made.finish(lambda: math.inf)
+
+
+def test_a_result_is_not_sent_while_the_files_of_a_step_are_kept(journal):
+    made = journal(FakeGateway())
+    with pytest.raises(Unavailable):
+        made.finish(lambda: 0.0, pending=lambda: True)
+
+
+def test_the_end_waits_for_a_step_whose_files_are_kept(journal):
+    gateway, states = FakeGateway(), [True, True, False]
+    made = journal(gateway)
+
+    def pending():
+        if len(states) == 1:
+            made.record_now(a_step("k"), 1)
+        return states.pop(0)
+
+    made.finish(lambda: math.inf, pending=pending)
+
+    assert (gateway.keys, states) == (["k"], [])
+
+
+async def test_the_end_does_not_wait_for_files_after_the_gateway_is_lost(journal):
+    made = journal(FakeGateway(Fenced("409")))
+    writing = asyncio.ensure_future(made.record(a_step("k"), 1))
+    await asyncio.sleep(0)
+    with pytest.raises(Fenced):
+        await asyncio.to_thread(made.finish, lambda: math.inf, pending=lambda: True)
+
+    assert not writing.done()
+    writing.cancel()
