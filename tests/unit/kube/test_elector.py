@@ -56,7 +56,7 @@ async def test_a_missing_lease_is_created(api, elector):
 
 
 async def test_writes_are_refused_before_the_lease_is_held(elector):
-    with pytest.raises(LeaseLost, match="lease ns/lease: not held by a"):
+    with pytest.raises(LeaseLost, match=r"^lease ns/lease: not held"):
         elector("a").held()
 
 
@@ -185,7 +185,7 @@ async def test_without_a_renewal_writes_end_before_others_can_take_over(api, ele
         raise Unavailable("connection refused")
 
     api.fault = away
-    with pytest.raises(LeaseLost, match="may write for 10 s"):
+    with pytest.raises(LeaseLost, match="10 s"):
         await holder.run()
 
     assert 10 <= now() < 15
@@ -227,7 +227,7 @@ async def test_a_paused_process_is_fenced_when_it_resumes(elector):
 
     stopped = 10.5
 
-    with pytest.raises(LeaseLost, match=r"last renewed 10\.5 s ago"):
+    with pytest.raises(LeaseLost, match=r"10\.5 s"):
         holder.held()
 
 

@@ -63,11 +63,11 @@ def test_arguments_override_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("WORKERS", "0", "greater than or equal to 1"),
+        ("WORKERS", "0", "equal to 1$"),
         ("WORKERS", "many", "valid integer"),
         ("RESYNC", "soon", "'soon' is not a duration"),
-        ("RESYNC", "0s", "greater than or equal to 10 seconds"),
-        ("LEASE_RETRY", "0s", "greater than or equal to"),
+        ("RESYNC", "0s", "10 seconds"),
+        ("LEASE_RETRY", "0s", "seconds?$"),
         ("PROBE_ADDRESS", "8081", "use host:port"),
         ("GATEWAY_EGRESS", "10.0.0.1", "Extra data"),
         ("GATEWAY_EGRESS", '[{"to": [{"podselector": {}}]}]', "0.to.0.podselector: Extra inputs"),
@@ -114,7 +114,7 @@ def test_a_password_is_never_shown(monkeypatch):
 
 
 def test_a_certificate_requires_its_key():
-    with pytest.raises(Misconfigured, match="tls_cert and tls_key must be set together"):
+    with pytest.raises(Misconfigured, match="tls_key"):
         gateway_settings(tls_cert=Path("cert.pem"))
 
 
