@@ -166,7 +166,7 @@ def test_one_missing_job_of_several_ends_the_wait(world, job_body, bodies, words
 def test_jobs_that_did_not_end_in_time_are_named(world, job_body):
     listed = {"items": [job_body("a"), job_body("b", ended="Complete")], "metadata": {}}
 
-    with pytest.raises(TimeoutError, match=r"1 of 2 AgentJobs did not end within 0\.1 s: a"):
+    with pytest.raises(TimeoutError, match=r"1 of 2 .*0\.1 s: a\.$"):
         world([listed] * 5, [[]] * 5).run(completed(DO, ["a", "b"], timeout=0.1))
 
 
@@ -185,7 +185,7 @@ def test_completion_in_a_repl_offers_the_clients_names():
 def test_wait_ends_at_its_timeout(world, job_body):
     there = world([job_body(phase="Queued")] * 100, [[] for _ in range(100)])
 
-    with pytest.raises(TimeoutError, match="within 3 s; it is Queued"):
+    with pytest.raises(TimeoutError, match=r"3 s.*Queued"):
         there.run(DO.wait("hello", timeout=3))
 
 
@@ -354,7 +354,7 @@ def test_a_rerun_of_a_unique_job_is_not_a_duplicate(world, job_body, states, the
 def test_a_rerun_of_an_unknown_job_names_cluster_and_history(world):
     there = world([errors.NotFound("not in the cluster"), errors.Denied("may not get configmaps")])
 
-    with pytest.raises(errors.Denied, match="not in the cluster; and from history: may not get configmaps"):
+    with pytest.raises(errors.Denied, match=r"not in the cluster.*history.*may not get configmaps"):
         there.run(DO.rerun("hello", new_name_=None))
 
 

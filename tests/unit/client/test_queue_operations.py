@@ -62,6 +62,6 @@ def test_checking_whether_a_queue_has_jobs_does_not_read_all_of_them(world):
 def test_an_unknown_queue_is_not_created(world):
     there = world([errors.NotFound("no queue")])
 
-    with pytest.raises(errors.NotFound, match="no job names it"):
+    with pytest.raises(errors.NotFound, match="breif"):
         there.run(DO.scale("breif", 3, known=False))
     assert [send.method for send in there.sent] == ["PATCH"]

@@ -92,14 +92,14 @@ def test_trigger_waits_for_the_job(world, body, job_body):
 def test_a_trigger_without_an_operator_times_out(world, body):
     there = world([body(), *[body(), errors.NotFound("not yet")] * 100])
 
-    with pytest.raises(TimeoutError, match="within 2 s: no operator has created it"):
+    with pytest.raises(TimeoutError, match=r"2 s.*operator"):
         there.run(DO.trigger("brief", value="v", timeout=2))
 
 
 def test_a_trigger_whose_job_was_deleted_is_not_waited_for(world, body):
     there = world([body(), body(last_trigger="v"), errors.NotFound("gone")])
 
-    with pytest.raises(errors.NotFound, match="was deleted, or could not be created"):
+    with pytest.raises(errors.NotFound, match="deleted"):
         there.run(DO.trigger("brief", value="v", timeout=30))
 
 
