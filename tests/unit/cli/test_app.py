@@ -209,14 +209,14 @@ def test_names_can_have_kubectls_format(words, names):
         pytest.param(["frobnicate"], 2, "frobnicate", id="unknown-verb"),
         pytest.param(["shwo"], 2, "Did you mean 'show'?\nSee", id="misspelt-verb"),
         pytest.param(["get", "--frob"], 2, "See 'agentjobs get --help'", id="unknown-flag"),
-        pytest.param(["delete"], 2, "give a NAME, --selector or --all", id="delete-nothing"),
-        pytest.param(["result"], 2, "give a NAME or --selector.", id="result-of-nothing"),
-        pytest.param(["schedule", "suspend"], 2, "give a NAME, --selector or --all", id="suspend-no-schedule"),
+        pytest.param(["delete"], 2, "--selector or --all", id="delete-nothing"),
+        pytest.param(["result"], 2, "NAME or --selector", id="result-of-nothing"),
+        pytest.param(["schedule", "suspend"], 2, "--selector or --all", id="suspend-no-schedule"),
         pytest.param(["schedule", "trigger", "a", "--all"], 2, "cannot be combined", id="schedule-and-all"),
         pytest.param(["schedule", "show", "agentjob/a"], 2, "expected an AgentSchedule", id="no-schedule"),
         pytest.param(["schedule", "list", "a", "-l", "x=y"], 2, "cannot be combined", id="schedule-and-labels"),
         pytest.param(["cancel", "a", "--all"], 2, "cannot be combined", id="name-and-all"),
-        pytest.param(["delete", "a", "-f", "b.yaml"], 2, "--filename cannot be combined", id="name-and-file"),
+        pytest.param(["delete", "a", "-f", "b.yaml"], 2, "--filename", id="name-and-file"),
         pytest.param(["apply"], 2, "use -f FILE", id="apply-nothing"),
         pytest.param(["delete", "a", "-o", "json"], 2, "use name", id="delete-as-json"),
         pytest.param(["cancel", "a", "-o", "wide"], 2, "use json, yaml or name", id="order-as-wide"),
@@ -224,13 +224,13 @@ def test_names_can_have_kubectls_format(words, names):
         pytest.param(["logs", "-f", "a", "b"], 2, "give exactly one NAME", id="follow-several"),
         pytest.param(["rerun", "a", "b", "--name", "c"], 2, "exactly one NAME", id="one-name-for-two"),
         pytest.param(["rerun", "a", "-p", "depth"], 2, "write KEY=VALUE", id="parameter-without-value"),
-        pytest.param(["show", "a", "--start", "last"], 2, "use 1, 2, … or all", id="start-in-words"),
+        pytest.param(["show", "a", "--start", "last"], 2, "2, … or all", id="start-in-words"),
         pytest.param(["wait", "a", "--for", "delete"], 2, "use Complete, Finished", id="for-delete"),
         pytest.param(["get", "schedules/a"], 2, "expected an AgentJob", id="other-kind"),
         pytest.param(["get", "agentschedules"], 2, "agentjobs schedule list", id="schedules"),
-        pytest.param(["-n", "x", "version"], 2, "no such option: --namespace", id="flag-that-is-not-the-verbs"),
+        pytest.param(["-n", "x", "version"], 2, "--namespace", id="flag-that-is-not-the-verbs"),
         pytest.param(["get", "--kubeconfig", "/does/not/exist"], 2, "agentjobs dev", id="no-kubeconfig"),
-        pytest.param(["get", "-o", "xml"], 2, "use json, yaml, name or wide", id="unknown-output"),
+        pytest.param(["get", "-o", "xml"], 2, "json, yaml, name or wide", id="unknown-output"),
         pytest.param(["get", "-w", "-o", "json"], 2, "--watch prints tables", id="watch-json"),
         pytest.param(["get", "a", "-A"], 2, "leave out --all-namespaces", id="name-everywhere"),
         pytest.param(["wait", "a", "--for", "condition=Completed"], 2, "no such condition", id="unknown-condition"),
@@ -259,7 +259,7 @@ def test_standard_input_without_an_object_is_named(capsys, monkeypatch):
     with pytest.raises(SystemExit) as left:
         run(["apply", "-f", "-"])
 
-    assert (left.value.code, capsys.readouterr().err) == (2, "error: standard input contains no object.\n")
+    assert (left.value.code, "standard input" in capsys.readouterr().err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -292,15 +292,15 @@ def test_empty_values_are_for_programs_and_variables(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "invalid", "bounds"),
     [
-        (["run", "Hi.", "--priority", "abc"], "--priority=abc is invalid; use a number."),
-        (["queue", "scale", "agents", "1.5"], "NUMBER=1.5 is invalid; use a number from 0 to 100000."),
-        (["queue", "scale", "agents", "-1"], "NUMBER=-1 is invalid; use a number from 0 to 100000."),
-        (["queue", "scale", "-n", "a", "agents", "-12"], "NUMBER=-12 is invalid; use a number from 0 to 100000."),
-        (["queue", "scale", "agents", "--", "-1"], "NUMBER=-1 is invalid; use a number from 0 to 100000."),
-        (["logs", "a", "--tail", "-1"], "--tail=-1 is invalid; use 0 or more."),
-        (["history", "--limit", "9" * 5000], f"--limit={'9' * 40} is invalid; use 1 or more."),
+        (["run", "Hi.", "--priority", "abc"], "--priority=abc", "a number"),
+        (["queue", "scale", "agents", "1.5"], "NUMBER=1.5", "0 to 100000"),
+        (["queue", "scale", "agents", "-1"], "NUMBER=-1", "0 to 100000"),
+        (["queue", "scale", "-n", "a", "agents", "-12"], "NUMBER=-12", "0 to 100000"),
+        (["queue", "scale", "agents", "--", "-1"], "NUMBER=-1", "0 to 100000"),
+        (["logs", "a", "--tail", "-1"], "--tail=-1", "0 or more"),
+        (["history", "--limit", "9" * 5000], f"--limit={'9' * 40}", "1 or more"),
     ],
     ids=[
         "word",
@@ -312,12 +312,13 @@ def test_empty_values_are_for_programs_and_variables(monkeypatch):
         "huge",
     ],
 )
-def test_an_invalid_number_is_refused_with_its_range(capsys, words, told):
+def test_an_invalid_number_is_refused_with_its_range(capsys, words, invalid, bounds):
     with pytest.raises(SystemExit) as left:
         run(words)
 
     assert left.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: {told}\n")
+    told = capsys.readouterr().err.splitlines()[0]
+    assert (told.startswith(f"error: {invalid} "), bounds in told) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -341,18 +342,19 @@ def test_an_invalid_value_is_refused_before_a_server_is_contacted(capsys, words,
 
 
 @pytest.mark.parametrize(
-    ("output", "code", "words"),
+    ("output", "code", "cause"),
     [
-        pytest.param("/dev/full", 1, "error: cannot write: No space left on device.", id="full-disk"),
+        pytest.param("/dev/full", 1, "No space left on device", id="full-disk"),
         pytest.param("&-", 0, "", id="closed"),
     ],
 )
-def test_a_closed_output_causes_no_traceback(output, code, words):
+def test_a_closed_output_causes_no_traceback(output, code, cause):
     line = f"exec {sys.executable} -c 'from agentjobs.cli import main; main([\"version\"])' >{output}"
 
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
 
-    assert (done.returncode, done.stderr.strip()) == (code, words)
+    assert (done.returncode, cause in done.stderr) == (code, True)
+    assert len(done.stderr.splitlines()) == (1 if cause else 0)
 
 
 def test_characters_that_the_locale_lacks_are_escaped():
@@ -389,7 +391,7 @@ def test_ctrl_c_during_imports_causes_no_traceback(monkeypatch):
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     from agentjobs.cli.serve import _extra
 
-    with pytest.raises(Failure, match=r"pip install -e '/.+\[gateway\]'"), _extra("gateway"):
+    with pytest.raises(Failure, match=r"pip install .+\[gateway\]"), _extra("gateway"):
         raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
 
 

@@ -64,23 +64,23 @@ def test_an_invalid_value_is_refused_by_its_option(given):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "values"),
     [
-        ({"since": "1h", "until": "4h"}, "--until: 2026-11-29T08:00:00Z is not after 2026-11-29T11:00:00Z; no job"),
-        ({"ended-since": "1h", "ended-until": "1h"}, "--ended-until: 2026-11-29T11:00:00Z is not after 2026-11-29T11"),
-        ({"min-cost": "2", "max-cost": "1.5"}, "--max-cost: 1.5 is less than 2; no job"),
+        ({"since": "1h", "until": "4h"}, "^--until: 2026-11-29T08:00:00Z .* 2026-11-29T11:00:00Z"),
+        ({"ended-since": "1h", "ended-until": "1h"}, "^--ended-until: 2026-11-29T11:00:00Z .* 2026-11-29T11:00:00Z"),
+        ({"min-cost": "2", "max-cost": "1.5"}, "^--max-cost: 1.5 .* 2;"),
     ],
     ids=["created", "ended", "cost"],
 )
-def test_limits_that_no_job_can_match_are_refused_with_both_values(given, message):
-    with pytest.raises(Failure, match=message) as refused:
+def test_limits_that_no_job_can_match_are_refused_with_both_values(given, values):
+    with pytest.raises(Failure, match=values) as refused:
         read(given, now=NOW)
 
     assert refused.value.code == 2
 
 
 def test_a_duration_that_is_too_long_is_refused_as_too_long():
-    with pytest.raises(Failure, match="--since: '99999999d' is longer than 366d"):
+    with pytest.raises(Failure, match=r"^--since: .*366d"):
         read({"since": "99999999d"}, now=NOW)
 
 

@@ -68,7 +68,7 @@ def test_the_ttl_of_the_file_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        pytest.param({MESSAGE: "Hi."}, "give --model and --instruction, or --module", id="no-agent"),
+        pytest.param({MESSAGE: "Hi."}, "--model and --instruction, or --module", id="no-agent"),
         pytest.param({MODEL: "gemini-x"}, "give a MESSAGE", id="no-message"),
     ],
 )
@@ -81,13 +81,13 @@ def test_a_file_of_several_jobs_is_refused(tmp_path):
     path = tmp_path / "jobs.yaml"
     path.write_text(FILE + "---" + FILE)
 
-    with pytest.raises(Failure, match="2 AgentJobs; `run` needs exactly one"):
+    with pytest.raises(Failure, match="2 AgentJobs"):
         work_of(str(path), name=None, fields={})
 
 
 def test_pairs_are_split_at_the_first_equals_sign():
     assert pairs(["a=1=2", "b="], "--state") == {"a": "1=2", "b": ""}
-    with pytest.raises(Failure, match="--state 'a': write KEY=VALUE"):
+    with pytest.raises(Failure, match=r"^--state 'a': .*KEY=VALUE"):
         pairs(["a"], "--state")
 
 

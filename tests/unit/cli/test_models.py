@@ -96,12 +96,10 @@ def test_each_limit_of_a_key_has_its_remaining_capacity():
 def test_an_overview_has_exhausted_models_and_calling_jobs():
     page = told.overview_page(SEEN, now=NOW)
 
-    assert "gemini-2.5-pro is exhausted until 09:01:00 UTC: no key has room" in page
+    assert "gemini-2.5-pro is exhausted until 09:01:00 UTC" in page
     assert cells(page, "docs") == [["docs", "hello", "gemini-2.5-flash", "2", "30s"]]
     assert cells(page, "fast") == [["fast", "gemini-2.5-flash", "-"]]
-    assert [line.split(maxsplit=4) for line in page.splitlines() if "above" in line] == [
-        ["2.5", "2.5", "2.5", "2.5", "… above 200000 tokens of input"]
-    ]
+    assert [line.split()[:4] for line in page.splitlines() if "above 200000" in line] == [["2.5", "2.5", "2.5", "2.5"]]
     assert "This namespace may use: gemini-*." in page
 
 
@@ -125,14 +123,14 @@ def test_a_model_has_the_price_of_its_most_specific_pattern():
 
 
 def test_a_model_without_a_provider_is_an_error():
-    with pytest.raises(Failure, match="no provider serves anthropic/x"):
+    with pytest.raises(Failure, match="anthropic/x"):
         told.chosen(SEEN, ["anthropic/x"])
 
 
 def test_without_providers_a_running_proxy_serves_no_model():
     without = SEEN.model_copy(update={"providers": []})
 
-    with pytest.raises(Failure, match="no provider serves fast"):
+    with pytest.raises(Failure, match=r"provider .* fast"):
         told.chosen(without, ["fast"])
     assert told.chosen(without.model_copy(update={"proxies": []}), ["fast"]).providers == []
 
@@ -163,7 +161,7 @@ def test_an_invalid_time_is_an_error(since):
 
 @pytest.mark.parametrize("by", ["colour", "model,model", "", "model,"])
 def test_usage_cannot_be_grouped_by_an_unknown_field(by):
-    with pytest.raises(Failure, match="is unknown; use namespace"):
+    with pytest.raises(Failure, match="use namespace"):
         told.sides_of(by)
 
 

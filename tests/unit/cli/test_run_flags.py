@@ -57,8 +57,8 @@ def test_a_branch_is_published_with_its_own_credentials():
     [
         ({"working_dir": Path("/nowhere/at/all")}, "is not a folder"),
         ({"working_dir": Path("/"), "detach": True}, "leave out --detach"),
-        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git applies to jobs on a cluster"),
-        ({"local": True, "publish_branch": "agents/x"}, "--publish-branch applies to jobs on a cluster, but --local"),
+        ({"working_dir": Path("/"), "git": "https://x/y"}, "--git .* cluster"),
+        ({"local": True, "publish_branch": "agents/x"}, "--publish-branch .* --local"),
         ({"resume": True}, "--resume needs --local"),
     ],
 )
@@ -73,12 +73,12 @@ def test_a_working_folder_means_a_local_run(tmp_path):
 
 
 def test_options_of_adk_are_refused_for_claude_code():
-    with pytest.raises(Failure, match="--instruction applies to ADK agents"):
+    with pytest.raises(Failure, match=r"^--instruction .*ADK"):
         kind_of(given(claude=True, instruction="Be brief."))
 
 
 def test_an_invalid_mode_gets_a_suggestion():
-    with pytest.raises(Failure, match="did you mean AcceptEdits"):
+    with pytest.raises(Failure, match="AcceptEdits"):
         fields_of(given(permission_mode="AcceptEdit"))
 
 

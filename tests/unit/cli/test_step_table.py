@@ -1,5 +1,6 @@
 """The table of a job's steps: which start ran each, where a start continued, and what a narrow terminal shows."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,10 +47,9 @@ def test_a_step_has_its_state(step, starts, state):
 
 
 def test_a_start_has_the_step_after_which_it_continued():
-    assert told.continued(THREE) == [
-        "start 2 continued at step 6 (5 replayed)",
-        "start 3 continued at step 8 (7 replayed)",
-    ]
+    starts = [re.findall(r"\d+", line) for line in told.continued(THREE)]
+
+    assert starts == [["2", "6", "5"], ["3", "8", "7"]]
 
 
 def test_a_start_that_began_a_new_run_continued_no_step():
@@ -105,7 +105,7 @@ def test_nothing_is_truncated_with_full_or_in_a_pipe(monkeypatch, full, columns)
 def test_a_summary_counts_the_steps_by_state():
     steps = [a_step(1, replayed=True), a_step(2, void=True), a_step(3)]
 
-    assert told.summary(steps, []) == "3, of which 1 replayed, 1 void"
+    assert re.findall(r"\d+(?: replayed| void)?", told.summary(steps, [])) == ["3", "1 replayed", "1 void"]
 
 
 def test_costs_and_fallbacks_have_columns_if_a_step_has_them():

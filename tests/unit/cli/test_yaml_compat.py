@@ -60,9 +60,9 @@ def test_text_is_escaped_like_in_go():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("x: .inf", "inf does not exist in JSON"),
-        ("x: !!timestamp 2001-01-01", "does not exist in JSON"),
-        ("x: !!set {a}", "does not exist in JSON"),
+        ("x: .inf", "^inf .*JSON"),
+        ("x: !!timestamp 2001-01-01", "JSON"),
+        ("x: !!set {a}", "JSON"),
         ('x: "\\ud83d"', "lone surrogate"),
         ("{~: a}", "None cannot be a key"),
         ("{[a]: b}", "cannot be a key"),
