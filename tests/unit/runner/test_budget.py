@@ -90,7 +90,7 @@ async def test_a_waiting_call_is_refused_when_calls_in_progress_reach_the_limit(
 def test_tool_calls_are_made_up_to_their_limit():
     budget = StartBudget(Limits(tool_calls=3), Spend(tool_calls=2))
     budget.tool_call()
-    with pytest.raises(StartEnded, match=r"budget\.maxToolCalls is reached: the job used 3 of 3"):
+    with pytest.raises(StartEnded, match=r"^budget\.maxToolCalls .*3 of 3"):
         budget.tool_call()
 
 
@@ -151,7 +151,7 @@ def read(limits, used=None, **variables):
 
 def test_the_budget_of_an_attempt_is_read():
     budget = read({"maxToolCalls": 3, "scope": "Attempt"}, {"toolCalls": 3})
-    with pytest.raises(StartEnded, match=r"maxToolCalls is reached: this attempt used 3 of 3"):
+    with pytest.raises(StartEnded, match=r"maxToolCalls .*attempt used 3 of 3"):
         budget.tool_call()
 
 

@@ -250,7 +250,7 @@ async def test_tools_can_search_memory_concurrently_in_their_own_event_loops(ses
 
 
 async def test_the_memory_of_another_user_is_refused(session_stores):
-    with pytest.raises(ValueError, match="not belong to this job"):
+    with pytest.raises(ValueError, match="belong to this job"):
         await Memory(session_stores, "app", "user").search_memory(app_name="app", user_id="other", query="cat")
 
     assert session_stores.asked == []

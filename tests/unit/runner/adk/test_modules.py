@@ -76,9 +76,9 @@ async def test_a_factory_gets_its_arguments(run, timeline, module, attribute):
 @pytest.mark.parametrize(
     ("attribute", "args", "said"),
     [
-        ("make", {"tempo": 1}, "cannot be called with tempo: make() got an unexpected keyword argument 'tempo'"),
-        ("make_later", {}, "cannot be called without arguments"),
-        ("agent", {"mood": "x"}, "agent.module.args: 'given:agent' is a LlmAgent, which takes no arguments"),
+        ("make", {"tempo": 1}, "called with tempo: make()"),
+        ("make_later", {}, "without arguments"),
+        ("agent", {"mood": "x"}, "agent.module.args: 'given:agent' is a LlmAgent"),
     ],
     ids=["unknown", "missing", "no-factory"],
 )
@@ -212,4 +212,5 @@ async def test_a_settings_error_in_a_factory_is_not_reported_as_an_invalid_agent
     ending = await run(agent={"model": "m", "module": {"ref": f"{folder(**{'__init__.py': SETTINGS})}:make"}})
 
     assert ending.reason == "ConfigInvalid"
-    assert "Settings: shop_url: Field required (some_agent/__init__.py:7); set it in runtime.env" in ending.message
+    assert "shop_url: Field required (some_agent/__init__.py:7)" in ending.message
+    assert "runtime.env" in ending.message

@@ -27,19 +27,18 @@ async def test_an_invalid_answer_is_corrected_in_the_same_session(run, timeline)
     assert (ending.verdict, ending.result["outcome"]) == ("Succeed", "fix")
     assert ending.result["usage"]["llmCalls"] == 3
     told = [data["problems"] for kind, _, data in timeline.entries if kind == "repair"]
-    assert told == [
-        ["the answer is not a JSON object"],
-        ["outcome: 'maybe' is not one of ['fix', 'wontfix']", "size: 'big' is not of type 'integer'"],
-    ]
+    assert [len(problems) for problems in told] == [1, 2]
+    assert "JSON object" in told[0][0]
+    assert [problem.partition(": ")[0] for problem in told[1]] == ["outcome", "size"]
 
 
 @pytest.mark.parametrize(
     ("output", "answers", "verdict", "said"),
     [
-        ({}, [TEXT, BAD, BAD], "Retry", "answer does not match output.schema after 2 corrections: outcome: 'maybe'"),
-        ({"maxRepairs": 0}, [TEXT], "Retry", "does not match output.schema: the answer is not a JSON object"),
-        ({"onInvalid": "Retry"}, [BAD], "Retry", "does not match output.schema: outcome"),
-        ({"onInvalid": "Fail"}, [BAD], "Fail", "does not match output.schema: outcome"),
+        ({}, [TEXT, BAD, BAD], "Retry", "after 2 corrections: outcome: 'maybe'"),
+        ({"maxRepairs": 0}, [TEXT], "Retry", "JSON object"),
+        ({"onInvalid": "Retry"}, [BAD], "Retry", "output.schema: outcome"),
+        ({"onInvalid": "Fail"}, [BAD], "Fail", "output.schema: outcome"),
     ],
     ids=["repairs-used-up", "no-repairs", "retry", "fail"],
 )
@@ -87,7 +86,7 @@ root_agent = LlmAgent(name="a", before_model_callback=hear)
 
     assert given.heard[0][0] == "Say hello."
     assert '"enum": ["fix", "wontfix"]' in given.heard[0][1]
-    assert "- the answer is not a JSON object" in given.heard[1][0]
+    assert "JSON object" in given.heard[1][0]
 
 
 OWN = """
@@ -227,7 +226,7 @@ async def test_a_too_large_structured_answer_is_not_requested_again(run, module)
     ending = await run(agent={"module": {"ref": f"{name}:agent"}}, output={"schema": SCHEMA})
 
     assert (ending.verdict, ending.reason) == ("Fail", "InvalidOutput")
-    assert "the answer has 4.8 MiB; at most 4.0 MiB can be kept" in ending.message
+    assert ("4.8 MiB" in ending.message, "4.0 MiB" in ending.message) == (True, True)
 
 
 async def test_a_truncated_text_says_so(run, module):
@@ -236,7 +235,7 @@ async def test_a_truncated_text_says_so(run, module):
     ending = await run(agent={"module": {"ref": f"{name}:agent"}})
 
     assert ending.result["cutFrom"] == 6_000_000
-    assert "has 5.7 MiB, and the first 4.0 MiB are kept" in ending.message
+    assert ("5.7 MiB" in ending.message, "4.0 MiB" in ending.message) == (True, True)
 
 
 async def test_a_graph_with_an_invalid_output_is_run_again_with_the_problem(run, module):

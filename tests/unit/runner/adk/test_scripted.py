@@ -34,7 +34,7 @@ starts:
         pytest.param("starts: []", "starts: ", id="empty"),
         pytest.param("starts: [[{txt: hi}]]", "starts.0.0.txt: remove it", id="unknown-key"),
         pytest.param("starts: [[{}]]", "starts.0.0: ", id="nothing-to-do"),
-        pytest.param("starts: [[{text: a, exit: 1}]]", "or one of error and exit", id="two-things"),
+        pytest.param("starts: [[{text: a, exit: 1}]]", "error and exit", id="two-things"),
         pytest.param("starts: [[{text: a, delay: soon}]]", "'soon' is not a duration", id="duration"),
         pytest.param("starts: [[{text: a, delay: 3}]]", "as a string", id="duration-without-unit"),
         pytest.param("starts: [[{error: {status: 200}}]]", "starts.0.0.error.status", id="no-error-status"),
@@ -63,7 +63,7 @@ def test_the_error_for_a_used_up_script_has_the_number_of_its_answers():
     stage = ScriptCursor({"s/k": "starts: [[{text: one}]]"}, 2)
     stage.next("s/k", "a")
 
-    with pytest.raises(StartEnded, match=r"start 2 has no answer left for agent 'a' \(1 given\)"):
+    with pytest.raises(StartEnded, match=r"start 2 .*'a' \(1 given\)"):
         stage.next("s/k", "a")
 
 

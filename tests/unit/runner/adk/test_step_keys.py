@@ -87,8 +87,8 @@ async def test_two_concurrent_calls_of_an_agent_are_two_steps(run, timeline, mod
     given.answers[1].set()
     ending = await start
 
-    assert both == "a model call of one and a model call of one"
-    assert one == "a model call of one"
+    assert both == f"{one} and {one}"
+    assert "model call" in one
     assert timeline.gate.running == ""
     assert ending.verdict == "Succeed"
 

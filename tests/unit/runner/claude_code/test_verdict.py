@@ -41,7 +41,8 @@ def test_a_rate_limit_without_a_delay_snoozes_for_half_a_minute():
 
 
 def test_denied_tools_are_reported_with_their_number():
-    assert "2 calls of tools were denied: Bash, Write" in ended("mode_dontAsk").ending.message
+    message = ended("mode_dontAsk").ending.message
+    assert ("2 calls" in message, "denied: Bash, Write" in message) == (True, True)
 
 
 def test_a_fallback_model_is_reported():
