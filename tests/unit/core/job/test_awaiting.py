@@ -1,5 +1,7 @@
 """Who can never go on: a cycle, and whatever waits for one."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,7 +68,8 @@ def test_a_message_names_at_most_five_jobs_and_is_kept_while_one_of_them_blocks_
     names = tuple(f"job-{n}" for n in range(8))
     first = Awaited(False, names, frozenset({"job-1"}))
 
-    assert first.message == "waits for jobs: job-0, job-1 (does not exist yet), job-2, job-3, job-4 and 3 more"
+    assert re.findall(r"job-\d", first.message) == list(names[:5])
+    assert first.message.endswith(" 3 more")
     assert Awaited(False, names[4:]).is_described_by(first.message)
     assert not Awaited(False, names[5:]).is_described_by(first.message)
     assert not Awaited(False, ("job-1",)).is_described_by(first.message)

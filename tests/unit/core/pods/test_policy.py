@@ -31,25 +31,31 @@ def test_images_and_accounts_on_the_list_are_accepted(runtime):
 
 
 @pytest.mark.parametrize(
-    ("runtime", "said"),
+    ("runtime", "field", "allowed"),
     [
         pytest.param(
             {"serviceAccountName": "admin"},
-            "spec.runtime.serviceAccountName: 'admin' is not allowed here; allowed: default, reader",
+            "spec.runtime.serviceAccountName: 'admin' ",
+            "default, reader",
             id="another-account",
         ),
         pytest.param(
             {"image": "tools:1.3"},
-            "spec.runtime.image: 'tools:1.3' is not allowed here; allowed: ghcr.io/acme/*, tools:1.2",
+            "spec.runtime.image: 'tools:1.3' ",
+            "ghcr.io/acme/*, tools:1.2",
             id="another-tag",
         ),
-        pytest.param({"image": "ghcr.io/acme"}, "'ghcr.io/acme' is not allowed", id="shorter-than-the-pattern"),
-        pytest.param({"image": "x/ghcr.io/acme/agent"}, "is not allowed", id="pattern-in-the-middle"),
-        pytest.param({"image": "tools:1.2.evil"}, "is not allowed", id="an-exact-name-is-no-beginning"),
+        pytest.param(
+            {"image": "ghcr.io/acme"}, "spec.runtime.image: 'ghcr.io/acme' ", "", id="shorter-than-the-pattern"
+        ),
+        pytest.param({"image": "x/ghcr.io/acme/agent"}, "spec.runtime.image: ", "", id="pattern-in-the-middle"),
+        pytest.param({"image": "tools:1.2.evil"}, "spec.runtime.image: ", "", id="an-exact-name-is-no-beginning"),
     ],
 )
-def test_images_and_accounts_that_are_not_on_the_list_are_refused_by_name(runtime, said):
-    assert said in refusal(Runtime.model_validate(runtime), DEFAULTS)
+def test_images_and_accounts_that_are_not_on_the_list_are_refused_by_name(runtime, field, allowed):
+    said = refusal(Runtime.model_validate(runtime), DEFAULTS)
+
+    assert (said.startswith(field), said.endswith(allowed)) == (True, True)
 
 
 def test_without_a_list_any_image_and_only_the_default_account_are_accepted():

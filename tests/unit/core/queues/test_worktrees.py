@@ -70,8 +70,8 @@ def test_the_message_names_the_lock_that_is_in_use():
     after = reasons(look(queues))
     queues.hold("talks", None)
 
-    assert before == {"both": "the worktree in volume w is in use by another job"}
-    assert after == {"both": "session s is in use by pod talks-1, which has not ended"}
+    assert "volume w " in before["both"]
+    assert after["both"].startswith("session s ")
     assert names(look(queues).admitted) == ["both"]
 
 
@@ -83,9 +83,10 @@ def test_messages_do_not_name_a_pod_that_no_longer_holds_the_session():
     before = reasons(look(queues))
     queues.hold("pod", None)
 
-    assert before == {"both": "session s is in use by pod talks-1, which has not ended"}
+    assert "pod talks-1" in before["both"]
     assert queues.woken == {"agents"}
-    assert reasons(look(queues)) == {"both": "session s is in use by another job"}
+    told = reasons(look(queues))["both"]
+    assert ("session s " in told, "talks-1" in told) == (True, False)
 
 
 @pytest.mark.parametrize("held", [{"session": "s"}, {"worktree": "w"}, {"session": "s", "worktree": "w"}])
