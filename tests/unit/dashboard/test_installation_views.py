@@ -51,7 +51,8 @@ def test_a_refused_key_is_reported():
 
     (told,) = wrong(*WELL, models=models)
 
-    assert told.text == "gemini refused key first. No call uses it until 12:03:00 UTC: 401 invalid key"
+    assert told.text.startswith("gemini refused key first")
+    assert told.text.endswith(" 12:03:00 UTC: 401 invalid key")
 
 
 def test_the_leader_is_first_and_different_versions_are_marked():

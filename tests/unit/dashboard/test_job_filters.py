@@ -122,19 +122,22 @@ def test_too_many_values_are_reported_at_the_field():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "field", "message"),
+    ("pairs", "field", "values"),
     [
-        ([("minCost", "2"), ("maxCost", "1")], "maxCost", "1 is less than 2; no job can match both"),
+        ([("minCost", "2"), ("maxCost", "1")], "maxCost", ["1", "2"]),
         (
             [("until", "2026-11-28T08:00:00Z"), ("since", "2026-11-29T08:00:00Z")],
             "until",
-            "2026-11-28T08:00:00Z is not after 2026-11-29T08:00:00Z; no job can match both",
+            ["2026-11-28T08:00:00Z", "2026-11-29T08:00:00Z"],
         ),
     ],
     ids=["costs", "times"],
 )
-def test_limits_that_no_job_can_match_are_reported_at_the_upper_one_with_both_values(pairs, field, message):
-    assert wanted(pairs, NOW).errors == {field: message}
+def test_limits_that_no_job_can_match_are_reported_at_the_upper_one_with_both_values(pairs, field, values):
+    errors = wanted(pairs, NOW).errors
+
+    assert list(errors) == [field]
+    assert re.findall(r"\d\S*\b", errors[field]) == values
 
 
 def test_each_filter_can_be_removed_and_the_others_are_kept():

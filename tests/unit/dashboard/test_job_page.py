@@ -58,7 +58,7 @@ async def test_a_failed_job_has_the_reason_and_a_solution(pages, answers):
 
     assert page.status_code == 200
     told = text_of(page)
-    assert "Failed after 2 attempts: the provider refused the key." in told
+    assert "Failed after 2 attempts" in told
     assert "Replace the provider" in told
     assert 'href="/reasons/ModelAuth"' in page.text
 
@@ -84,7 +84,7 @@ async def test_a_deleted_job_is_shown_from_history(pages, answers):
     page = await pages.get(PAGE)
 
     assert page.status_code == 200
-    assert "Its object was deleted from the cluster" in page.text
+    assert "Its object was deleted" in page.text
 
 
 @pytest.mark.parametrize("key", ["triage-7", UID])
@@ -99,7 +99,7 @@ async def test_a_job_unknown_to_history_is_shown_from_its_object(pages, answers)
     answered(answers, seen=an_object("Queued", "WaitingForSlot"))
     page = await pages.get(PAGE)
 
-    assert "This job is not in history yet." in page.text
+    assert "not in history yet" in page.text
     assert 'sse-connect="/v1/changes?job=docs%2Ftriage-7"' in page.text
 
 
@@ -118,7 +118,7 @@ async def test_the_page_reports_an_unavailable_cluster(pages, answers):
     answered(answers, a_story(a_start()), seen=refusal(503, "Unavailable", "The API server is away."))
     page = await pages.get(PAGE)
 
-    assert "The cluster cannot be read now" in page.text
+    assert "cluster cannot be read" in page.text
     assert "Its object was deleted" not in page.text
     assert "sse-connect" in page.text
 
@@ -150,7 +150,7 @@ async def test_an_older_job_of_the_same_name_is_not_mixed_with_the_one_in_the_cl
     page = await pages.get(PAGE)
 
     assert "of the old one" not in page.text
-    assert "This job is not in history yet." in page.text
+    assert "not in history yet" in page.text
 
 
 async def test_a_waiting_job_shows_how_many_others_wait(pages, answers):
@@ -169,7 +169,7 @@ async def test_a_waiting_job_shows_how_many_others_wait(pages, answers):
     )
     told = text_of(await pages.get(PAGE))
 
-    assert "Waits for a slot of queue agents. 4 other jobs wait in it." in told
+    assert "4 other jobs" in told
     assert "all 2 slots of queue agents are taken" in told
 
 
@@ -309,7 +309,7 @@ async def test_the_request_to_a_model_is_shown_if_it_is_recorded(pages, answers)
     ("told", "said"),
     [
         (KubernetesEvents(items=[]), "Kubernetes deletes them"),
-        (KubernetesEvents(items=[], readable=False), "You may not read Events in this namespace."),
+        (KubernetesEvents(items=[], readable=False), "may not read Events"),
     ],
 )
 async def test_missing_events_and_unreadable_events_are_distinguished(pages, answers, told, said):
@@ -610,7 +610,7 @@ async def test_the_accepted_spec_is_shown_only_to_users_with_permission(pages, a
 
     assert shown.text.count("message: Triage the issue.") == 2
     assert hidden.text.count("message: Triage the issue.") == 1
-    assert "You may not read the accepted spec." in hidden.text
+    assert "may not read the accepted spec" in hidden.text
 
 
 @pytest.mark.parametrize("show", TABS)

@@ -207,7 +207,7 @@ async def test_an_unavailable_provider_is_reported(sign_in, provider, at):
 
     page = await browser.get(back if at == "end" else "/sign-in/oidc")
 
-    assert (page.status_code, "Example Login cannot be reached now" in page.text) == (503, True)
+    assert (page.status_code, "Example Login cannot be reached" in page.text) == (503, True)
 
 
 async def test_a_provider_with_another_issuer_is_refused(sign_in, provider):
@@ -221,7 +221,7 @@ async def test_cancelling_at_the_provider_returns_to_the_sign_in_page(sign_in, p
 
     back = await through(sign_in(), provider)
 
-    assert "You did not sign in at Example Login" in back.text
+    assert "did not sign in" in back.text
     assert reason(caplog) == "access_denied"
 
 

@@ -129,7 +129,7 @@ async def test_the_page_shows_what_failed_with_its_message(pages, answers):
     page = await pages.get("/")
 
     assert page.status_code == 200
-    assert "the container used more than its limit of 512 MiB" in page.text
+    assert "512 MiB" in page.text
     assert f'href="/jobs/team-a/{uid_of("triage-invoices-0000")}"' in page.text
     assert len(page.content) <= 60_000
 

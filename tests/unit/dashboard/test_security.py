@@ -82,7 +82,7 @@ async def test_addresses_of_files_contain_a_hash_of_the_content(pages):
 async def test_a_form_of_another_site_is_refused_even_with_the_token(pages, headers):
     answer = await pages.post("/sign-out", data={"csrf": ADA.csrf}, headers=headers)
 
-    assert (answer.status_code, "not sent by a page of this dashboard" in answer.text) == (403, True)
+    assert (answer.status_code, "not sent by" in answer.text) == (403, True)
 
 
 @pytest.mark.parametrize("sent", [{}, {"csrf": ""}, {"csrf": "guessed"}, {"csrf": csrf.masked(b"x" * 16)}])
