@@ -1,5 +1,7 @@
 """The RBAC rules of operator, gateway, model proxy, notifier and dashboard, and the objects to apply.
 
+`chart` writes the chart's templates from them.
+
 The operator's rules for the kinds that it watches come from their rows in `reconcile.kinds`, all others from the YAML
 files next to this module. Used by the chart, `agentjobs dev` and the tests. Never connects to a cluster.
 """

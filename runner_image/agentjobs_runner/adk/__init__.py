@@ -11,7 +11,8 @@ The agent:
     toolsets             ends the attempt when a toolset cannot be listed
     run_config           settings
     sessions             ADK's sessions in memory, filled from the job's session and stored at its end
-    artifacts, memory    data that outlives the job, with ADK's interfaces; call_once records reads
+    artifacts, memory    data that outlives the job, with ADK's interfaces
+    call_once            records their reads
     long_histories       keeps the cost of requests independent of the history
 
 Its models:
@@ -20,16 +21,19 @@ Its models:
     model_assignment     which agents get `agent.model`
     model_usage          the usage of a model call
     scripted, openai_compatible, anthropic_api
-                         our own models; the last two share client_responses
+                         our own models
+    client_responses     what the last two share
 
 Its steps:
 
     step_plugin          ADK's callbacks for steps
     step_keys            the step of a callback
     model_steps, tool_steps, node_steps
-                         record and replay steps, and share steps_of_start
+                         record and replay steps
+    steps_of_start       what they share
     compaction           summaries that replace older events
-    step_policies        retries of steps; step_retries runs them
+    step_policies        retries of steps
+    step_retries         runs them
     unrecord             answers that later starts must not use
     survived_errors      errors that a run handled, for later starts
     held_context         context variables around generators
