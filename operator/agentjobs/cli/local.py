@@ -13,6 +13,7 @@ import sys
 import tempfile
 import termios
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ from agentjobs.models.names import aliases_in
 NAMESPACE: Final = "local"
 # Time for the runner and its descendants to be killed and reaped.
 _KILL_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.2
 
 
 class AttemptReport(TypedDict):
@@ -274,18 +276,26 @@ def _run(variables: Mapping[str, str], place: Path | None, folder: str, *, secon
         how = _How.ENDED
         try:
             try:
-                if not ended.wait(seconds):
+                if not _is_set_within(ended, seconds):
                     how = _How.LATE
                     child.send_signal(signal.SIGTERM)
             except KeyboardInterrupt:
                 how = _How.INTERRUPTED
-            ended.wait(grace)
+            _is_set_within(ended, grace)
         finally:  # also after the second Ctrl-C
             child.send_signal(signal.SIGUSR1)
             ended.wait(_KILL_SECONDS)
             child.kill()
             ended.wait()
     return how
+
+
+def _is_set_within(event: threading.Event, seconds: float) -> bool:
+    # In short pieces: Python 3.11 may notice a Ctrl-C only when the main thread stops waiting.
+    deadline = time.monotonic() + seconds
+    while not event.is_set() and (left := deadline - time.monotonic()) > 0:
+        event.wait(min(left, _POLL_SECONDS))
+    return event.is_set()
 
 
 def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -23,6 +23,7 @@ _COMMAND: Final = "agentjobs.conformance.command"
 # Lines of output that are shown for a failed situation.
 _LINES: Final = 12
 _MOST_AT_ONCE: Final = 32
+_POLL_SECONDS: Final = 0.2
 _NOT_PLAYED: Final = "not run, because the situation success must pass first"
 
 
@@ -185,14 +186,22 @@ def _played(wanted: "Sequence[Situation]", program: "Program", work: "Work", par
     with ThreadPoolExecutor(parallel) as pool:
         try:
             for situation in first:
-                outcome = pool.submit(_outcome, situation, program, work, stopping).result()
+                outcome = _result(pool.submit(_outcome, situation, program, work, stopping))
                 yield outcome
                 if outcome.judgement.faults:
                     yield from (Outcome(other.name, other.about, Judgement(skipped=_NOT_PLAYED)) for other in rest)
                     return
-            yield from pool.map(lambda situation: _outcome(situation, program, work, stopping), rest)
+            playing = [pool.submit(_outcome, situation, program, work, stopping) for situation in rest]
+            yield from map(_result, playing)
         finally:
             stopping.set()
+
+
+def _result(outcome: "Future[Outcome]") -> "Outcome":
+    # In short pieces: Python 3.11 may notice a Ctrl-C only when the main thread stops waiting.
+    while not outcome.done():
+        wait([outcome], timeout=_POLL_SECONDS)
+    return outcome.result()
 
 
 def _outcome(situation: "Situation", program: "Program", work: "Work", stopping: threading.Event) -> "Outcome":
