@@ -324,7 +324,7 @@ class State:
         if not self._begun or self._unseen:
             return Admission()
         policy = self.policy(*queue)
-        if policy is None or not self.policies.is_settled(queue):
+        if policy is None or not self.policies.is_spending_known(queue):
             if policy is None:
                 self.slots.close(queue)
             return Admission()  # its jobs find that there is no policy, and leave

@@ -31,8 +31,8 @@ class Standing:
     stops: Mapping[str | None, QueueStop] = field(default_factory=dict)
     """Why running jobs are suspended, by partition; None is the key for all."""
     budgets: tuple[BudgetState, ...] = ()
-    settled: bool = True
-    """Whether the spending is known. Until then no job starts, and answers do not change."""
+    spending_known: bool = True
+    """Whether the spending in all periods is known. Until then no job starts, and answers do not change."""
     until: datetime = _EVER
     """When the next period ends."""
 
@@ -136,10 +136,10 @@ class Policies:
         spec = self.spec(name)
         return spec.kueue.local_queue if spec is not None and spec.kueue is not None else ""
 
-    def is_settled(self, name: Name) -> bool:
+    def is_spending_known(self, name: Name) -> bool:
         """Whether all inputs of `policy` are known."""
         standing = self.standing(name)
-        return standing is None or standing.settled
+        return standing is None or standing.spending_known
 
     def _stand(self, name: Name) -> Standing:
         spec, now = self.spec(name), self._now()
@@ -156,10 +156,10 @@ class Policies:
             drain=drain,
             stops=budget_stops(name[1], states),
             budgets=states,
-            settled=len(states) == len(periods),
+            spending_known=len(states) == len(periods),
             until=min(at.end for _, at in periods),
         )
 
 
 def _allows(standing: Standing) -> tuple[object, ...]:
-    return standing.policy, standing.stops, standing.settled
+    return standing.policy, standing.stops, standing.spending_known
