@@ -34,7 +34,7 @@ class Histories:
     """ADK's results for the histories of each agent in each branch."""
 
     def __init__(self) -> None:
-        self._settled: dict[tuple[Any, ...], _Settled] = {}
+        self._processed: dict[tuple[Any, ...], _Processed] = {}
 
     def contents(
         self, current_branch: str | None, events: list[Event], agent_name: str = "", **options: Any
@@ -43,26 +43,26 @@ class Histories:
         if len(events) <= SHORT or options.get("isolation_scope") is not None:
             # A task's request begins with the delegating call, which may be anywhere in the history.
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
-        settled = self._of((current_branch, agent_name, *sorted(_hashable(options))), events)
-        rest = events[len(settled.events) :]
-        end = settled.reach(rest)
+        processed = self._of((current_branch, agent_name, *sorted(_hashable(options))), events)
+        rest = events[len(processed.events) :]
+        end = processed.reach(rest)
         made = None if end is None else _made(current_branch, rest[:end], agent_name, **options)
         if end is None or made is None:
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
-        settled.add(rest[:end], made)
+        processed.add(rest[:end], made)
         newest = _ADKS_CONTENTS(current_branch, rest[end:], agent_name, **options)
-        if not newest:  # then the agent's last visible event is settled
+        if not newest:  # then the agent's last visible event is among the processed ones
             return _ADKS_CONTENTS(current_branch, events, agent_name, **options)
-        return settled.contents() + newest
+        return processed.contents() + newest
 
-    def _of(self, key: tuple[Any, ...], events: Sequence[Event]) -> "_Settled":
-        settled = self._settled.pop(key, None)
-        if settled is None or not settled.begins(events):
-            settled = _Settled()
-        self._settled[key] = settled
-        if len(self._settled) > _KEPT:
-            self._settled.pop(next(iter(self._settled)), None)
-        return settled
+    def _of(self, key: tuple[Any, ...], events: Sequence[Event]) -> "_Processed":
+        processed = self._processed.pop(key, None)
+        if processed is None or not processed.begins(events):
+            processed = _Processed()
+        self._processed[key] = processed
+        if len(self._processed) > _KEPT:
+            self._processed.pop(next(iter(self._processed)), None)
+        return processed
 
 
 def _hashable(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -80,11 +80,11 @@ def _made(branch: str | None, events: list[Event], agent_name: str, **options: A
     return made if made and made.pop() == after.content else None
 
 
-class _Settled:
+class _Processed:
     """The first events of a history and their contents, which later events do not change.
 
-    This holds while each tool result is settled together with its call, no call id is used twice, and no event changes
-    earlier contents (`reach`).
+    This holds while each tool result is processed together with its call, no call id is used twice, and no event
+    changes earlier contents (`reach`).
     """
 
     def __init__(self) -> None:
@@ -99,12 +99,12 @@ class _Settled:
         self._branch_ids: set[str] = set()
 
     def begins(self, events: Sequence[Event]) -> bool:
-        """Whether `events` begins with the settled events, unmodified."""
+        """Whether `events` begins with the processed events, unmodified."""
         same = len(events) >= len(self.events) and all(map(is_, self.events, events))
         return same and self._of_events.unchanged()
 
     def reach(self, rest: Sequence[Event]) -> int | None:
-        """Return how many of the following events can be settled; None if ADK must process all events."""
+        """Return how many of the following events can be processed; None if ADK must process all events."""
         called: set[str] = set()
         open_calls: set[str] = set()
         end = 0
@@ -123,7 +123,7 @@ class _Settled:
         return end
 
     def add(self, events: Sequence[Event], contents: Sequence[types.Content]) -> None:
-        """Settle more events; `contents` are ADK's."""
+        """Add processed events; `contents` are ADK's."""
         self.events += events
         for event in events:
             self._calls |= _ids(event.get_function_calls()) or set()

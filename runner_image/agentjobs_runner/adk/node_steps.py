@@ -17,7 +17,7 @@ from google.adk.workflow._function_node import FunctionNode
 
 from agentjobs.contract import ErrorClass, RecordedStep, StepKind
 from agentjobs_runner.adk.held_context import holding
-from agentjobs_runner.adk.recorded import Changes, event_of, event_to_json, reading, redo, settle
+from agentjobs_runner.adk.recorded import Changes, event_of, event_to_json, normalize_state, reading, redo
 from agentjobs_runner.adk.requests import digest
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.steps_of_start import StepsOfStart
@@ -154,7 +154,7 @@ class _Run:
         try:
             actions = self._changes.to_json()
             self._yielded.append({"event": event_to_json(event), "actions": actions})
-            settle(actions, self._context)
+            normalize_state(actions, self._context)
         except NotJson as error:
             self._is_whole, self.not_json = False, error
 
@@ -167,5 +167,5 @@ class _Run:
         except NotJson as error:
             self.not_json = error
             return None
-        settle(actions, self._context)
+        normalize_state(actions, self._context)
         return {"yielded": self._yielded, "actions": actions, "route": self._context.route}

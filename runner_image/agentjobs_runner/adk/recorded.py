@@ -151,7 +151,7 @@ def redo(changes: Mapping[str, Any], context: Context) -> None:
             setattr(actions, name, value)
 
 
-def settle(changes: Mapping[str, Any], context: Context) -> None:
+def normalize_state(changes: Mapping[str, Any], context: Context) -> None:
     """Give the state its values as later starts get them from `changes`: JSON."""
     for key, value in (changes.get("state_delta") or {}).items():
         if not _equal(context.actions.state_delta.get(key), value):

@@ -19,7 +19,7 @@ from google.adk.tools.base_tool import BaseTool
 from google.adk.tools.tool_context import ToolContext
 
 from agentjobs.contract import StepKind
-from agentjobs_runner.adk.recorded import Changes, reading, redo, result_of, result_to_json, settle
+from agentjobs_runner.adk.recorded import Changes, normalize_state, reading, redo, result_of, result_to_json
 from agentjobs_runner.adk.requests import of_tool_call
 from agentjobs_runner.adk.step_keys import StepKeys, inside
 from agentjobs_runner.adk.step_policies import ToolPolicy
@@ -193,7 +193,7 @@ class ToolSteps:
             self._start.not_recorded(call.key.agent, f"tool {call.tool.name}", f"{error}, which is not JSON")
             return result
         await self._start.journal.record(call.step, body)
-        settle(body["actions"], context)
+        normalize_state(body["actions"], context)
         call.ended = True
         self._start.gave(call.key.strand, replayed=False)
         self._start.gate.leave(call.key)
