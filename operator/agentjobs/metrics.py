@@ -120,11 +120,14 @@ class Metrics:
             "agentjobs_run_duration_seconds", "Time from a start's pod to its end.", buckets=_RUNS, registry=registry
         )
         self._schedule_starts = Counter(
-            "agentjobs_schedule_starts", "Jobs that schedules created, by kind of start.", ["kind"], registry=registry
+            "agentjobs_schedule_starts",
+            "Jobs that schedules created, by kind of occurrence.",
+            ["kind"],
+            registry=registry,
         )
         self._schedule_lag = Histogram(
             "agentjobs_schedule_lag_seconds",
-            "Time from a scheduled start, including jitter, to the creation of its job.",
+            "Time from when an occurrence is due, including jitter, to the creation of its job.",
             buckets=_LAGS,
             registry=registry,
         )
