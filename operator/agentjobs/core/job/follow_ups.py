@@ -37,7 +37,7 @@ from agentjobs.contract import (
     Resolved,
 )
 from agentjobs.core.job.observation import Job, ParentRecord
-from agentjobs.core.pods.claims import worktree_claim
+from agentjobs.core.pods.volume_claims import worktree_claim
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 TTL_SECONDS: Final = 24 * 60 * 60

@@ -4,7 +4,7 @@ manifests      the pod, built from parts
 container      the runner's container
 prerequisites  objects that must exist before it
 workspace      containers and volumes of a workspace
-claims         volumes that outlive pods
+volume_claims  volumes that outlive pods
 defaults       the installation's defaults for pods
 policy         what an installation allows
 pod            a pod as a value for decisions

@@ -28,9 +28,9 @@ from agentjobs.contract import (
     owner_reference,
     pod_name,
 )
-from agentjobs.core.pods.claims import worktree_claim
 from agentjobs.core.pods.container import dumped, runner_container, start_variables
 from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.volume_claims import worktree_claim
 from agentjobs.core.pods.workspace import with_workspace, workspace_volumes
 from agentjobs.models.budget import Limits
 

@@ -6,8 +6,8 @@ from typing import Any
 from agentjobs.api.conditions import PodStartedReason
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.contract import LABEL_JOB, MANAGED_BY, owner_reference, policy_name
-from agentjobs.core.pods.claims import claims
 from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.volume_claims import volume_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def prerequisites(
     """Return the prerequisites of a job's pods, in the order of creation."""
     needed = [
         Prerequisite(claim, "spec.workspace", PodStartedReason.VOLUME_CLAIM_UNUSABLE, is_owned=False)
-        for claim in claims(namespace=namespace, spec=spec, defaults=defaults)
+        for claim in volume_claims(namespace=namespace, spec=spec, defaults=defaults)
     ]
     if spec.isolation.egress.mode == "Restricted":
         body = egress_policy(namespace=namespace, job=job, uid=uid, spec=spec, defaults=defaults)

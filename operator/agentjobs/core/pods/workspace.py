@@ -27,9 +27,9 @@ from agentjobs.contract import (
     WORKSPACE_VOLUME,
     WORKSPACE_VOLUMES,
 )
-from agentjobs.core.pods.claims import worktree_claim
 from agentjobs.core.pods.container import RESTRICTED, installation_environment, pull_policy, resources_of
 from agentjobs.core.pods.defaults import PodDefaults
+from agentjobs.core.pods.volume_claims import worktree_claim
 
 # The last is /tmp of our containers. Never the agent's, because a copy of a key may remain in it.
 _, READ_VOLUME, WRITE_VOLUME, CACHE_VOLUME, TMP_VOLUME = WORKSPACE_VOLUMES

@@ -13,10 +13,10 @@ from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api_resource import Resource
 from agentjobs.contract import controller_of, cut
 from agentjobs.core.job.observation import Job, Obstacle
-from agentjobs.core.pods.claims import unusable
 from agentjobs.core.pods.defaults import PodDefaults
 from agentjobs.core.pods.pod import Pod
 from agentjobs.core.pods.prerequisites import Prerequisite, prerequisites
+from agentjobs.core.pods.volume_claims import unusable
 from agentjobs.errors import AlreadyExists, Denied, Invalid, NotFound
 from agentjobs.kube.resources import NETWORKPOLICIES, PERSISTENTVOLUMECLAIMS
 from agentjobs.reconcile.ports import Ports

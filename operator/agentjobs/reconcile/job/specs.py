@@ -31,7 +31,7 @@ from agentjobs.api.template.read import DEFAULT_QUEUE, read_job
 from agentjobs.bounded import Bounded
 from agentjobs.contract import Resolved
 from agentjobs.core.job.observation import Job
-from agentjobs.core.pods.claims import worktree_claim
+from agentjobs.core.pods.volume_claims import worktree_claim
 from agentjobs.core.queues.admission import SessionLock, WorktreeLock
 from agentjobs.core.template.model import AgentTemplate
 from agentjobs.engine.cache import Cache, Name

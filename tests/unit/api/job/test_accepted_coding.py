@@ -5,7 +5,7 @@ import pytest
 from agentjobs.api.job.agent import ConfigMapKey
 from agentjobs.api.job.resolve import Sources, accepted_spec, as_accepted, edited_fields, resolve, resolve_spec
 from agentjobs.api.job.spec import AgentJobSpec
-from agentjobs.core.pods.claims import worktree_claim
+from agentjobs.core.pods.volume_claims import worktree_claim
 
 METADATA = {"namespace": "default", "name": "fix", "uid": "uid-1"}
 CLAUDE = {"systemPrompt": "You are $(job.name).", "appendSystemPrompt": "End.", "mcpConfig": '{"mcpServers": {}}'}

@@ -13,7 +13,7 @@ from agentjobs.api.job.workspace import Workspace
 from agentjobs.api.substitution import expanded
 from agentjobs.core.job.follow_ups import Plans, Unmade, child_name, requested
 from agentjobs.core.job.observation import ParentRecord, parse_job
-from agentjobs.core.pods.claims import worktree_claim
+from agentjobs.core.pods.volume_claims import worktree_claim
 
 UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
 SESSION = {"appName": "shop", "userId": "u", "sessionId": "s", "mode": "New"}

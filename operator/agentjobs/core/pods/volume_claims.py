@@ -36,7 +36,7 @@ def worktree_claim(workspace: Workspace | None) -> str:
     return f"worktree-{name[:MAX_READABLE]}-{digest}"
 
 
-def claims(*, namespace: str, spec: AgentJobSpec, defaults: PodDefaults) -> tuple[dict[str, Any], ...]:
+def volume_claims(*, namespace: str, spec: AgentJobSpec, defaults: PodDefaults) -> tuple[dict[str, Any], ...]:
     """Return the PersistentVolumeClaims to create for the pods of a job, if they do not exist.
 
     A claim that the job names must be created by its owner.
