@@ -25,7 +25,7 @@ _PARTS: Final = -(-MAX_COOKIE_BYTES // _PART_BYTES)
 _PURPOSE: Final = "session"
 
 
-class Session(msgspec.Struct, frozen=True):
+class BrowserSession(msgspec.Struct, frozen=True):
     """The content of the cookies."""
 
     name: str
@@ -41,7 +41,7 @@ class Session(msgspec.Struct, frozen=True):
     """The ID token, for the provider's sign-out; None if the API server accepts it, or if it is too long."""
 
     def __repr__(self) -> str:
-        return f"Session(name={self.name!r}, way={self.way!r}, until={self.until!r})"
+        return f"BrowserSession(name={self.name!r}, way={self.way!r}, until={self.until!r})"
 
 
 class Sessions:
@@ -57,18 +57,18 @@ class Sessions:
         self.length = length
         self.secure = secure
 
-    def of(self, request: Request, now: datetime) -> Session | None:
+    def of(self, request: Request, now: datetime) -> BrowserSession | None:
         """Return the session of a request; None without one, or after its end."""
         opened = self.seal.open(_PURPOSE, _joined(request, self.cookie_name(request)))
         if opened is None:
             return None
         try:
-            session = msgspec.json.decode(opened, type=Session)
+            session = msgspec.json.decode(opened, type=BrowserSession)
         except msgspec.DecodeError:  # of another version
             return None
         return session if session.until > now else None
 
-    def begin(self, request: Request, response: Response, session: Session, *, now: datetime) -> None:
+    def begin(self, request: Request, response: Response, session: BrowserSession, *, now: datetime) -> None:
         """Set the cookies of a session, instead of any previous one; without its hint if that does not fit.
 
         Raises:
@@ -113,7 +113,7 @@ class Sessions:
         port = request.headers.get("host", "").rpartition(":")[2]
         return f"agentjobs-{port if port.isdecimal() and port.isascii() else 80}-{what}"
 
-    def _sealed(self, session: Session) -> str:
+    def _sealed(self, session: BrowserSession) -> str:
         return base64.urlsafe_b64encode(self.seal.seal(_PURPOSE, msgspec.json.encode(session))).decode()
 
     def _forget(self, request: Request, response: Response, numbers: range) -> None:

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from agentjobs.dashboard import sessions as module
 from agentjobs.dashboard.sealing import Seal
-from agentjobs.dashboard.sessions import Session, Sessions
+from agentjobs.dashboard.sessions import BrowserSession, Sessions
 from agentjobs.errors import Misconfigured
 from agentjobs.problem import Problem
 
@@ -40,7 +40,7 @@ def begun(made, session, **more):
 
 
 def ada(token="t" * 900):
-    return Session(name="ada", way="token", until=NOW + HOUR, token=token)
+    return BrowserSession(name="ada", way="token", until=NOW + HOUR, token=token)
 
 
 def test_a_session_is_read_as_it_was_stored():
@@ -68,7 +68,7 @@ def test_a_token_too_long_for_cookies_is_refused_with_a_solution():
 
 
 def test_a_session_that_fits_only_without_the_id_token_hint_has_none():
-    made, session = sessions(), Session("ada", "oidc", NOW + HOUR, groups=("g" * 7000,), hint="h" * 3000)
+    made, session = sessions(), BrowserSession("ada", "oidc", NOW + HOUR, groups=("g" * 7000,), hint="h" * 3000)
 
     cookies, _ = begun(made, session)
     found = made.of(asking(cookies), NOW)

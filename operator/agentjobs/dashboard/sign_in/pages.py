@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from agentjobs.dashboard.identity import Way, known
 from agentjobs.dashboard.pages.dependencies import pages_of, rest_of
-from agentjobs.dashboard.sessions import Session
+from agentjobs.dashboard.sessions import BrowserSession
 from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.sign_in.ways import Ways
 from agentjobs.problem import Problem
@@ -60,12 +60,14 @@ async def begin(
     if token is not None and (left := seconds_left(token, now.timestamp())) is not None:
         lasting = min(lasting, left)
     until = now + timedelta(seconds=lasting)
-    session = Session(name=name, way=way, until=until, token=token, groups=tuple(groups) if token is None else ())
+    session = BrowserSession(
+        name=name, way=way, until=until, token=token, groups=tuple(groups) if token is None else ()
+    )
     person = ways.identity(session)
     if person is None:
         raise no_such_page()
     seen = (await rest_of(request, person).me()).name
-    session = Session(name=seen, way=way, until=until, token=token, groups=session.groups, hint=hint)
+    session = BrowserSession(name=seen, way=way, until=until, token=token, groups=session.groups, hint=hint)
     ways.sessions.begin(request, answer, session, now=now)
     ways.note(request, way, seen)
 

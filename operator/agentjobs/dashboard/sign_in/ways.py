@@ -13,7 +13,7 @@ from fastapi import Request
 from agentjobs.dashboard import csrf
 from agentjobs.dashboard.identity import Identity, Way, impersonating, with_token
 from agentjobs.dashboard.sealing import Seal
-from agentjobs.dashboard.sessions import Session, Sessions
+from agentjobs.dashboard.sessions import BrowserSession, Sessions
 from agentjobs.dashboard.sign_in.account import Account
 from agentjobs.dashboard.sign_in.attempts import Attempts
 from agentjobs.dashboard.sign_in.links import Links
@@ -60,7 +60,7 @@ class Ways:
         session = self.sessions.of(request, self.now())
         return None if session is None else self.identity(session)
 
-    def identity(self, session: Session) -> Identity | None:
+    def identity(self, session: BrowserSession) -> Identity | None:
         """Return the person of a session; None where its way was disabled."""
         form = csrf.masked(sha256(f"csrf {session.secret}".encode()).digest()[:16])
         if session.token is not None:
