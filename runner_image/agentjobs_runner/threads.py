@@ -15,11 +15,6 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
     Not in the event loop's pool, as `asyncio.to_thread`: user code may have filled that with calls that hang.
     """
-    return await asyncio.wrap_future(submit(work, *args, **kwargs))
-
-
-def submit(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-    """Run `work(*args, **kwargs)` in its own thread; the future has its result and cannot be cancelled."""
     done: Future[T] = Future()
     done.set_running_or_notify_cancel()  # so that cancelling the caller cannot cancel it
 
@@ -30,4 +25,4 @@ def submit(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T
             done.set_exception(error)
 
     threading.Thread(target=run, name="blocking", daemon=True).start()
-    return done
+    return await asyncio.wrap_future(done)

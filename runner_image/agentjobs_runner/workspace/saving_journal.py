@@ -3,7 +3,6 @@
 So for a recorded step its files are kept, too, and a later start that replays it has them.
 """
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
@@ -11,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from agentjobs.contract import RecordedStep, StepKind
 from agentjobs_runner.journal import Journal, NewStep
-from agentjobs_runner.threads import in_thread, submit
+from agentjobs_runner.threads import in_thread
 
 # A model's answer changes no file. A user's `step()` may have.
 _CHANGE_FILES: Final = frozenset({StepKind.TOOL, StepKind.NODE, StepKind.VALUE})
@@ -86,7 +85,7 @@ class SavingJournal:
     async def record(self, step: NewStep, body: Any, *, void: bool = False) -> None:
         """Keep the files, then record a step's result, even if the caller is cancelled meanwhile: the step happened."""
         if step.kind in _CHANGE_FILES and not void:
-            await asyncio.wrap_future(self._keep_and_record(step, body))
+            await in_thread(self._keep_and_record, step, body, self._track(step))
         else:
             await self._journal.record(step, body, void=void)
             await self._secured_in_thread()
@@ -94,29 +93,33 @@ class SavingJournal:
     def record_now(self, step: NewStep, body: Any) -> None:
         """Keep the files, then record a step's result; blocks."""
         if step.kind in _CHANGE_FILES:
-            self._keep_and_record(step, body).result()
+            self._keep_and_record(step, body, self._track(step))
         else:
             self._journal.record_now(step, body)
             self._secure()
 
     def is_recording(self) -> bool:
         """Whether files of a step are being kept that the journal does not have yet."""
-        return not all(recording.done() for recording in list(self._recording))
+        return bool(self._recording)
 
     async def void(self, keys: Sequence[str]) -> None:
         """Make the steps with these keys void for later starts."""
         await self._journal.void(keys)
 
-    def _keep_and_record(self, step: NewStep, body: Any) -> "Future[None]":
-        def work() -> None:
+    def _track(self, step: NewStep) -> "Future[None]":
+        """Return a future for a step, before the work begins; done when the step is recorded or refused."""
+        recording: Future[None] = Future()
+        self._recording[recording] = step.key
+        return recording
+
+    def _keep_and_record(self, step: NewStep, body: Any, recording: "Future[None]") -> None:
+        try:
             self._files.keep()
             self._journal.record_now(step, body)
             self._secure()
-
-        recording = submit(work)
-        self._recording[recording] = step.key
-        recording.add_done_callback(self._recording.pop)
-        return recording
+        finally:
+            del self._recording[recording]
+            recording.set_result(None)
 
     async def _secured_in_thread(self) -> None:
         if not self._secured:
