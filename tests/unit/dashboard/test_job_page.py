@@ -415,9 +415,14 @@ async def test_a_long_log_is_read_page_by_page_from_its_end(pages, answers, line
     assert "before" not in links["Newest lines"]
 
 
-async def test_the_first_page_of_what_is_read_of_a_longer_log_names_the_command_for_all(pages, answers):
+LEFT_OUT = '{"time": "2026-11-20T12:00:00Z", "level": "info", "event": "step.ended", "author": "a"}'
+
+
+@pytest.mark.parametrize("last", ["line 4999", LEFT_OUT], ids=["shown", "left out"])
+async def test_the_first_page_of_what_is_read_of_a_longer_log_names_the_command_for_all(pages, answers, last):
     base = a_failed_job(answers)
-    log = [f"2026-11-20T12:00:00.{number:09}Z line {number}" for number in range(5000)]
+    log = [f"2026-11-20T12:00:00.{number:09}Z line {number}" for number in range(4999)]
+    log.append(f"2026-11-20T12:00:01Z {last}")
     answers[f"{base}/logs"] = httpx.Response(200, text="\n".join(log))
     third = hex(int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 10**9 + 3)[2:]
 

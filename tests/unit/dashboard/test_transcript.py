@@ -104,7 +104,7 @@ def test_our_log_lines_become_sentences_and_others_are_unchanged():
     ours, theirs = log_lines(f"{told}\nplain \x1b[31mred\n")
 
     assert (ours.text, ours.level) == ("12:00:03 a  tool search returned", "warning")
-    assert (theirs.number, theirs.text, theirs.level) == (2, "plain \ufffd[31mred", "")
+    assert (theirs.text, theirs.level) == ("plain \ufffd[31mred", "")
 
 
 def test_a_line_always_has_the_same_anchor():
@@ -137,10 +137,10 @@ def test_a_line_of_a_megabyte_is_truncated():
     assert (len(line.text), line.left_out) == (MAX_LINE, 1_000_000 - MAX_LINE)
 
 
-def test_a_line_left_out_keeps_its_number():
+def test_a_line_that_only_repeats_another_is_left_out():
     ended = '{"time": "2026-11-29T12:00:03Z", "level": "info", "event": "step.ended", "author": "a"}'
 
-    assert [line.number for line in log_lines(f"a\n{ended}\nb\n")] == [1, 3]
+    assert [line.text for line in log_lines(f"a\n{ended}\nb\n")] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,10 @@ async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Par
         return {"log": None, "lines": [], "container": "", "text": None, "containers": ()}
     most = MOST_LINES if before else LINES
     text = await part(rest.logs(known.namespace, known.key, log, lines=most, container=container, timestamps=True))
-    lines = list(log_lines(text.value or ""))
-    page = log_page(lines, before=before)
-    is_full = bool(lines) and lines[-1].number >= most
+    read = text.value or ""
+    page = log_page(list(log_lines(read)), before=before)
+    # Not the shown lines: the last one may be left out.
+    is_full = read.removesuffix("\n").count("\n") + 1 >= most
     is_cut = page.is_cut or (is_full and not before)
     return {
         "log": log,

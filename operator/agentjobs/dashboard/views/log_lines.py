@@ -30,8 +30,6 @@ _ENDS: Final[dict[str, Level]] = {"Retry": "error", "Fail": "error", "Snooze": "
 class LogLine:
     """A line."""
 
-    number: int
-    """Counted from 1 in the lines that were read; of a log that grows, these are others each time."""
     text: str
     level: Level
     left_out: int = 0
@@ -49,7 +47,7 @@ def log_lines(text: str) -> Iterator[LogLine]:
     lines = [_timed(line) for line in text.removesuffix("\n").split("\n")] if text else []
     left = Counter(address for _, address, _ in lines)
     day = ""
-    for number, (written, address, raw) in enumerate(lines, 1):
+    for written, address, raw in lines:
         place = left[address]
         left[address] -= 1
         fields = parsed(raw) if len(raw) <= _PARSED else None
@@ -64,7 +62,7 @@ def log_lines(text: str) -> Iterator[LogLine]:
             address = address if place == 1 else f"{address}-{place}"
             # A line of AgentJobs begins with its own time.
             shown = shown if fields is None else shown.partition(" ")[2]
-        yield LogLine(number, visible(shown[:MAX_LINE]), level, max(0, len(shown) - MAX_LINE), time, address)
+        yield LogLine(visible(shown[:MAX_LINE]), level, max(0, len(shown) - MAX_LINE), time, address)
 
 
 @dataclass(frozen=True, slots=True)
