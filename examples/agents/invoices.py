@@ -27,7 +27,7 @@ def send_invoice(customer: str, tool_context: ToolContext) -> str:
     """
     # A mail service would get this key, to refuse a second mail: the process may die between mail and record.
     print(f"invoice for {customer}, key {idempotency_key()}", flush=True)
-    # A key for each: the model may send several at once, and each call sees the state from before them.
+    # A key for each: the model may send several together, and each call sees the state before them.
     tool_context.state[f"sent to {customer}"] = f"start {os.environ['AGENTJOBS_START']}"
     return f"sent to {customer}"
 

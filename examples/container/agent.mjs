@@ -1,5 +1,5 @@
-// An agent in Node.js (18 or newer, no packages): all that a program has to do to run as `agent.container`.
-// It asks the job's model through the model proxy. Without one, or without a model, it says back what it is told.
+// An agent in Node.js (18 or newer, no packages): everything that a program must do to run as `agent.container`.
+// It calls the job's model through the model proxy. Without a proxy or a model, it answers with its input.
 import { readFileSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
@@ -10,10 +10,10 @@ const ca = env.AGENTJOBS_GATEWAY_CA && readFileSync(env.AGENTJOBS_GATEWAY_CA);
 const EXIT_CODES = { Succeed: 0, Retry: 70, Snooze: 75, Cancel: 77, Fail: 78 };
 let uid = ""; // the job's, once the gateway has told it
 
-// How a start ends: thrown from wherever that is known.
+// How a start ends; thrown as soon as it is known.
 const ending = (verdict, reason, message, delaySeconds = null) => ({ verdict, reason, message, delaySeconds, result: null });
 
-// One request. The token is read anew each time, because the kubelet renews it in its file.
+// One request. The token's file is read each time, because the kubelet renews it.
 function send(method, url, body, timeout) {
   const authorization = `Bearer ${readFileSync(env.AGENTJOBS_TOKEN_FILE, "utf8").trim()}`;
   const options = { method, timeout, ca, agent: false, headers: { authorization, "content-type": "application/json" } };
@@ -30,14 +30,14 @@ function send(method, url, body, timeout) {
   });
 }
 
-// A request to the gateway, for two minutes again and again while it is away.
+// A request to the gateway, repeated for two minutes while it is unavailable.
 async function gateway(method, path, body) {
   const until = Date.now() + 120_000;
   for (let pause = 250; ; pause = Math.min(pause * 2, 5_000)) {
     const { status, wait = 0, text } = await send(method, gatewayUrl + path, body, 15_000).catch((error) => ({ text: error.message }));
     if (status === 204) return null;
-    if (status === 200 && text.startsWith("{")) return JSON.parse(text); // what else answers 200 is not the gateway
-    if (status === 409) process.exit(76); // another pod holds this start: not a word more
+    if (status === 200 && text.startsWith("{")) return JSON.parse(text); // any other 200 is not the gateway's
+    if (status === 409) process.exit(76); // another pod holds this start: exit without a report
     if ([400, 405, 413, 422].includes(status)) throw ending("Retry", "ResultError", `${path} was refused: ${text}`);
     const rest = Math.max(pause, Math.min(wait, 60) * 1_000);
     if (Date.now() + rest > until) throw ending("Snooze", "JournalUnavailable", `${path}: ${text}`, 30);
@@ -50,7 +50,7 @@ async function answer({ agent, input }) {
   const question = { model: agent.model.replace("openai/", ""), messages: [{ role: "user", content: input.message }] };
   const { status, wait, text } = await send("POST", `${modelsUrl}/openai/v1/chat/completions`, question, 900_000)
     .catch((error) => { throw ending("Retry", "ModelUnavailable", error.message); });
-  const [, reason] = /"agentjobs\.dev\/(\w+)/.exec(text) ?? []; // the proxy's own refusals say their class
+  const [, reason] = /"agentjobs\.dev\/(\w+)/.exec(text) ?? []; // the proxy's own refusals contain their class
   if (status === 429) throw ending("Snooze", "ModelRateLimited", text, wait || 30);
   if (status !== 200) throw ending(status >= 500 ? "Retry" : "Fail", reason ?? (status >= 500 ? "ModelUnavailable" : "ModelBadRequest"), text);
   const { choices: [choice], usage } = JSON.parse(text);
@@ -59,7 +59,7 @@ async function answer({ agent, input }) {
   return { text: choice.message.content, structured: null, usage: used };
 }
 
-// The last word, by which the operator decides. A kubelet may keep 1536 bytes of it, so texts are cut.
+// The termination message, by which the operator decides. A kubelet may keep only 1536 bytes, so texts are cut.
 function leave({ verdict, reason, message, delaySeconds, result }) {
   const head = (text) => Array.from(text.slice(0, 200)).slice(0, 100).join("");
   const word = { agentjobs: 1, verdict, reason, start: Number(env.AGENTJOBS_START), uid, message: head(message) };
@@ -68,7 +68,7 @@ function leave({ verdict, reason, message, delaySeconds, result }) {
   process.exit(EXIT_CODES[verdict]);
 }
 
-// What is reported first counts: the result that is final for the job may be another start's.
+// The first report counts: the job's final result may be that of another start.
 async function report(end) {
   const { final } = await gateway("PUT", "/v1/attempt/result", end);
   return final ? { ...end, verdict: "Succeed", reason: "ResultAccepted", delaySeconds: null, result: final } : end;

@@ -1,4 +1,4 @@
--- What the application wants of agents. It inserts rows in its own transactions, beside what they are about.
+-- The application's requests to agents. It inserts them in the same transactions as its own data.
 CREATE TABLE agent_requests (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     template   text NOT NULL,

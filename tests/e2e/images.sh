@@ -13,7 +13,7 @@ tag=${TAG:-dev}
 repository=${REPOSITORY:-localhost}
 stamps=${XDG_CACHE_HOME:-$HOME/.cache}/agentjobs-images
 mkdir -p "$stamps"
-# Two checkouts that build the same tag at once would stamp each other's images.
+# Two checkouts that build the same tag at the same time would stamp each other's images.
 exec 9>"$stamps/lock"
 flock 9
 

@@ -48,7 +48,8 @@ MODULES: Final = {*NOUNS, "chosen", "common", "helpers", "news", "seen", "story"
 NAMED: Final = [OPERATOR, ROOT / "runner_image" / "agentjobs_runner", ROOT / "devcluster" / "devcluster"]
 """The packages in which every value is named by what it is."""
 _PHRASE: Final = {re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE): cure for phrase, cure in PHRASES.items()}
-_QUOTED: Final = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_BLOCKS: Final = re.MULTILINE | re.DOTALL
+_QUOTED: Final = re.compile(r"^```.*?^```$|`[^`\n]*`", _BLOCKS)
 _DOCSTRING: Final = re.compile(r'^(?P<indent> *)""".*?"""', re.MULTILINE | re.DOTALL)
 _HEADERS: Final = ("Args:", "Raises:", "Returns:")
 Texts = Iterator[tuple[str, str]]
@@ -126,7 +127,20 @@ def chart() -> Texts:
                 yield str(path.relative_to(ROOT)), path.read_text("utf-8")
 
 
-@pytest.mark.parametrize("audience", [pages, helps, values, code, chart], ids=lambda audience: audience.__name__)
+def others() -> Texts:
+    """Everything else that users or maintainers read: images, permissions, examples, pages' templates, settings, CI."""
+    folders = [ROOT / name for name in ("operator", "runner_image", "examples", "tests/e2e", ".ci", "pyproject.toml")]
+    for suffix in ("Dockerfile", ".yaml", ".html", ".js", ".css", ".mjs", ".sh", ".sql", ".py", ".toml", "run"):
+        for path in files(*folders, suffix=suffix):
+            if suffix != ".py" or path.is_relative_to(ROOT / "examples"):
+                yield str(path.relative_to(ROOT)), path.read_text("utf-8")
+    for drawing in re.findall(r"^```text\n.*?^```$", (ROOT / "docs/architecture.md").read_text("utf-8"), _BLOCKS):
+        yield "docs/architecture.md", drawing
+
+
+@pytest.mark.parametrize(
+    "audience", [pages, helps, values, code, chart, others], ids=lambda audience: audience.__name__
+)
 def test_texts_have_none_of_the_replaced_phrases(audience: Callable[[], Texts]) -> None:
     texts = list(audience())
 
