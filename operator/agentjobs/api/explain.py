@@ -126,7 +126,7 @@ def _running(situation: Situation, now: datetime) -> tuple[str, Cause]:
         return f"Start {situation.starts} does not run yet: {cause.clause}.", cause
     since = f" for {_lasted(situation.started, now)}" if situation.started else ""
     if situation.claimed is None:
-        return f"Running{since}, start {situation.starts}; its pod is being created.", Cause("")
+        return f"Running{since}, start {situation.starts}; its pod has not reported yet.", Cause("")
     at = f", at step {situation.step}" if situation.step else ""
     doing = f", calling {situation.doing}" if situation.doing else ""
     return f"Running{since}, start {situation.starts}{at}{doing}.", Cause("", "", DetailPage.TRANSCRIPT)

@@ -170,7 +170,8 @@ def sides_of(words: str) -> "list[UsageBy]":
     sides = [word.strip() for word in words.split(",")]
     if wrong := [side for side in sides if side not in BY or sides.count(side) > 1]:
         known = f"use {', '.join(BY[:-1])} or {BY[-1]}, each once, separated by commas"
-        raise Failure(f"--by={words}: {wrong[0]!r} is unknown; {known}.", code=USAGE)
+        problem = "repeated" if wrong[0] in BY else "unknown"
+        raise Failure(f"--by={words}: {wrong[0]!r} is {problem}; {known}.", code=USAGE)
     return [UsageBy(side) for side in sides]
 
 

@@ -357,6 +357,14 @@ async def test_the_transcript_is_a_conversation(pages, answers):
     assert "<li>answer (https://a.example)</li>" in page.text
 
 
+async def test_a_place_in_the_transcript_without_its_start_is_ignored(pages, answers):
+    a_failed_job(answers)
+    await pages.get(PAGE, params={"show": "transcript", "after": "3"})
+
+    (request,) = [request for request in answers.asked if request.url.path.endswith("/events")]
+    assert "after" not in request.url.params
+
+
 async def test_the_log_is_readable_and_its_lines_have_anchors(pages, answers):
     a_failed_job(answers)
     page = await pages.get(PAGE, params={"show": "logs", "log": "2"})

@@ -140,7 +140,8 @@ async def _nothing(request: Request, rest: Rest, namespace: str, key: str) -> Pa
 
 
 async def _transcript(request: Request, rest: Rest, namespace: str, key: str) -> Parts:
-    start, after = number_in(request, "start"), number_in(request, "after")
+    start = number_in(request, "start")
+    after = number_in(request, "after") if start is not None else None  # entries are numbered within their start
     cursor, newest = request.query_params.get("cursor"), request.query_params.get("newest") == "true"
     reading = rest.entries(namespace, key, start=start, limit=_TURNS, cursor=cursor, after=after, newest=newest)
     page = await part(reading)
