@@ -19,7 +19,7 @@ REVIEW = {
 FROM_MAP = {"messageFrom": {"configMapKeyRef": {"name": "texts", "key": "gone"}}}
 REFUSED = [
     pytest.param(SPEC, Edits(parameters={"a": "b"}), {}, "spec.parameters.a", id="no-template"),
-    pytest.param(SPEC, Edits(parameters={"a": "b"}), {"is_merged": True}, "object of this job is gone", id="history"),
+    pytest.param(SPEC, Edits(parameters={"a": "b"}), {"is_merged": True}, "object of this job", id="history"),
     pytest.param(TEMPLATED, Edits(message="x"), {}, "made by template review", id="message-of-the-template"),
     pytest.param(SPEC, Edits(message=""), {}, "spec.input.message", id="no-message"),
     pytest.param(SPEC, Edits(message="x" * 65537), {}, "spec.input.message", id="long-message"),

@@ -41,48 +41,58 @@ GOOD = {
 BAD = {
     "longest-below-first": (
         {"llm": {"backoff": {"initial": "5s", "max": "2s"}}},
-        'spec.steps.llm.backoff.max: "2s" is shorter than initial, 5s; use at least as much',
+        'llm.backoff.max: "2s" ',
+        "5s",
     ),
     "longest-below-the-default-first": (
         {"tools": [{"match": ["a"], "backoff": {"max": "500ms"}}]},
-        'spec.steps.tools[0].backoff.max: "500ms" is shorter than initial, 1s; use at least as much',
+        'tools[0].backoff.max: "500ms" ',
+        "1s",
     ),
     "first-above-the-default-longest": (
         {"llm": {"backoff": {"initial": "1m"}}},
-        'spec.steps.llm.backoff.initial: "1m" is longer than max, whose default is 30s; set max to at least as much',
+        'llm.backoff.initial: "1m" ',
+        "30s",
     ),
-    "no-time": ({"llm": {"timeout": "0s"}}, 'spec.steps.llm.timeout: "0s" is too short; use at least 1s'),
+    "no-time": ({"llm": {"timeout": "0s"}}, 'llm.timeout: "0s" ', "1s"),
     "no-time-for-a-tool": (
         {"tools": [{"match": ["a"]}, {"match": ["b"], "timeout": "5ms"}]},
-        'spec.steps.tools[1].timeout: "5ms" is too short; use at least 1s',
+        'tools[1].timeout: "5ms" ',
+        "1s",
     ),
     "no-tool": (
         {"tools": [{"match": []}]},
-        "spec.steps.tools[0].match: is empty; name a tool, or write * for all of them",
+        "tools[0].match: ",
+        "*",
     ),
     "bracket-not-closed": (
         {"tools": [{"match": ["a", "send_[ab"], "onInterrupted": "Fail"}]},
-        'spec.steps.tools[0].match[1]: "send_[ab" has a [ without a ]',
+        'tools[0].match[1]: "send_[ab" ',
+        "without a ]",
     ),
-    "nothing-matched": ({"tools": [{"maxAttempts": 3}]}, "spec.steps.tools[0].match: is required"),
-    "empty-pattern": ({"tools": [{"match": [""]}]}, 'spec.steps.tools[0].match[0]: "" is too short'),
-    "too-many-tries": ({"llm": {"maxAttempts": 21}}, "spec.steps.llm.maxAttempts: 21 is too large; use at most 20"),
+    "nothing-matched": ({"tools": [{"maxAttempts": 3}]}, "tools[0].match: ", "required"),
+    "empty-pattern": ({"tools": [{"match": [""]}]}, 'tools[0].match[0]: "" ', "at least 1"),
+    "too-many-tries": ({"llm": {"maxAttempts": 21}}, "llm.maxAttempts: 21 ", "20"),
     "not-a-field": (
         {"tools": [{"match": ["a"], "requireApproval": True}]},
-        "spec.steps.tools[0].requireApproval: is an unknown field",
+        "tools[0].requireApproval: ",
+        "unknown",
     ),
     "no-such-choice": (
         {"tools": [{"match": ["a"], "onInterrupted": "Ask"}]},
-        "spec.steps.tools[0].onInterrupted: \"Ask\" is not allowed; use 'Retry' or 'Fail'",
+        'tools[0].onInterrupted: "Ask" ',
+        "'Retry' or 'Fail'",
     ),
     "all-is-overlap": (
         {"compaction": {"everyEvents": 20, "overlap": 20}},
-        "spec.steps.compaction.overlap: 20 leaves nothing to summarize; use less than everyEvents, 20",
+        "compaction.overlap: 20 ",
+        "everyEvents",
     ),
-    "compaction-of-nothing": ({"compaction": {}}, "spec.steps.compaction.everyEvents: is required"),
+    "compaction-of-nothing": ({"compaction": {}}, "compaction.everyEvents: ", "required"),
     "a-script-without-key": (
         {"compaction": {"everyEvents": 20, "model": "scripted/x"}},
-        "spec.steps.compaction.model: ",
+        "compaction.model: ",
+        "scripted/",
     ),
 }
 
@@ -92,12 +102,14 @@ def test_valid_settings_of_steps_are_accepted(a_job: Job, steps: dict[str, Any])
     assert validate_job(a_job(steps=steps)) == []
 
 
-@pytest.mark.parametrize(("steps", "message"), BAD.values(), ids=BAD)
-def test_a_mistake_is_reported_with_field_value_and_solution(a_job: Job, steps: dict[str, Any], message: str) -> None:
-    problems = [str(problem) for problem in validate_job(a_job(steps=steps))]
+@pytest.mark.parametrize(("steps", "place", "cure"), BAD.values(), ids=BAD)
+def test_a_mistake_is_reported_with_field_value_and_solution(
+    a_job: Job, steps: dict[str, Any], place: str, cure: str
+) -> None:
+    (problem,) = map(str, validate_job(a_job(steps=steps)))
 
-    assert len(problems) == 1
-    assert problems[0].startswith(message)
+    assert problem.startswith(f"spec.steps.{place}")
+    assert cure in problem
 
 
 def test_steps_are_recorded_and_continued_by_default(a_job: Job) -> None:

@@ -23,20 +23,20 @@ def test_a_flat_team_that_forms_a_tree_is_accepted(a_team: Job) -> None:
 
 
 TREES = {
-    "unknown": ([{"name": "a"}], ["a", "b"], 'subAgents[1]: "b" is not an entry of inline.agents (a)'),
-    "orphan": ([{"name": "a"}, {"name": "b"}], ["a"], 'agents[1].name: "b" is not in any subAgents'),
-    "two-parents": ([{"name": "a", "subAgents": ["b"]}, {"name": "b"}], ["a", "b"], "an agent has one parent"),
-    "named-twice": ([{"name": "a"}], ["a", "a"], "an agent has one parent"),
+    "unknown": ([{"name": "a"}], ["a", "b"], 'subAgents[1]: "b" '),
+    "orphan": ([{"name": "a"}, {"name": "b"}], ["a"], 'agents[1].name: "b" '),
+    "two-parents": ([{"name": "a", "subAgents": ["b"]}, {"name": "b"}], ["a", "b"], "one parent"),
+    "named-twice": ([{"name": "a"}], ["a", "a"], "one parent"),
     "itself": ([{"name": "a"}, {"name": "b", "subAgents": ["b"]}], ["a"], '"b" is part of a cycle'),
     "circle": (
         [{"name": "a"}, {"name": "b", "subAgents": ["c"]}, {"name": "c", "subAgents": ["b"]}],
         ["a"],
-        "subAgents must form a tree",
+        "tree",
     ),
-    "same-name": ([{"name": "a"}, {"name": "a"}], ["a"], 'agents[1].name: "a" is taken by another agent'),
-    "name-of-the-root": ([{"name": "root"}], ["root"], 'agents[0].name: "root" is taken by another agent'),
-    "reserved": ([{"name": "user"}], ["user"], '"user" is reserved by ADK'),
-    "nobody": ([], [], "subAgents: is empty; name at least one agent for the SequentialAgent to run"),
+    "same-name": ([{"name": "a"}, {"name": "a"}], ["a"], 'agents[1].name: "a" '),
+    "name-of-the-root": ([{"name": "root"}], ["root"], 'agents[0].name: "root" '),
+    "reserved": ([{"name": "user"}], ["user"], 'agents[0].name: "user" '),
+    "nobody": ([], [], "subAgents: is empty"),
 }
 
 

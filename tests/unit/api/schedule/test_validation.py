@@ -45,69 +45,85 @@ def test_a_schedule_can_create_suspended_jobs() -> None:
 WRONG = {
     "value of a label": (
         {"jobTemplate": {"metadata": {"labels": {"team": "not valid!"}}, "spec": JOB}},
-        'spec.jobTemplate.metadata.labels.team: "not valid!" is not a label value; use at most 63 letters',
+        'spec.jobTemplate.metadata.labels.team: "not valid!" ',
+        "label value",
     ),
     "key of a label": (
         {"jobTemplate": {"metadata": {"labels": {"my team": "a"}}, "spec": JOB}},
-        "is not a key of labels; use at most 63 letters",
+        "spec.jobTemplate.metadata.labels",
+        "key of labels",
     ),
     "domain of an annotation": (
         {"jobTemplate": {"metadata": {"annotations": {"Example.org/a": "b"}}, "spec": JOB}},
-        "is not a key of annotations; use at most 63 letters",
+        "spec.jobTemplate.metadata.annotations",
+        "key of annotations",
     ),
     "key of slashes": (
         {"jobTemplate": {"metadata": {"annotations": {"a/b/c": "d"}}, "spec": JOB}},
-        "is not a key of annotations",
+        "spec.jobTemplate.metadata.annotations",
+        "key of annotations",
     ),
     "seconds": (
         {"schedule": "0 0 6 * * *"},
-        'spec.schedule: "0 0 6 * * *" has 6 fields instead of five; remove the se',
+        'spec.schedule: "0 0 6 * * *" ',
+        "seconds",
     ),
     "never": (
         {"schedule": "0 0 30 2 *"},
-        'spec.schedule: "0 0 30 2 *" never matches; change the day or',
+        'spec.schedule: "0 0 30 2 *" ',
+        "never",
     ),
-    "zone": ({"timeZone": "berlin"}, 'spec.timeZone: "berlin" is not a time zone; did you mean Europe/Berlin?'),
-    "no-text": ({"schedule": 5}, "spec.schedule: 5 is not a string; write it in quotes"),
+    "zone": ({"timeZone": "berlin"}, 'spec.timeZone: "berlin" ', "Europe/Berlin"),
+    "no-text": ({"schedule": 5}, "spec.schedule: 5 ", "quotes"),
     "deadline": (
         {"startingDeadlineSeconds": 9},
-        "spec.startingDeadlineSeconds: 9 is shorter than the 10 s that the op",
+        "spec.startingDeadlineSeconds: 9 ",
+        "10",
     ),
-    "policy": ({"concurrencyPolicy": "Queue"}, 'spec.concurrencyPolicy: "Queue" is not allowed; use'),
+    "policy": ({"concurrencyPolicy": "Queue"}, 'spec.concurrencyPolicy: "Queue" ', "'Replace'"),
     "both": (
         {"catchUp": {"policy": "All"}, "concurrencyPolicy": "Replace"},
-        'spec.catchUp.policy: "All" and concurrencyPolicy Replace exclude each other',
+        'spec.catchUp.policy: "All" ',
+        "concurrencyPolicy Replace",
     ),
-    "limit": ({"catchUp": {"limit": 1001}}, "spec.catchUp.limit: 1001 is too large; use at most 1000"),
-    "runs": ({"maxRuns": 0}, "spec.maxRuns: 0 is too small; use at least 1"),
-    "jitter": ({"jitter": "soon"}, "spec.jitter: 'soon' is not a duration"),
-    "typing-error": ({"schedul": "x"}, "spec.schedul: is an unknown field; did you mean schedule?"),
-    "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null is not an object"),
-    "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "spec.jobTemplate.spec.startAt: "),
+    "limit": ({"catchUp": {"limit": 1001}}, "spec.catchUp.limit: 1001 ", "1000"),
+    "runs": ({"maxRuns": 0}, "spec.maxRuns: 0 ", "at least 1"),
+    "jitter": ({"jitter": "soon"}, "spec.jitter: 'soon' ", "90s"),
+    "typing-error": ({"schedul": "x"}, "spec.schedul: ", "did you mean schedule?"),
+    "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null ", "object"),
+    "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "spec.jobTemplate.spec.startAt: ", "schedule"),
     "start-after": (
         {"job": {"startAfter": "1h"}},
-        'spec.jobTemplate.spec.startAfter: "1h" is not allowed here: the sch',
+        'spec.jobTemplate.spec.startAfter: "1h" ',
+        "schedule",
     ),
     "cancel": (
         {"job": {"cancel": True}},
-        "spec.jobTemplate.spec.cancel: true would end each job immediately; use spec.sus",
+        "spec.jobTemplate.spec.cancel: true ",
+        "spec.suspend",
     ),
-    "job": ({"job": {"priority": 12}}, "spec.jobTemplate.spec.priority: 12 is too large; use at most 9"),
+    "job": ({"job": {"priority": 12}}, "spec.jobTemplate.spec.priority: 12 ", "9"),
     "our-label": (
         {"jobTemplate": {"metadata": {"labels": {"agentjobs.dev/queue": "x"}}, "spec": JOB}},
-        "is reserved for AgentJobs; use your own domain",
+        "spec.jobTemplate.metadata.labels",
+        "reserved",
     ),
     "long-name": (
         {"name": "s" * 44},
-        "has 44 characters; use at most 43, because its jobs' names add a dash and a time",
+        "metadata.name: ",
+        "43",
     ),
 }
 
 
-@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
-def test_an_error_is_reported_once_with_field_value_and_solution(changes: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("changes", "place", "cure"), WRONG.values(), ids=WRONG)
+def test_an_error_is_reported_once_with_field_value_and_solution(
+    changes: dict[str, Any], place: str, cure: str
+) -> None:
     (told,) = problems(a_schedule(**changes))
-    assert message in told
+
+    assert told.startswith(place)
+    assert cure in told
 
 
 def test_all_problems_are_reported_together() -> None:

@@ -79,6 +79,7 @@ async def test_a_failing_tool_is_named_with_its_line_and_only_the_users_stack(ru
 
     ending = await ended(run, module, source)
 
+    assert ending.message.startswith("tool tool ")
     assert ending.message.endswith(f": KeyError: 'amonut' (/app/given.py:{line})")
     [record] = [record for record in records if record.getMessage() == "agent.raised"]
     assert record.stack == [f"  /app/given.py:{line} in tool", "KeyError: 'amonut'"]
@@ -115,7 +116,8 @@ app = App(name="x", root_agent=root_agent, plugins=[Watch("watch")])
     )
     ending = await run(agent={"model": SCRIPT, "module": {"ref": f"{module(source)}:app"}})
 
-    assert ending.message.startswith("plugin watch in before_agent_callback failed: LookupError: nobody home (/app/")
+    assert ending.message.startswith("plugin watch in before_agent_callback ")
+    assert ": LookupError: nobody home (/app/" in ending.message
 
 
 async def test_a_node_that_fails_is_named(run, module):
@@ -127,7 +129,8 @@ root_agent = Workflow(name="w", edges=[(START, count)])
     ending = await run(agent={"module": {"ref": f"{module(source)}:root_agent"}})
 
     assert ending.reason == "AgentError"
-    assert ending.message.startswith("node count failed: LookupError: no numbers (/app/given.py:3)")
+    assert ending.message.startswith("node count ")
+    assert ": LookupError: no numbers (/app/given.py:3)" in ending.message
 
 
 IMPORTS = {

@@ -337,7 +337,7 @@ REFUSED = [
     ),
     pytest.param({"module": {"ref": "given:agnet"}}, "ModuleNotFound", "it has: LlmAgent, agent,", id="no-attribute"),
     pytest.param({"module": {"ref": "given"}}, "ModuleNotFound", "an agent called 'root_", id="no-conventional-name"),
-    pytest.param({"module": {"ref": "given:agent"}}, "ConfigInvalid", "must be an Agent, an App", id="no-agent"),
+    pytest.param({"module": {"ref": "given:agent"}}, "ConfigInvalid", "an Agent, an App", id="no-agent"),
     pytest.param({"module": {"ref": "given:needs"}}, "ConfigInvalid", "without arguments", id="factory-with-arguments"),
     pytest.param({"module": {"ref": "given:makes_none"}}, "ConfigInvalid", "NoneType", id="factory-of-nothing"),
     pytest.param({"module": {"ref": "given:misnamed"}}, "ConfigInvalid", "name", id="factory-of-an-illegal-agent"),

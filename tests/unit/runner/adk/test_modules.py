@@ -103,7 +103,8 @@ async def test_the_error_for_a_package_without_an_agent_lists_its_modules(run, t
     ending = await run(agent={"module": {"ref": "shop_without_init.whether:agent"}})
 
     assert ending.reason == "ModuleNotFound"
-    assert ending.message.endswith("has no module 'whether'; it has: greeter, weather")
+    assert "'whether'" in ending.message
+    assert ending.message.endswith(": greeter, weather")
 
 
 NEARLY = {
@@ -111,7 +112,7 @@ NEARLY = {
     "tuple": ("root_agent = (object(), None)\n", "is a tuple of 2"),
     "settings": (
         "import pydantic\nclass Settings(pydantic.BaseModel):\n    url: str\nSettings()\n",
-        "Settings: url: Field required (some_agent/__init__.py:4)",
+        "url: Field required (some_agent/__init__.py:4)",
     ),
     "asyncio-run": (
         "import asyncio\nasync def f(): ...\nc = f()\ntry: asyncio.run(c)\nfinally: c.close()\n",
