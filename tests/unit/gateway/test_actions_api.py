@@ -77,9 +77,7 @@ async def test_an_action_on_a_job_is_done_and_recorded(act, kube, actions, actio
 async def test_an_ended_job_is_not_changed(act, kube):
     kube.put("agentjobs", "hello", uid=UID, spec=SPEC, status={"phase": "Succeeded", "conditions": [FINISHED]})
 
-    assert (await act("agentjobs/hello/cancel")).json()[
-        "message"
-    ] == "The job had already ended, so nothing was changed."
+    assert "already ended" in (await act("agentjobs/hello/cancel")).json()["message"]
     assert kube.done == []
 
 

@@ -22,7 +22,7 @@ async def test_the_gateway_is_not_ready_without_a_server_and_names_it(http, kube
     ready = await http.get("/readyz")
 
     assert (unready.status_code, unready.json()["reason"]) == (503, "NotReady")
-    assert unready.json()["message"] == f"Waiting for the {away}; the gateway's log has the reason."
+    assert away in unready.json()["message"]
     told = [record.problems for record in caplog.records if record.name == "agentjobs.readiness"]
     assert told == [{away: "connection refused"}, {}]
     assert ready.status_code == 200

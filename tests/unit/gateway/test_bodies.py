@@ -144,9 +144,9 @@ def test_steps_of_another_shape_are_422_with_their_path(changes, place):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"verdict": "Perhaps"}, "verdict must be one of Succeed, Retry"),
-        ({"result": None}, "result must be given with verdict Succeed"),
-        ({"verdict": "Fail"}, "result must be given with verdict Succeed"),
+        ({"verdict": "Perhaps"}, "Succeed, Retry"),
+        ({"result": None}, "verdict Succeed"),
+        ({"verdict": "Fail"}, "verdict Succeed"),
         ({"reason": "no spaces please"}, "reason"),
         ({"reason": ""}, "reason"),
         ({"delaySeconds": -1}, "delaySeconds"),

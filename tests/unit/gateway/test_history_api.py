@@ -93,7 +93,8 @@ async def test_events_after_a_number_of_an_unnamed_start_are_refused(http, histo
     answer = await http.get(f"{JOBS}/hello/events", headers=AS_ADA, params={"after": 7})
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
-    assert answer.json()["message"] == "The request is invalid: query.after: needs the query parameter start."
+    assert "query.after: " in answer.json()["message"]
+    assert "start" in answer.json()["message"]
 
 
 async def test_the_times_of_all_steps_are_returned(http, history, job):
@@ -223,22 +224,28 @@ async def test_an_invalid_filter_is_refused_with_its_name(http, job, path, param
 
 
 @pytest.mark.parametrize(
-    ("query", "message"),
+    ("query", "field", "lower"),
     [
         (
             "since=2026-11-29T09:00:00Z&until=2026-11-29T08:00:00Z",
-            "until: 2026-11-29T08:00:00Z is not after 2026-11-29T09",
+            "until: 2026-11-29T08:00:00Z ",
+            "2026-11-29T09:00:00Z",
         ),
-        ("endedSince=2026-11-29T08:00:00Z&endedUntil=2026-11-29T08:00:00Z", "endedUntil: 2026-11-29T08:00:00Z is not"),
-        ("minCost=2&maxCost=1", "maxCost: 1 is less than 2"),
+        (
+            "endedSince=2026-11-29T08:00:00Z&endedUntil=2026-11-29T08:00:00Z",
+            "endedUntil: 2026-11-29T08:00:00Z ",
+            " 2026-11-29T08:00:00Z;",
+        ),
+        ("minCost=2&maxCost=1", "maxCost: 1 ", " 2;"),
     ],
     ids=["created", "ended", "cost"],
 )
-async def test_limits_that_no_job_can_match_are_refused_with_both_values(http, job, query, message):
+async def test_limits_that_no_job_can_match_are_refused_with_both_values(http, job, query, field, lower):
     answer = await http.get(f"{JOBS}?{query}", headers=AS_ADA)
 
     assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
-    assert f"query.{message}" in answer.json()["message"]
+    _, found, rest = answer.json()["message"].partition(f"query.{field}")
+    assert (bool(found), lower in rest) == (True, True)
 
 
 async def test_too_many_values_of_a_filter_are_refused(http, job):
