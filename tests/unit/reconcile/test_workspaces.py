@@ -113,8 +113,8 @@ async def test_a_job_without_a_workspace_creates_no_cache(world):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda claim: claim["metadata"].update(labels={}), "was not created by AgentJobs"),
-        (lambda claim: claim.update(status={"capacity": {"storage": "1Gi"}}), "has 1Gi, but workspace.size is 2Gi"),
+        (lambda claim: claim["metadata"].update(labels={}), "not created by AgentJobs"),
+        (lambda claim: claim.update(status={"capacity": {"storage": "1Gi"}}), "1Gi, but workspace.size is 2Gi"),
         (lambda claim: claim["metadata"].update(deletionTimestamp="2026-11-21T09:00:00Z"), "is being deleted"),
         (lambda claim: claim["spec"].update(accessModes=["ReadOnlyMany"]), "ReadOnlyMany"),
     ],

@@ -217,7 +217,8 @@ async def test_replace_cancels_the_previous_job_and_starts_after_its_end(world):
 
     assert world.job(FIRST)["spec"]["cancel"] is True
     assert world.jobs() == [FIRST]
-    assert ("Replaced", f"cancelled job {FIRST}, to be replaced by {SECOND}") in world.events
+    (told,) = [message for reason, message in world.events if reason == "Replaced"]
+    assert (FIRST in told, SECOND in told) == (True, True)
     for pod in world.pods():
         world.end_pod(pod, Verdict.CANCEL, reason="Interrupted", code=77)
     for _ in range(3):
@@ -332,7 +333,7 @@ async def test_a_delayed_start_reports_why_the_blocking_job_waits(world):
     (blocked,) = [one for one in world.schedule()["conditions"] if one["type"] == "Blocked"]
 
     assert world.said("Blocked") == ("True", "JobWaits")
-    assert "ReferenceNotFound: ConfigMap nowhere does not exist" in blocked["message"]
+    assert "ReferenceNotFound: ConfigMap nowhere" in blocked["message"]
     assert world.said("Degraded") == ("True", "JobNotAccepted")
 
 
