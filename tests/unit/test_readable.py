@@ -111,7 +111,7 @@ def line(event, **fields):
         pytest.param(line("step.model", author="a", calls=[{"args": 3}]), "a  model calls None()", id="odd-args"),
     ],
 )
-def test_a_line_is_shown_as_a_sentence(given, shown):
+def test_each_event_is_shown_as_the_message_in_this_table(given, shown):
     assert readable(parsed(json.dumps(given))) == f"20:11:25 {shown}"
 
 

@@ -254,4 +254,4 @@ def test_jobs_that_do_not_wait_for_a_slot_are_last():
     found = listed(a_queue(), a_job("queued", priority=9), others=[a_job("retries", phase="Retrying", priority=0)])
 
     assert [job.name for job in found.items] == ["queued", "retries"]
-    assert found.order.endswith("Jobs that do not wait for a slot are last.")
+    assert found.order.endswith("are last.")

@@ -29,7 +29,7 @@ KINDS = ["started", "resumed", "model", "tool", "text", "error", "warning", "rep
         ("ended", {"verdict": "Fail", "reason": "ModelAuth", "message": "401"}, "Ended: Fail, ModelAuth"),
     ],
 )
-def test_each_kind_of_entry_is_labelled(kind, data, said):
+def test_each_kind_of_entry_is_labelled_with_the_message_in_this_table(kind, data, said):
     (turn,) = conversation([an_entry(1, kind, data)])
 
     assert turn.sentence == said
