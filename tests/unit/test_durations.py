@@ -20,7 +20,7 @@ def test_units_are_summed(text: str, seconds: float) -> None:
     ["", "5", "s", "five", "5 m", "-5s", "1.5h", "5M", "30m1h", "1m1m", "5s\n", "٣s", "9" * 19 + "d", "1h" * 40],
 )
 def test_an_invalid_duration_is_refused_with_a_solution(garbage: str) -> None:
-    with pytest.raises(ValueError, match=r"use (units d, h, m, s, ms|at most 366d)"):
+    with pytest.raises(ValueError, match=r"90s|366d"):
         parse_duration(garbage)
 
 
@@ -74,7 +74,7 @@ def test_a_formatted_time_is_read_back_in_any_year(text: str) -> None:
     ids=repr,
 )
 def test_an_invalid_time_is_refused_with_a_solution(garbage: object) -> None:
-    with pytest.raises(ValueError, match="use RFC 3339 with a zone"):
+    with pytest.raises(ValueError, match="RFC 3339"):
         parse_time(garbage)
 
 

@@ -77,7 +77,7 @@ def test_values_that_json_cannot_represent_are_logged_as_text(configured):
 
 
 def test_an_unknown_level_is_named():
-    with pytest.raises(ValueError, match="'LOUD' is unknown; use one of DEBUG"):
+    with pytest.raises(ValueError, match=r"'LOUD'.*DEBUG"):
         logs.configure("LOUD", "json")
 
 

@@ -268,7 +268,7 @@ def test_calls_to_the_model_proxy_bypass_an_http_proxy(render, proxy, expected):
     [
         pytest.param(
             {**provider(baseUrl=HOST), "modelProxy": {"enabled": False}},
-            "only the model proxy calls providers",
+            "only the model proxy",
             id="providers-without-proxy",
         ),
         pytest.param(

@@ -49,7 +49,7 @@ def test_the_exit_status_is_0_only_if_all_ended_as_expected(reason, status):
     out = io.StringIO()
 
     assert summary([Example("hello", EXPECTED, job("Succeeded", reason))], out, seconds=1.0, log=Path("none")) == status
-    assert f"{1 - status} of 1 examples ended as expected" in out.getvalue()
+    assert f"{1 - status} of 1 examples" in out.getvalue()
 
 
 def test_the_summary_has_the_answers():
@@ -58,7 +58,7 @@ def test_the_summary_has_the_answers():
 
     summary([Example("hello", EXPECTED, hello)], out, seconds=1.0, log=Path("none"))
 
-    assert "hello          Succeeded, 1 attempt: Hello! I ran." in out.getvalue()
+    assert ": Hello! I ran." in out.getvalue()
 
 
 @pytest.mark.parametrize(("width", "columns"), [(80, 4), (120, 6)])
