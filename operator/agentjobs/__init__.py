@@ -30,7 +30,7 @@ The modules:
     problem           a refusal by one of our servers
     auth              who a caller is, and what they may do
     tokens            bearer tokens as text
-    authorities       the CA certificates that runner pods trust
+    ca_bundle         the CA certificates that runner pods trust
     listening         sockets and certificates of our servers
     capacity          limits on work in progress
     readiness         whether a server has what it depends on

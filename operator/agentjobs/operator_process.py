@@ -19,7 +19,7 @@ from typing import Any, Final
 import uvloop
 
 import agentjobs
-from agentjobs import auth, authorities, kopf_adapter, tracing
+from agentjobs import auth, ca_bundle, kopf_adapter, tracing
 from agentjobs.api.job.workspace import DEFAULT_SIZE
 from agentjobs.core.pods.defaults import PodDefaults, Storage
 from agentjobs.engine.background import Background, Died
@@ -90,7 +90,7 @@ class Operator:
         self._state = "starting"
         self._elector: Elector | None = None
         self._failure: AgentJobsError | None = None
-        self._authorities: str | None = None
+        self._ca_bundle: str | None = None
         path = settings.models_file
         self._models_text = "" if path is None else config.text_of(path)
         self._models = from_environment({}) if path is None else config.parse(self._models_text, str(path))
@@ -106,7 +106,7 @@ class Operator:
             loop.add_signal_handler(name, self._stop.set)
         settings = self._settings
         if settings.gateway_ca_file is not None:
-            self._authorities = authorities.read(settings.gateway_ca_file)
+            self._ca_bundle = ca_bundle.read(settings.gateway_ca_file)
         identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         probes = serving(
             host_and_port(settings.probe_address),
@@ -119,7 +119,7 @@ class Operator:
         )
         async with probes, connecting as client, Background(self._end) as background:
             background.start(measure_lag(self._metrics), "loop-lag")
-            background.start(self._follow_authorities(), "authorities", may_return=True)
+            background.start(self._follow_ca_bundle(), "ca_bundle", may_return=True)
             background.start(self._follow_models(), "models", may_return=True)
             try:
                 await self._until_stopped(self._lead(client, identity))
@@ -147,12 +147,12 @@ class Operator:
         finally:
             stopping.cancel()
 
-    async def _follow_authorities(self) -> None:
+    async def _follow_ca_bundle(self) -> None:
         """Stop when the file of certificates has changed, so that a new process reads it for new pods."""
         path = self._settings.gateway_ca_file
-        if path is None or self._authorities is None:
+        if path is None or self._ca_bundle is None:
             return
-        await authorities.replaced(path, self._authorities)
+        await ca_bundle.replaced(path, self._ca_bundle)
         logger.info("certificates.changed")
         self._stop.set()
 
@@ -160,7 +160,7 @@ class Operator:
         """Stop when the models file has changed and is valid, so that a new process uses it for all jobs."""
         path, known = self._settings.models_file, self._models_text
         while path is not None:
-            await asyncio.sleep(authorities.POLL_SECONDS)
+            await asyncio.sleep(ca_bundle.POLL_SECONDS)
             try:
                 text = config.text_of(path)
                 if text == known:
@@ -265,7 +265,7 @@ class Operator:
         settings, metrics = self._settings, self._metrics
         reconciler = Reconciler(
             ports,
-            pods=pod_defaults(settings, self._models, gateway_authorities=self._authorities),
+            pods=pod_defaults(settings, self._models, gateway_ca_bundle=self._ca_bundle),
             models=self._models,
             queues=settings.queues,
             sinks=settings.sinks,
@@ -364,12 +364,12 @@ async def _prune(lists: Lists, retention: Retention) -> None:
     await retention.run()
 
 
-def pod_defaults(settings: OperatorSettings, models: config.Models, *, gateway_authorities: str | None) -> PodDefaults:
+def pod_defaults(settings: OperatorSettings, models: config.Models, *, gateway_ca_bundle: str | None) -> PodDefaults:
     """Return the pod defaults from the settings and the models file."""
     return PodDefaults(
         gateway_url=settings.gateway_url,
         gateway_ca=settings.gateway_ca,
-        gateway_authorities=gateway_authorities,
+        gateway_ca_bundle=gateway_ca_bundle,
         image=settings.runner_image,
         image_pull_policy=settings.runner_image_pull_policy,
         resources=settings.runner_resources,

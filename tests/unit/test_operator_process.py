@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agentjobs import authorities
+from agentjobs import ca_bundle
 from agentjobs.errors import Misconfigured
 from agentjobs.operator_process import Operator, run
 from agentjobs.settings import operator_settings
@@ -22,7 +22,7 @@ def operator_of(path):
 
 @pytest.fixture
 def models_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(authorities, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(ca_bundle, "POLL_SECONDS", 0.01)
     path = tmp_path / "models.yaml"
     path.write_text(PRICES)
     return path

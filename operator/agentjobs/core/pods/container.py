@@ -115,14 +115,14 @@ def _usual(defaults: PodDefaults) -> dict[str, str]:
 
 def _ours(place: Mapping[str, str], runtime: Runtime, defaults: PodDefaults) -> dict[str, str]:
     """Return the variables for the gateway and the start."""
-    authorities = GATEWAY_CA_FILE if defaults.gateway_authorities else defaults.gateway_ca
+    ca_bundle = GATEWAY_CA_FILE if defaults.gateway_ca_bundle else defaults.gateway_ca
     return {
         ENV_GATEWAY_URL: defaults.gateway_url,
         ENV_TOKEN_FILE: f"{TOKEN_MOUNT}/token",
         **place,
         ENV_TERMINATION_FILE: TERMINATION_FILE,
         ENV_GRACE_SECONDS: str(runtime.termination_grace_period_seconds),
-        **({ENV_GATEWAY_CA: authorities} if authorities else {}),
+        **({ENV_GATEWAY_CA: ca_bundle} if ca_bundle else {}),
     }
 
 

@@ -28,7 +28,7 @@ class PodDefaults:
     image_pull_policy: str | None = None
     gateway_ca: str | None = None
     """Path in the runner's container of the CA file (PEM) for the gateway's certificate."""
-    gateway_authorities: str | None = None
+    gateway_ca_bundle: str | None = None
     """The CA certificates (PEM); each pod gets them as a file, instead of `gateway_ca`."""
     resources: Mapping[str, Any] = field(default_factory=dict)
     node_selector: Mapping[str, str] = field(default_factory=dict)

@@ -102,11 +102,11 @@ def _deadline(timeouts: Timeouts, ran: int) -> int:
 
 
 def _annotations(spec: AgentJobSpec, session: SessionKey, defaults: PodDefaults, limits: Limits) -> dict[str, str]:
-    authorities = {ANNOTATION_GATEWAY_CA: defaults.gateway_authorities} if defaults.gateway_authorities else {}
+    ca_bundle = {ANNOTATION_GATEWAY_CA: defaults.gateway_ca_bundle} if defaults.gateway_ca_bundle else {}
     budget = {ANNOTATION_BUDGET: json.dumps(fields, separators=(",", ":"))} if (fields := limits.dump()) else {}
     logs = {} if spec.workspace is None else {ANNOTATION_LOGS: RUNNER_CONTAINER}
     worktree = {ANNOTATION_WORKTREE: claim} if (claim := worktree_claim(spec.workspace)) else {}
-    ours = {ANNOTATION_SESSION: json.dumps(session), **budget, **authorities, **worktree}
+    ours = {ANNOTATION_SESSION: json.dumps(session), **budget, **ca_bundle, **worktree}
     return {**logs, **spec.runtime.annotations, **ours}
 
 
@@ -154,7 +154,7 @@ def _volumes(spec: AgentJobSpec, defaults: PodDefaults, deadline: int) -> list[d
     token = _token(deadline + spec.runtime.termination_grace_period_seconds)
     return [
         {"name": "tmp", "emptyDir": {}},
-        {"name": "token", "projected": {"sources": [token, *_authorities(defaults)]}},
+        {"name": "token", "projected": {"sources": [token, *_ca_bundle(defaults)]}},
         *workspace_volumes(spec.workspace, defaults),
         *spec.runtime.volumes,
     ]
@@ -185,11 +185,11 @@ def _token(lifetime: int) -> dict[str, Any]:
     return {"serviceAccountToken": {"audience": TOKEN_AUDIENCE, "expirationSeconds": seconds, "path": "token"}}
 
 
-def _authorities(defaults: PodDefaults) -> list[dict[str, Any]]:
+def _ca_bundle(defaults: PodDefaults) -> list[dict[str, Any]]:
     """Return a volume with the CA certificates from the pod's annotation, because we may not create ConfigMaps for
     users.
     """
-    if not defaults.gateway_authorities:
+    if not defaults.gateway_ca_bundle:
         return []
     path = f"metadata.annotations['{ANNOTATION_GATEWAY_CA}']"
     name = GATEWAY_CA_FILE.removeprefix(f"{TOKEN_MOUNT}/")

@@ -24,7 +24,7 @@ PLAIN = PodDefaults(gateway_url="https://gateway", image="runner")
 FULL = replace(
     PLAIN,
     image_pull_policy="IfNotPresent",
-    gateway_authorities="-----BEGIN CERTIFICATE-----",
+    gateway_ca_bundle="-----BEGIN CERTIFICATE-----",
     resources={"requests": {"cpu": "100m"}},
     node_selector={"pool": "agents"},
     tolerations=(Toleration.model_validate({"key": "agents", "operator": "Exists"}),),

@@ -123,7 +123,7 @@ def test_a_pod_names_the_engine_of_its_job_which_cannot_be_overridden():
 
 
 def test_a_pod_contains_the_ca_certificates_of_the_gateway():
-    defaults = replace(DEFAULTS, gateway_ca="/elsewhere.crt", gateway_authorities="PEM")
+    defaults = replace(DEFAULTS, gateway_ca="/elsewhere.crt", gateway_ca_bundle="PEM")
     pod = pod_of(defaults=defaults, annotations={ANNOTATION_GATEWAY_CA: "another's"})
     (token,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "token"]
     items = token["projected"]["sources"][1]["downwardAPI"]["items"]

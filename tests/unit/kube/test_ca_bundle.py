@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from agentjobs import authorities
+from agentjobs import ca_bundle
 from agentjobs.errors import Misconfigured
 from devcluster.certificates import Authority
 
@@ -17,7 +17,7 @@ def authority(tmp_path):
 
 
 def test_the_certificates_are_passed_on_unchanged(authority):
-    assert authorities.read(authority.certificate) == authority.certificate.read_text()
+    assert ca_bundle.read(authority.certificate) == authority.certificate.read_text()
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_certificates_are_passed_on_unchanged(authority):
             b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no PEM certificate", id="broken"
         ),
         pytest.param(b"\x30\x82\xff", "is not PEM text", id="der"),
-        pytest.param(b"#" * (authorities.MAX_BYTES + 1), "at most 65536", id="a-systems-bundle"),
+        pytest.param(b"#" * (ca_bundle.MAX_BYTES + 1), "at most 65536", id="a-systems-bundle"),
         pytest.param(b"-----BEGIN PRIVATE KEY-----\n", "contains a private key", id="key"),
     ],
 )
@@ -39,7 +39,7 @@ def test_an_invalid_certificate_bundle_is_refused(tmp_path, content, complaint):
         path.write_bytes(content)
 
     with pytest.raises(Misconfigured, match=complaint) as refused:
-        authorities.read(path)
+        ca_bundle.read(path)
 
     assert str(path) in str(refused.value)
 
@@ -56,6 +56,6 @@ async def test_a_new_ca_bundle_is_loaded_and_a_partly_written_one_is_not(authori
             contents.append(next(looks))
             return contents[-1]
 
-    await authorities.replaced(File(), known, every=0)
+    await ca_bundle.replaced(File(), known, every=0)
 
     assert contents == [known, other[:100], other]
