@@ -74,7 +74,7 @@ test-real: setup ## Run API server tests on the server in KUBEBUILDER_ASSETS
 
 test-cluster: setup ## Run API server tests on the cluster of KUBECONFIG
 	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube gateway) $(SYSTEM)
-	cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=kubeconfig tests/integration/node
+	cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=agentjobs.dev.shared:SharedCluster tests/integration/node
 
 e2e-setup: .venv/.helm
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ asyncio.set_event_loop(None)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--apiserver",
-        choices=("embedded", "envtest", "kubeconfig"),
         default="embedded",
+        metavar="embedded|envtest|MODULE:CLASS",
         help="API server of the node's and controllers' tests: ours, the real one and etcd in the folder "
-        "KUBEBUILDER_ASSETS, or that of the cluster KUBECONFIG names, in namespaces and on nodes of the tests' own.",
+        "KUBEBUILDER_ASSETS, or any other that a class starts for a folder.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--apiserver") == "envtest" and not os.environ.get(ASSETS):
+    chosen = config.getoption("--apiserver")
+    if chosen not in {"embedded", "envtest"} and ":" not in chosen:
+        raise pytest.UsageError(f"--apiserver={chosen} is unknown; use embedded, envtest, or MODULE:CLASS")
+    if chosen == "envtest" and not os.environ.get(ASSETS):
         raise pytest.UsageError(f"--apiserver=envtest needs {ASSETS}, the folder of kube-apiserver and etcd")
 
 
@@ -46,7 +50,5 @@ def make_server(backend: str) -> Callable[[Path], Any]:
             return ApiServer
         case "envtest":
             return EnvTest
-    # Sessions on a cluster that others use are part of AgentJobs' development mode, in the same repository.
-    from agentjobs.dev.shared import SharedCluster
-
-    return SharedCluster
+    made: Callable[[Path], Any] = pkgutil.resolve_name(backend)
+    return made

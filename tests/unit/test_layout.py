@@ -78,6 +78,14 @@ def test_the_runner_puts_no_work_into_the_pool_that_user_code_may_fill():
     assert [str(path) for path, text in sources.items() if calls.search(text)] == []
 
 
+def test_no_file_of_the_development_cluster_imports_the_product():
+    sources = {path: path.read_text("utf-8") for path in (ROOT / "devcluster").rglob("*.py")}
+    imports = re.compile(r"^ *(?:from|import) agentjobs", re.MULTILINE)
+
+    assert any(path.name.startswith("test_") for path in sources)
+    assert [str(path) for path, text in sources.items() if imports.search(text)] == []
+
+
 def test_the_dev_extra_has_the_requirements_of_the_development_cluster():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     devcluster = tomllib.loads((ROOT / "devcluster/pyproject.toml").read_text("utf-8"))["project"]
