@@ -96,7 +96,7 @@ def test_a_job_whose_template_is_missing_is_checked_without_it(validate):
 
 def test_the_absence_of_a_cluster_is_reported(validate):
     code, _, err = validate(JOB, more=())
-    assert (code, "cluster" in err) == (0, True)
+    assert (code, "lookup in the cluster" in err) == (0, True)
 
 
 def test_json_output_has_all_problems_and_origins(validate):
@@ -158,5 +158,5 @@ def test_errors_in_list_entries_are_not_reported_as_missing_entries(validate):
     )
     code, _, err = validate(JOB.split("spec:")[0] + f"spec: {{{told}}}")
 
-    assert (code, 'notifications[0].events[0]: "failed" is not allowed' in err) == (1, True)
+    assert (code, 'notifications[0].events[0]: "failed" ' in err) == (1, True)
     assert "1 problem:" in err

@@ -87,7 +87,7 @@ WRONG = {
         "concurrencyPolicy Replace",
     ),
     "limit": ({"catchUp": {"limit": 1001}}, "spec.catchUp.limit: 1001 ", "1000"),
-    "runs": ({"maxRuns": 0}, "spec.maxRuns: 0 ", "at least 1"),
+    "runs": ({"maxRuns": 0}, "spec.maxRuns: 0 ", "1"),
     "jitter": ({"jitter": "soon"}, "spec.jitter: 'soon' ", "90s"),
     "typing-error": ({"schedul": "x"}, "spec.schedul: ", "did you mean schedule?"),
     "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null ", "object"),
