@@ -57,10 +57,11 @@ RUNNER = [
 EMPTIED = (AGENTSCHEDULES, AGENTJOBS, PODS, CONFIG_MAPS)
 
 # looptime asks for the current event loop around every test. On Python 3.11 asking makes one where none was ever set,
-# as in a synchronous test that runs first; nobody closes it, and its ResourceWarning fails the whole run.
+# as in a synchronous test that runs first; no one closes it, and its ResourceWarning fails the whole run.
 asyncio.set_event_loop(None)
 
-# What is drawn at random is drawn in full by `make properties`. No deadlines: other work of the machine is no finding.
+# What is drawn at random is drawn in full by `make properties`. No deadlines: other work of the machine is not a
+# finding.
 for _profile, _examples in {"short": 30, "full": int(os.environ.get("EXAMPLES", "200"))}.items():
     settings.register_profile(
         _profile, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]

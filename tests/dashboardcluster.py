@@ -56,9 +56,9 @@ class Whole:
         """Make a job whose model gives these answers, with its script."""
         script = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name}}
         agent = {"model": f"scripted/{name}/script", "inline": {"instruction": "Be brief."}}
-        # A runner that is told to stop goes on with its step for as long as it may.
+        # A runner that is told to stop continues with its step for as long as it may.
         runtime = {"terminationGracePeriodSeconds": 1}
-        # A call of a model that takes ten minutes is one that nobody tries again meanwhile.
+        # A call of a model that takes ten minutes is one that no one tries again meanwhile.
         long_timeout = {"llm": {"timeout": "1h"}}
         work = {"agent": agent, "input": {"message": "Go."}, "retry": {"maxAttempts": 1}} | spec
         work = {"runtime": runtime, "steps": long_timeout} | work

@@ -1,6 +1,6 @@
 """The dashboard's pages over answers of REST that a test gives: no database, no API server, no network.
 
-`Answers` is what REST answers, by path; `client` asks for pages as somebody who is signed in; `site` is the whole
+`Answers` is what REST answers, by path; `client` asks for pages as someone who is signed in; `site` is the whole
 dashboard, where one has to sign in; `served` runs them on a socket, for a browser.
 """
 
@@ -61,7 +61,7 @@ def refusal(status, reason, message="It is so.", **headers):
 
 
 def application(answers, identity=ADA, ways=None, *, router=None):
-    """The pages as the dashboard guards them, for a person who is signed in or for nobody; with a test's own pages."""
+    """The pages as the dashboard guards them, for a person who is signed in or for no one; with a test's own pages."""
     rest = httpx.AsyncClient(transport=httpx.MockTransport(answers), base_url="http://rest")
     pages = create_pages(rest, ways)
     if router is not None:
@@ -70,7 +70,7 @@ def application(answers, identity=ADA, ways=None, *, router=None):
 
 
 def site(answers, ways=None, *, hosts=()):
-    """The whole dashboard over these answers: whoever asks signs in first, and REST is beside the pages."""
+    """The whole dashboard over these answers: each user signs in first, and REST is served as well."""
     metrics = DashboardMetrics(CollectorRegistry())
     return create_site(_answering(answers), ways=ways or Ways(), metrics=metrics, hosts=hosts)
 

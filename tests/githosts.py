@@ -54,7 +54,7 @@ class GitHost:
         self._server.server_close()
 
     def add(self, branch, base, *, state="open", fork=False):
-        """Have a request of somebody."""
+        """Have a request of someone."""
         one = {"number": len(self.requests) + 1, "title": "t", "body": "b", "branch": branch, "base": base}
         self.requests.append({**one, "draft": False, "state": state, "fork": fork})
 

@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(process.stdout)
             finally:
                 process.stdout.close()
-                feeding.join()  # whom nobody listens to any more ends with a broken pipe
+                feeding.join()  # whom no one listens to any more ends with a broken pipe
 
     def _answer(self, told):
         status, headers = 200, []

@@ -1,6 +1,6 @@
 """Fake providers of models: Gemini, Vertex AI, OpenAI, Anthropic, on one port of the loopback, each below its own path.
 
-`async with serving() as fake` serves in the test's loop, `with in_thread() as fake` beside it, for clients of other
+`async with serving() as fake` serves in the test's loop, `with in_thread() as fake` next to it, for clients of other
 processes and for code that blocks; `python -m tests.modelproviders` is a process of its own, for benches. What is
 answered next is told by `fake.script(...)`, or chosen by a function; each request is kept in `fake.seen`.
 """
@@ -594,7 +594,8 @@ def _anthropic(seen: Seen, answer: Answer) -> Any:
 async def serving(default: Behaviour | None = None, *, port: int = 0) -> AsyncIterator[FakeProviders]:
     """Serve them in this loop."""
     fake = FakeProviders(default)
-    # Handlers are cancelled when their client hangs up, which is how it is noticed; what hangs ends at once with us.
+    # Handlers are cancelled when their client hangs up, which is how it is noticed; what hangs ends immediately with
+    # us.
     runner = web.AppRunner(fake.app(), handler_cancellation=True, access_log=None, shutdown_timeout=0.0)
     await runner.setup()
     try:

@@ -1,6 +1,6 @@
 """Take the figures of docs/reference/performance.md: `python -m tests.bench [NAME …] [--runs N] [--json FILE]`.
 
-Without names all of them. Nothing here judges: aims are shown beside, the suite asserts no time.
+Without names all of them. Nothing here judges: aims are shown next to them, the suite asserts no time.
 """
 
 import argparse
@@ -29,7 +29,7 @@ AIM_FIRST_CALL = 0.7
 
 
 def start_up(runs: int) -> list[Figure]:
-    """Process start to first model call, ours beside a bare script's in turns; medians over the rounds."""
+    """Process start to first model call, ours next to a bare script's in turns; medians over the rounds."""
     rounds = max(runs, startup.ROUNDS)
     with quiet.run():
         found = startup.main(rounds)

@@ -1,7 +1,7 @@
 """What admission costs while many wait, with nothing but the queue: CPU and latency of a start, memory of a job.
 
-Beside the CPU stands what it was until 0.1: every look walked through all who wait. That is kept here as the measure.
-Beside the latency stands that of an idle queue: what many who wait add to a start.
+Next to the CPU stands what it was until 0.1: every look walked through all who wait. That is kept here as the measure.
+Next to the latency stands that of an idle queue: what many who wait add to a start.
 """
 
 import statistics
@@ -205,7 +205,7 @@ def p99(samples: list[float]) -> float:
 
 
 def measure_latencies(runs: int) -> list[Figure]:
-    """Median and p99 of a start, beside those of an idle queue in the same run."""
+    """Median and p99 of a start, next to those of an idle queue in the same run."""
     found = []
     for kind, (policy, partitions) in POLICIES.items():
         for waiting in CROWDS:
@@ -234,7 +234,8 @@ def memory(runs: int) -> Figure:
 
 
 def measure(runs: int) -> list[Figure]:
-    """Milliseconds by number of waiting jobs: CPU beside the walk through all of them, latency beside an idle queue."""
+    """Milliseconds by number of waiting jobs: CPU next to the walk through all of them, latency next to an idle
+    queue."""
     found = [*measure_latencies(runs), memory(runs)]
     for waiting in WAITING:
         ours = [costs(Kept(), waiting, STARTS) for _ in range(runs)]

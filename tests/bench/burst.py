@@ -1,7 +1,8 @@
-"""A burst of signed calls at a limit: how fast they are answered, until all have their result, and at most at once.
+"""A burst of signed calls at a limit: how fast they are answered, until all have their result, and how many run at the
+same time.
 
-Calls come as GitHub makes them, all at the same time. Pods end at once, so that everything but the agents is measured;
-a machine of few cores shows the whole of it: callers, gateway, operator, API server and PostgreSQL.
+Calls come as GitHub makes them, all at the same time. Pods end immediately, so that everything but the agents is
+measured; a machine of few cores shows the whole of it: callers, gateway, operator, API server and PostgreSQL.
 """
 
 import asyncio

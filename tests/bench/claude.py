@@ -1,4 +1,4 @@
-"""Claude Code in the runner beside its bare CLI, in turns, in one run.
+"""Claude Code in the runner next to its bare CLI, in turns, in one run.
 
     AGENTJOBS_CLAUDE=<path> python -m tests.bench.claude [ROUNDS]
 
@@ -172,7 +172,7 @@ class Peak:
 def killed(bench: Bench) -> tuple[float, float]:
     """Kill a start in a model call; return seconds from there to the next request, by the runner and by the bare CLI.
 
-    Both begin their process at once: what a cluster takes to make a pod is not in it.
+    Both begin their process at the same time: what a cluster takes to make a pod is not in it.
     """
     found = []
     for ours in (True, False):

@@ -1,7 +1,7 @@
-"""Follow-ups: how long after a job's end its follow-up's pod is there, beside a job's own way to its pod; writes.
+"""Follow-ups: how long after a job's end its follow-up's pod is there, next to a job's own way to its pod; writes.
 
 Both moments are those of the watch that everybody uses: the parent shows Succeeded, and the child's pod is added. Pods
-end at once, so that only what the operator does is measured.
+end immediately, so that only what the operator does is measured.
 """
 
 import asyncio

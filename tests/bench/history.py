@@ -1,8 +1,8 @@
 """How fast history takes what the operator writes. `python tests/bench/history.py`, on the embedded PostgreSQL.
 
-Prints accepted jobs a second (each with its first start and its slot, one at a time and 16 at once), records a second
-through the writer, the CPU that this process spends on one job's history as operator and as gateway, and what the
-embedded server and the migration cost at start. Figures of one machine; compare within a run only.
+Prints accepted jobs a second (each with its first start and its slot, one at a time and 16 at the same time), records a
+second through the writer, the CPU that this process spends on one job's history as operator and as gateway, and what
+the embedded server and the migration cost at start. Figures of one machine; compare within a run only.
 """
 
 import asyncio

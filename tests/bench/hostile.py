@@ -1,9 +1,9 @@
 """One hostile runner against a real gateway process: what it holds, and how long others wait.
 
-`python tests/bench/hostile.py [--rounds N] [--json FILE]`. A pod sends four results of 4 MiB at once, round by round:
-nested lists that take the most room as objects, and other JSON that is dear to read; at the end all pods at once.
-Meanwhile another runner beats, and anybody asks for /healthz. Told are the process's resident memory and the longest
-waits.
+`python tests/bench/hostile.py [--rounds N] [--json FILE]`. A pod sends four results of 4 MiB at the same time, round by
+round: nested lists that take the most room as objects, and other JSON that is dear to read; at the end all pods at the
+same time. Meanwhile another runner beats, and anybody asks for /healthz. Told are the process's resident memory and the
+longest waits.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """The operator under jobs: API writes and CPU a job, latency to the pod, jobs a second, memory.
 
-The whole system runs: operator, gateway, PostgreSQL, API server, node; only agents do not, their pods end at once. The
-embedded API server, the node and the load itself share this process and its one core, so `jobs a second` is a figure of
-the whole machine. Where KUBEBUILDER_ASSETS has a real API server the same is taken on it, and beside the AgentJobs the
-same number of Kubernetes' own Jobs run through its own controller.
+The whole system runs: operator, gateway, PostgreSQL, API server, node; only agents do not, their pods end immediately.
+The embedded API server, the node and the load itself share this process and its one core, so `jobs a second` is a
+figure of the whole machine. Where KUBEBUILDER_ASSETS has a real API server the same is taken on it, and next to the
+AgentJobs the same number of Kubernetes' own Jobs run through its own controller.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def backends() -> list[Backend]:
 
 @contextlib.asynccontextmanager
 async def cluster(backend: Backend, *, slots: int = 500) -> AsyncIterator[DevCluster]:
-    """A warm cluster whose pods end at once."""
+    """A warm cluster whose pods end immediately."""
     gc.collect()
     with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:
         async with up(
@@ -97,7 +97,7 @@ def beyond_the_pod(seen: Seen) -> list[float]:
 
 
 async def _latency(running: DevCluster, kind: Kind, run: int) -> tuple[float, float, float]:
-    """Take one run: p50 and p99 to the pod, and p50 of what the whole job took beside its pod."""
+    """Take one run: p50 and p99 to the pod, and p50 of what the whole job took in addition to its pod."""
     names = [f"paced-{run}-{number}" for number in range(PACED_JOBS)]
     seen = await paced(running.client, kind, names, every=PACED_SECONDS)
     found = delays(seen)
@@ -221,5 +221,5 @@ def measure_latency(runs: int) -> list[Figure]:
 
 
 def measure_throughput(runs: int) -> list[Figure]:
-    """Jobs a second, CPU and memory of jobs that come all at once."""
+    """Jobs a second, CPU and memory of jobs that come all at the same time."""
     return _on_all([_crowd_runs(backend, jobs, runs) for backend in backends() for jobs in CROWDS])

@@ -1,9 +1,9 @@
 """What recording a step costs: `python tests/bench/journal.py [--pods N] [--seconds S] [--json FILE]`.
 
-First without a gateway, on the embedded PostgreSQL: one append at a time beside a bare INSERT of the same row, in turns
-on one connection each, and beside a step of DBOS where `AGENTJOBS_BENCH_DBOS` names a Python that has it; then bytes on
-the disk for steps of three sizes. Then a real gateway process with `--pods`
-runners, each of which records a step a second: how long each waited, as the runner sees it, and what the gateway holds.
+First without a gateway, on the embedded PostgreSQL: one append at a time next to a bare INSERT of the same row, in
+turns on one connection each, and next to a step of DBOS where `AGENTJOBS_BENCH_DBOS` names a Python that has it; then
+bytes on the disk for steps of three sizes. Then a real gateway process with `--pods` runners, each of which records a
+step a second: how long each waited, as the runner sees it, and what the gateway holds.
 """
 
 import argparse
@@ -76,7 +76,7 @@ async def a_start(history: OperatorWrites, runners: RunnerWrites, name: str) -> 
 
 
 async def one_by_one(dsn: str) -> dict[str, float]:
-    """Append beside insert, in turns."""
+    """Append next to insert, in turns."""
     async with Database(dsn, pool_size=1) as database, await psycopg.AsyncConnection.connect(dsn) as bare:
         history, runners = OperatorWrites(database, cluster="c"), RunnerWrites(database, cluster="c")
         uid = await a_start(history, runners, "alone")

@@ -2,7 +2,7 @@
 it waits for the disk at each commit, as a production's does.
 
 Reservations one after the other, of a job with a budget and none, and of one that made many calls before; batches of
-ends; then reservations at once, of one job and of many. Figures of one machine; compare within a run only.
+ends; then reservations at the same time, of one job and of many. Figures of one machine; compare within a run only.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """How long lists of jobs take. `PYTHONPATH=. python tests/bench/lists.py [--jobs N] [--plans]`.
 
 On the embedded PostgreSQL, so many jobs (100,000) in 20 namespaces, of which one has more than half, made by
-statements: nine of ten succeeded, 300 go on. Each filter is asked for what most jobs have and for what few have, the
-first page and one far behind, by `Reads`; told is the median of 9. Then how fast the operator's writes are beside those
-jobs. Figures of one machine; compare within a run only.
+statements: nine of ten succeeded, 300 continue. Each filter is asked for what most jobs have and for what few have, the
+first page and one far behind, by `Reads`; told is the median of 9. Then how fast the operator's writes are next to
+those jobs. Figures of one machine; compare within a run only.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """What live pages cost: open streams of changes whose pages ask again. `python tests/bench/live.py [--streams 200]`.
 
 A process of its own serves REST over the embedded PostgreSQL, with jobs in it; the API server is one of a few
-lines that knows everybody and allows everything. One job changes a second. Each stream is another user's, and whoever
-hears a change asks for the newest 50 jobs and for the counts, as a page does. Told are the CPU of the process, and the
-transactions that PostgreSQL made for it. The dashboard asks in its own process, which is cheaper than over HTTP.
+lines that knows everybody and allows everything. One job changes a second. Each stream is another user's, and anyone
+who hears a change asks for the newest 50 jobs and for the counts, as a page does. Told are the CPU of the process, and
+the transactions that PostgreSQL made for it. The dashboard asks in its own process, which is cheaper than over HTTP.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Jobs for a running cluster, and what a watch sees of them.
 
-Pods end at once without a process (the node's `instant`), with the message a runner would leave, so that everything
+Pods end immediately without a process (the node's `instant`), with the message a runner would leave, so that everything
 but the agents is measured. Times are taken from one process' monotonic clock: at the POST's answer, and when the watch
 that everybody else uses shows the change.
 """
@@ -31,7 +31,7 @@ SECONDS = 180.0
 
 
 def succeed(pod: Object) -> Instant:
-    """End a pod at once, as a runner whose agent answered."""
+    """End a pod immediately, as a runner whose agent answered."""
     metadata = pod["metadata"]
     job = metadata.get("labels", {}).get(LABEL_JOB, "")
     owner = (metadata.get("ownerReferences") or [{}])[0].get("uid", "")

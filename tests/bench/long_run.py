@@ -2,7 +2,7 @@
 
     python tests/bench/long_run.py [EVENTS]
 
-Prints seconds and the peak memory of runner and gateway beside those of a run of one event, then how long the verbs
+Prints seconds and the peak memory of runner and gateway next to those of a run of one event, then how long the verbs
 take that read it. Not in the suite, where 3,000 events do: it takes a minute or more.
 """
 

@@ -1,8 +1,8 @@
 """How long the dashboard's pages take, how heavy they are, and what 200 of them cost while they are open.
 
 `PYTHONPATH=. python tests/bench/pages.py [--jobs 100000] [--only pages|paint|live]`. A development cluster with the
-dashboard's own process and an embedded PostgreSQL, filled by `pages_filling`; the operator is away, which would take
-jobs without objects for vanished.
+dashboard's own process and an embedded PostgreSQL, filled by `pages_filling`; the operator is unavailable, which would
+take jobs without objects for vanished.
 
 Milliseconds at the server are of the process's own histogram, from a page's request to its last byte, compressed as a
 browser asks for it. `questions` are its requests to PostgreSQL. Each page is asked for the first time after more than
@@ -94,7 +94,7 @@ class Site:
 
 
 async def sign_in(site: Site, token: str) -> aiohttp.ClientSession:
-    """Return somebody's browser."""
+    """Return someone's browser."""
     browser = aiohttp.ClientSession(
         site.url,
         cookie_jar=aiohttp.CookieJar(unsafe=True),

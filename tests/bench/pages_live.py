@@ -1,6 +1,6 @@
 """What open pages cost: streams of changes, each of which asks for its page again when it is told, as htmx does.
 
-Half are the overview and the list of jobs, half pages of jobs that go on, and one job changes each second. All have
+Half are the overview and the list of jobs, half pages of jobs that continue, and one job changes each second. All have
 gzip, as browsers do. The load is another process than the dashboard, whose CPU is measured.
 """
 
@@ -38,7 +38,7 @@ class Seen:
 
 
 class OpenPage:
-    """A page that somebody has open."""
+    """A page that someone has open."""
 
     def __init__(self, browser: aiohttp.ClientSession, page: str, stream: str, seen: Seen) -> None:
         self._browser = browser
@@ -48,7 +48,7 @@ class OpenPage:
         self._wanted = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen, and ask again, for ever."""
+        """Listen, and ask again, forever."""
         asking = asyncio.create_task(self._ask())
         try:
             while True:

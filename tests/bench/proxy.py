@@ -1,10 +1,10 @@
 """What the model proxy costs and holds: `python tests/bench/proxy.py [NAME …] [--fsync] [--json FILE]`.
 
 `latency`: calls one after another, in turns, straight to a fake provider, through a proxy, and through LiteLLM's where
-`AGENTJOBS_BENCH_LITELLM` names a Python that has `litellm[proxy]`. `streams`: 200 streams at once through one proxy.
-`budget`: 20 callers of one job at once until its budget is used up. `limit`: 50 pods, two proxies, 60 requests a
-minute, for two minutes, as the provider saw it. Provider, proxies and PostgreSQL are processes of their own on this
-machine.
+`AGENTJOBS_BENCH_LITELLM` names a Python that has `litellm[proxy]`. `streams`: 200 streams at the same time through one
+proxy. `budget`: 20 callers of one job at the same time until its budget is used up. `limit`: 50 pods, two proxies, 60
+requests a minute, for two minutes, as the provider saw it. Provider, proxies and PostgreSQL are processes of their own
+on this machine.
 """
 
 import argparse
@@ -47,7 +47,7 @@ _SPENT = "SELECT sum(cost), max(cost), count(*) FROM agentjobs.model_calls WHERE
 
 
 class Bench:
-    """An API server, PostgreSQL, and what is started beside them."""
+    """An API server, PostgreSQL, and what is started next to them."""
 
     def __init__(self, folder: Path, server: ApiServer, client: Client, dsn: str) -> None:
         self.folder = folder
@@ -215,7 +215,7 @@ async def latency(bench: Bench) -> dict[str, float]:
 
 
 async def streams(bench: Bench) -> dict[str, float]:
-    """Many streams at once through one proxy."""
+    """Many streams at the same time through one proxy."""
     origin = await bench.provider("--text-bytes", str(PIECES * 20), "--pieces", str(PIECES), "--pace", str(PACE))
     url, process = await bench.proxy(origin)
     tokens = await bench.pods(STREAMS, "streams")
@@ -242,7 +242,7 @@ async def streams(bench: Bench) -> dict[str, float]:
 
 
 async def budget(bench: Bench) -> dict[str, float]:
-    """Callers of one job at once until its budget is used up."""
+    """Callers of one job at the same time until its budget is used up."""
     origin = await bench.provider("--delay", "0.05")
     url, _ = await bench.proxy(origin)
     most = Decimal("0.005")

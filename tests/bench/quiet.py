@@ -1,4 +1,4 @@
-"""Waits for a moment in which nobody else uses the machine, and tells how much others used it during a run.
+"""Waits for a moment in which no other process uses the machine, and tells how much others used it during a run.
 
 A shared machine makes every figure of time larger, never smaller. A run others disturbed is told, not hidden.
 """

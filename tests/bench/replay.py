@@ -1,4 +1,5 @@
-"""Replay of long runs: recorded steps that answer at once, beside the same steps under ADK alone, each in a process.
+"""Replay of long runs: recorded steps that answer immediately, next to the same steps under ADK alone, each in a
+process.
 
 A step is a model call or a tool call; each answer of the model but the last calls one tool. The model and the tool take
 no time, so all of the time is the engine's. The figures are seconds of processor: they do not grow with the load.
@@ -130,7 +131,7 @@ def seconds(kind: str, steps: int) -> float:
 
 
 def measure(runs: int) -> list[Figure]:
-    """Steps that are replayed and recorded, beside ADK alone."""
+    """Steps that are replayed and recorded, next to ADK alone."""
     figures = []
     for steps in STEPS:
         found = {kind: tuple(seconds(kind, steps) for _ in range(runs)) for kind in KINDS}

@@ -1,6 +1,6 @@
 """An operator that starts among 100,000 finished jobs: memory, and the time until it decides something.
 
-One job is run to its end; the others are its copies, with its status, made while no operator runs. Beside it stand
+One job is run to its end; the others are its copies, with its status, made while no operator runs. Next to it stand
 starts among few jobs, in the same run.
 """
 

@@ -1,4 +1,4 @@
-"""What the rules of the CRD cost a real API server: bytes it allocates for a job's three writes, beside none.
+"""What the rules of the CRD cost a real API server: bytes it allocates for a job's three writes, next to none.
 
 Allocations stand for its work, because they are nearly the same in every run, whatever else the machine does. The
 objects are those of the smallest job; no operator runs.
@@ -140,7 +140,7 @@ async def _taken(definition: Object) -> list[float]:
 
 
 def measure(runs: int) -> list[Figure]:
-    """KiB allocated by a real API server for creation, claim and end of a job, beside a CRD with fewer rules."""
+    """KiB allocated by a real API server for creation, claim and end of a job, next to a CRD with fewer rules."""
     if not os.environ.get(ASSETS):
         print(f"rules: left out, because {ASSETS} names no real API server")
         return []

@@ -77,7 +77,7 @@ CRON = Kind(CRONJOBS, BATCH_JOBS, cron_job)
 
 @contextlib.asynccontextmanager
 async def cluster(backend: Backend) -> AsyncIterator[DevCluster]:
-    """A cluster whose pods end at once and whose queue holds nothing up."""
+    """A cluster whose pods end immediately and whose queue holds nothing up."""
     gc.collect()
     settings = {"AGENTJOBS_QUEUES": f'{{"scheduled": {2 * FIRING}}}'}
     with tempfile.TemporaryDirectory(prefix="agentjobs-bench-") as folder:

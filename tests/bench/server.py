@@ -1,4 +1,5 @@
-"""The embedded API server beside a real one: small objects created and patched a second, by one client of this process.
+"""The embedded API server next to a real one: small objects created and patched a second, by one client of this
+process.
 
 The embedded server runs in this process too and shares its core with the load; the real one has the other.
 """

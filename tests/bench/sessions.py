@@ -1,8 +1,8 @@
 """What sessions cost in history. `python tests/bench/sessions.py`, on the embedded PostgreSQL.
 
-Prints what storing a job's turn takes (alone, and 16 jobs at once), how many bytes of PostgreSQL a turn has, what the
-next job waits for its session, what an artifact of 16 MiB takes and holds, and what memory finds among 100,000 events.
-Figures of one machine; compare within a run only.
+Prints what storing a job's turn takes (alone, and 16 jobs at the same time), how many bytes of PostgreSQL a turn has,
+what the next job waits for its session, what an artifact of 16 MiB takes and holds, and what memory finds among 100,000
+events. Figures of one machine; compare within a run only.
 """
 
 import asyncio

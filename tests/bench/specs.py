@@ -1,7 +1,7 @@
 """What a job's spec costs on its way from the object to its first pod: CPU of one thread, without any I/O.
 
-Beside it stands what it was until 0.1, which is kept here as the measure: the spec was validated four times, and hashed
-twice.
+Next to it stands what it was until 0.1, which is kept here as the measure: the spec was validated four times, and
+hashed twice.
 """
 
 import json
@@ -72,7 +72,7 @@ def microseconds(act: Callable[[dict[str, Any], str], None], job: dict[str, Any]
 
 
 def measure(runs: int) -> list[Figure]:
-    """Microseconds of CPU of one acceptance, beside what it was."""
+    """Microseconds of CPU of one acceptance, next to what it was."""
     found = []
     for name, spec in SPECS.items():
         job = job_of(spec)

@@ -1,4 +1,4 @@
-"""Process start to first model call: our runner beside a bare ADK script, in turns, in one run.
+"""Process start to first model call: our runner next to a bare ADK script, in turns, in one run.
 
     python -m tests.bench.startup [ROUNDS]
 

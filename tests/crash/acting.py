@@ -103,7 +103,7 @@ class Final(BasePlugin):
         context = invocation_context
         found = {
             "state": {key: value for key, value in context.session.state.items() if not key.startswith("temp:")},
-            # What failed and was tried again is no step: a later start finds only how it ended.
+            # What failed and was tried again is not a step: a later start finds only how it ended.
             "events": [_told(one) for one in context.session.events if not one.partial and not one.error_code],
             "artifacts": await _artifacts(context),
         }

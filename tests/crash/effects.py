@@ -56,7 +56,7 @@ def note(
     kill_at: int | None = None,
     pid: int | None = None,
 ) -> None:
-    """Write one line, and kill the runner where the run shall be killed there. A tool server names file and process."""
+    """Write one line, and kill the runner where the run must be killed there. A tool server names file and process."""
     if kill_at is None:
         kill_at = int(os.environ.get(KILL_AT, "0"))
     descriptor = os.open(file or os.environ[FILE], os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)

@@ -6,7 +6,7 @@ flight, and may happen once more. In shapes where one thing happens after the ot
 before. What the journal holds at the kill must not happen again either, whatever had seen it.
 
 The timeline of all starts together tells of each step once. Its last entries before a kill may be missing: they are
-sent while the agent goes on, and the steps they tell of are in the journal.
+sent while the agent continues, and the steps they tell of are in the journal.
 """
 
 import json

@@ -149,7 +149,7 @@ class Running:
 
 
 class World:
-    """Runs jobs as the operator would, but at once. Made by `world`."""
+    """Runs jobs as the operator would, but immediately. Made by `world`."""
 
     def __init__(
         self, url: str, operator: OperatorWrites, dsn: str, forks: ForkServer | None, folder: Path, tools: str

@@ -24,7 +24,7 @@ class Told(BaseLlm):
         self, llm_request: LlmRequest, stream: bool = False
     ) -> AsyncGenerator[LlmResponse, None]:
         """Answer."""
-        # What memory has stands beside the newest content.
+        # What memory has stands next to the newest content.
         newest = [part for content in llm_request.contents[-2:] for part in content.parts or ()]
         answered = any(part.function_response for part in newest)
         with effect("model"):

@@ -125,7 +125,7 @@ def agent_tool_in_loop() -> App:
 
 
 def graph_retry() -> App:
-    """A node that fails at first, beside one that does not."""
+    """A node that fails at first, next to one that does not."""
 
     tried: list[str] = []
 
@@ -193,7 +193,7 @@ def _called(name: str, item: str) -> Any:
 
 
 def artifacts() -> App:
-    """Tools that run at once and leave artifacts and state."""
+    """Tools that run at the same time and leave artifacts and state."""
 
     async def save(item: str, tool_context: Any) -> dict[str, Any]:
         """Save an item."""
@@ -259,7 +259,7 @@ def retried_model() -> App:
 
 
 def retried_tools() -> App:
-    """A tool that fails and one that is too slow, each at its first two tries of a process, both at once."""
+    """A tool that fails and one that is too slow, each at its first two tries of a process, both at the same time."""
     tried: dict[str, int] = {}
 
     def tries(name: str) -> int:
@@ -295,7 +295,7 @@ def repairs() -> App:
 
 
 def run_node() -> App:
-    """One agent that runs three times at once."""
+    """One agent that runs three times at the same time."""
     one = looking("one")
 
     async def fan(ctx: Any, node_input: Any) -> str:
@@ -330,7 +330,7 @@ def task() -> App:
 
 
 def two_levels() -> App:
-    """An AgentTool within an AgentTool, two of them at once."""
+    """An AgentTool within an AgentTool, two of them at the same time."""
     inner = looking("inner")
     outer = agent("outer", [("inner", {"request": "deep"})], tools=[AgentTool(agent=inner)])
     return app(
@@ -339,7 +339,7 @@ def two_levels() -> App:
 
 
 def structured() -> App:
-    """A model's answer by a schema, with tools beside."""
+    """A model's answer by a schema, and tools."""
     from pydantic import BaseModel
 
     class Report(BaseModel):
@@ -381,7 +381,7 @@ def there_and_back() -> App:
 
 
 def sync_tools() -> App:
-    """A tool that is plain, blocking code, several times at once with the same arguments."""
+    """A tool that is plain, blocking code, several times at the same time with the same arguments."""
 
     def store(item: str) -> str:
         """Store an item."""
@@ -415,7 +415,7 @@ def mcp_stdio() -> App:
 
 
 class Valued(BaseAgent):
-    """Code that keeps its values: a choice, several loads at once, and a message at the end."""
+    """Code that keeps its values: a choice, several loads at the same time, and a message at the end."""
 
     async def _run_async_impl(self, ctx: Any) -> AsyncGenerator[Event, None]:
         from agentjobs_runner import step
@@ -476,7 +476,7 @@ def values_in_callback() -> App:
 
 
 def odd_results() -> App:
-    """Tools whose results are no JSON."""
+    """Tools whose results are not JSON."""
     import dataclasses
     import datetime
     import decimal
@@ -497,7 +497,7 @@ def odd_results() -> App:
         when: datetime.datetime
 
     class Array(list[int]):
-        """Compares item by item, as arrays of numpy do: whether two are equal is no single truth."""
+        """Compares item by item, as arrays of numpy do: whether two are equal has no single answer."""
 
         def __eq__(self, other: object) -> Any:
             return Array(item == other for item in self)
@@ -543,7 +543,7 @@ def odd_results() -> App:
 
 
 def odd_texts() -> App:
-    """A model that says what is no text for a database."""
+    """A model that answers with text that a database cannot store."""
     odd = agent("odd", calls("fetch", "nul \x00"), "half a pair \ud83d", tools=[fetch])
     return app(SequentialAgent(name="team", sub_agents=[odd, looking("even")]))
 
@@ -566,7 +566,7 @@ def held() -> App:
 
 
 def order() -> App:
-    """Two members at once, of which the second waits, and an agent that acts on who was first."""
+    """Two members at the same time, of which the second waits, and an agent that acts on who was first."""
     late = agent("late", calls("hold", "b"), tools=[hold])
     both = ParallelAgent(name="both", sub_agents=[late, looking("early")])
 

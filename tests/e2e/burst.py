@@ -2,8 +2,9 @@
 
 Not collected by `make e2e`. A burst of each kind runs alone, in turns, all of the same image and under the same limits:
 
-- AgentJobs whose model answers at once,
-- batch/v1 Jobs that run a bare ADK script with a model that answers at once: the same imports, and nothing a job needs,
+- AgentJobs whose model answers immediately,
+- batch/v1 Jobs that run a bare ADK script with a model that answers immediately: the same imports, and nothing a job
+needs,
 - batch/v1 Jobs that start Python and end: what containers cost by themselves.
 
 Seconds run from the first POST until the last is finished, as one poll every half second sees it. CPU is that of all

@@ -1,7 +1,7 @@
 """Anthropic's API in a pod, for coding agents: tests/fakeanthropic.py, whose script is in the prompt.
 
-So several jobs can be played for at once, and nobody has to reach the pod. A script is begun once: what a killed start
-has heard, the next one does not hear again.
+So several jobs can be played for at the same time, and no one has to reach the pod. A script is begun once: what a
+killed start has heard, the next one does not hear again.
 """
 
 import base64
@@ -28,7 +28,7 @@ def bash(command: str) -> dict[str, Any]:
 
 def serve() -> Any:
     """Begin to answer on every address of the pod; returns the fake, whose `requests` are what was asked."""
-    import fakeanthropic  # beside this file, in the pod alone
+    import fakeanthropic  # next to this file, in the pod alone
 
     class Scripted(fakeanthropic.FakeAnthropic):  # type: ignore[misc, name-defined]
         """Finds its script in what it is asked."""

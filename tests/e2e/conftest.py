@@ -6,7 +6,7 @@ calls and is told), `release` (the installation), `namespace` (one a test, Pod S
 our parts' logs are printed below the failure. At the end no call of ours may have been denied.
 
 With `-n 2 --dist loadgroup` one worker installs for both. Tests that kill a part, drain the node or fill it take turns
-in one worker (`DISTURBING`), the others run beside them. A test marked `disturbs` has the installation to itself. The
+in one worker (`DISTURBING`), the others run next to them. A test marked `disturbs` has the installation to itself. The
 chart's own tests need a pytest of their own then.
 """
 
@@ -87,7 +87,7 @@ class Workers:
 
     @contextlib.contextmanager
     def turn(self, *, alone: bool) -> Iterator[None]:
-        """Run a test beside those of other workers, or alone; not before the first worker has installed."""
+        """Run a test next to those of other workers, or alone; not before the first worker has installed."""
         if not self.first:
             until(self._ready.exists, "another worker has installed", seconds=2 * INSTALL_SECONDS)
         with self._turn:
@@ -215,7 +215,7 @@ class Kubectl:
         return json.loads(self("get", kind, *where, *selectors, "-o", "json", namespace=namespace))["items"]
 
     def may(self, verb: str, kind: str, *account: str, namespace: str) -> bool:
-        """Whether somebody, `--as=…`, has a right."""
+        """Whether someone, `--as=…`, has a right."""
         try:
             return self("auth", "can-i", verb, kind, *account, namespace=namespace).strip() == "yes"
         except CommandFailed as error:
@@ -383,7 +383,7 @@ class NodeHand:
         assert killed.strip(), f"no process of container {container_id} was found"
 
     def freeze_agent(self, seconds: float) -> None:
-        """Stop the kubelet for a while; comes back at once. Nothing can be asked of the node meanwhile."""
+        """Stop the kubelet for a while; comes back immediately. Nothing can be asked of the node meanwhile."""
         assert self.run(_FREEZE, str(seconds)).strip(), "no kubelet was found"
 
 
@@ -475,8 +475,8 @@ def denied(folder: Path) -> list[str]:
 class Provider:
     """Providers of models within the cluster, in one pod, in a namespace of its own.
 
-    `address` is tests/modelproviders.py: it answers at once, and after 15 seconds what is asked with the words `Take
-    your time`. `anthropic` is tests/fakeanthropic.py, with the script that the prompt brings (`coding.prompt`).
+    `address` is tests/modelproviders.py: it answers immediately, and after 15 seconds what is asked with the words
+    `Take your time`. `anthropic` is tests/fakeanthropic.py, with the script that the prompt brings (`coding.prompt`).
     """
 
     kubectl: Kubectl
@@ -683,7 +683,7 @@ def adopt_crds(kubectl: Kubectl, chart: Path, name: str, namespace: str) -> None
                 continue
             note = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
             crd["metadata"] |= {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": note}
-            # Helm applies under its program's name and gives up where somebody else has set a field otherwise.
+            # Helm applies under its program's name and gives up where someone else has set a field otherwise.
             words = ("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", "-f", "-")
             kubectl(*words, stdin=json.dumps(crd))
 

@@ -36,7 +36,7 @@ def loaded(load, jobs, kubectl, *, warm=3):
 
 
 def decided(apply, a_job, jobs, name):
-    """Make a job and wait until somebody has decided about it."""
+    """Make a job and wait until someone has decided about it."""
     apply(*a_job(name, {"starts": [[{"text": "Done."}]]}))
     jobs.until(name, lambda status: status.get("phase"), "decided about")
 

@@ -250,7 +250,7 @@ def charted(chart: Path) -> set[str]:
 
 @contextlib.contextmanager
 def volume(kubectl: Any, name: str, image: dict[str, Any]) -> Iterator[None]:
-    """A folder of the node as a volume, made PostgreSQL's first: a hostPath is nobody's but root's."""
+    """A folder of the node as a volume, made PostgreSQL's first: a hostPath belongs to root."""
     host = {"path": f"/tmp/agentjobs-{name}", "type": "DirectoryOrCreate"}
     disk = {
         "capacity": {"storage": "1Gi"},
@@ -336,7 +336,7 @@ def held(a_job, name, **spec):
 
 
 def yearly(a_job):
-    """A schedule whose jobs are done at once."""
+    """A schedule whose jobs are done immediately."""
     job = a_job("yearly", None, agent={"model": "scripted/before/script", "inline": {"instruction": "Be brief."}})[-1]
     spec = {"schedule": "@yearly", "jobTemplate": {"spec": job["spec"]}}
     return {"apiVersion": "agentjobs.dev/v1alpha1", "kind": "AgentSchedule", "metadata": job["metadata"], "spec": spec}

@@ -25,7 +25,7 @@ def one_attempt(**runtime):
 
 @pytest.fixture(scope="module", autouse=True)
 def everything(kubectl, shared_namespace, shared_jobs, apply_to, a_job):
-    """Many causes take their time at once; each test then looks at one."""
+    """Many causes take their time at the same time; each test then looks at one."""
     limits = {"limits": {"memory": "48Mi"}, "requests": {"memory": "48Mi"}}
     secret = {"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api"}}}]}
     volume = {

@@ -11,7 +11,7 @@ EXPECTED = yaml.safe_load((EXAMPLES / "expected" / "endings.yaml").read_text())
 
 @pytest.fixture(scope="module", autouse=True)
 def applied(apply_to, shared_namespace):
-    """All at once, as `agentjobs demo` does; each test then waits for one."""
+    """All at the same time, as `agentjobs demo` does; each test then waits for one."""
     for path in sorted(EXAMPLES.glob("*.yaml")):
         apply_to(shared_namespace, path)
 

@@ -9,7 +9,7 @@ RUNS = 300.0  # the next full minute, and a busy node
 
 @pytest.fixture
 def schedule(apply, a_job):
-    """Apply a schedule whose jobs are done at once."""
+    """Apply a schedule whose jobs are done immediately."""
 
     def build(name, cron, **spec):
         script, job = a_job(name, {"starts": [[{"text": "Done."}]]})

@@ -58,7 +58,7 @@ def test_an_agents_changes_are_pushed_by_a_separate_container(kubectl, namespace
         "key": [],
         "git": {"/var/run/agentjobs-git": "No such file or directory"},
     }
-    # Nobody has to name the container.
+    # No one has to name the container.
     assert "attempt.started" in kubectl("logs", "coded-1", namespace=namespace)
     assert jobs.job_history("coded")["job"]["workspace"]["branch"] == "agents/coded"
 

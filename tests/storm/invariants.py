@@ -198,14 +198,14 @@ def _nothing_is_left(seen: Evidence) -> Iterator[Violation]:
 
 
 def _limits_hold(seen: Evidence) -> Iterator[Violation]:
-    """Slots are PostgreSQL's, sessions the leader's: these alone are forgiven while nobody could know who leads."""
+    """Slots are PostgreSQL's, sessions the leader's: these alone are forgiven while no one could know who leads."""
     for crowd in seen.crowds:
         if not (crowd.of_session and any(begin <= crowd.version <= end for begin, end in seen.gaps)):
             yield Violation("limits hold", "-", f"at {crowd.at:.1f} s {crowd.what}")
 
 
 def _schedules_start_once(seen: Evidence) -> Iterator[Violation]:
-    """Every minute and every trigger has one job, whoever led and whatever the clock said."""
+    """Every minute and every trigger has one job, no matter which operator led and what the clock said."""
     promise = "schedules start once"
     made = Counter(rows.job["name"] for rows in seen.rows.values() if rows.job["schedule"])
     for name, count in made.items():

@@ -189,7 +189,7 @@ def _faults(
         lasts = round(min(rng.uniform(shortest, longest), seconds - at), 2)
         value = _value(rng, kind)
         if at < free_at.get(target, 0.0):
-            continue  # nobody can break what is broken
+            continue  # no one can break what is broken
         free_at[target] = at + lasts + REST
         yield Fault(round(at, 2), kind, target, lasts, value)
 

@@ -191,7 +191,7 @@ class Storm:
         await self._insist(lambda: self._create(body))
 
     async def _again(self, wish: Wish) -> None:
-        """Delete it and apply it again at once, under the same name."""
+        """Delete it and apply it again immediately, under the same name."""
         await self._delete(wish)
         body = shapes.manifest(wish)
         old = {uid for uid, job in self._witness.seen.jobs.items() if job.name == wish.name}
@@ -228,7 +228,7 @@ class Storm:
                 raise
 
     async def _insist(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Ask again while the answer is no answer, as every client has to."""
+        """Ask again while the answer is not an answer, as every client has to."""
         for _ in range(RETRIES):
             try:
                 await request()
@@ -319,7 +319,7 @@ class Storm:
         return "\n".join(lines)
 
     def _keep(self, broken: list[Violation]) -> None:
-        """Write down what is known of the jobs concerned, beside the logs of all parts."""
+        """Write down what is known of the jobs concerned, next to the logs of all parts."""
         seen, names = self._witness.seen, {one.job for one in broken}
         jobs = [job for job in seen.jobs.values() if job.name in names]
         uids = {job.uid for job in jobs}

@@ -162,7 +162,7 @@ class Saboteur:
             _signal(self.postgres_processes()[:1], signal.SIGKILL)
             await self._cluster.postgres.wait()
             await asyncio.sleep(fault.seconds)
-            with contextlib.suppress(RuntimeError, TimeoutError):  # then `keep_alive` goes on trying
+            with contextlib.suppress(RuntimeError, TimeoutError):  # then `keep_alive` continues trying
                 await self._restart_postgres()
 
     async def _stop_postgres(self, fault: Fault) -> None:

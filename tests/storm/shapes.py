@@ -13,7 +13,7 @@ SCRIPTS = "storm"
 """ConfigMap with the scripts of the real runners."""
 MISSING = "comes-late"
 MANY_RETRIES: Mapping[str, Any] = {
-    # A storm costs attempts; whoever may fail says so below.
+    # A storm costs attempts; the jobs that may fail are named below.
     "retry": {
         "maxAttempts": 50,
         "maxSnoozes": 100,

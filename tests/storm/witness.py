@@ -56,7 +56,7 @@ class SeenPod:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A moment in which more ran at once than may."""
+    """A moment in which more ran at the same time than may."""
 
     at: float
     what: str
@@ -98,7 +98,7 @@ class Witness:
     """Follows jobs and pods of the namespace `default` until cancelled."""
 
     def __init__(self, client: Client, *, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """`limit` is how many jobs of a queue may run at once."""
+        """`limit` is how many jobs of a queue may run at the same time."""
         self.seen = Evidence()
         self._client = client
         self._limit = limit

@@ -99,14 +99,14 @@ class System:
         return {event["reason"]: event["message"] for event in found}
 
     async def event(self, name, reason):
-        """Wait for an Event: the recorder writes them beside the status, not before it."""
+        """Wait for an Event: the recorder writes them next to the status, not before it."""
         await self.until(name, lambda events: reason in events, status_of=self.events)
 
     async def edit(self, name, **spec):
         await self.client.patch(AGENTJOBS, self.namespace, name, {"spec": spec})
 
     async def hold(self, pod, finalizer):
-        """Put a finalizer of somebody else on a pod, or with None take it off."""
+        """Put a finalizer of someone else on a pod, or with None take it off."""
         while True:
             meta = (await self.pod(pod))["metadata"]
             ours = [one for one in meta.get("finalizers") or [] if not one.startswith("example.com/")]

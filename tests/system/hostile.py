@@ -45,7 +45,7 @@ def many(events, size=1):
 
 
 class Endless(BaseLlm):
-    """A model that calls its tool for ever."""
+    """A model that calls its tool forever."""
 
     async def generate_content_async(self, llm_request, stream=False):
         call = types.FunctionCall(name="spin", args={})
@@ -90,7 +90,7 @@ def tool_that_raises_garbage():
 
 
 def long_lines():
-    """Write a line of a megabyte, and bytes that are no text, to both outputs."""
+    """Write a line of a megabyte, and bytes that are not text, to both outputs."""
     for stream in (sys.stdout, sys.stderr):
         stream.buffer.write(b"x" * 1024 * 1024 + b"\n" + bytes(range(256)) + b"\n")
         stream.flush()

@@ -1,4 +1,4 @@
-"""Programs of one's own in place of the runner, through the whole system: good ones, and such as keep no contract."""
+"""Programs of one's own instead of the runner, through the whole system: good ones, and such as keep no contract."""
 
 import shutil
 

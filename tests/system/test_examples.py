@@ -33,7 +33,7 @@ async def test_every_example_has_an_expected_ending():
 @pytest.mark.parametrize("name", list(EXPECTED))
 async def test_an_example_ends_as_documented(system, applied, said, name):
     for other in EXPECTED:
-        # All at once, as the demo does; each test then waits for one.
+        # All at the same time, as the demo does; each test then waits for one.
         if other not in applied:
             await system.apply_file(EXAMPLES / f"{other}.yaml")
             applied.add(other)

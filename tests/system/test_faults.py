@@ -1,4 +1,4 @@
-"""Things die; jobs end all the same, once."""
+"""Things die; jobs still end, once."""
 
 import asyncio
 import contextlib

@@ -50,7 +50,7 @@ def in_two_seconds(pod, seen):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def outage(backend, forks, checkout, systems):
     """A cluster, and the saboteur of it."""
-    # Not pytest's own folder, which nobody else may enter: PostgreSQL runs as another user when we are root.
+    # Not pytest's own folder, which no other user may enter: PostgreSQL runs as another user when we are root.
     folder = Path(tempfile.mkdtemp(prefix="agentjobs-test-"))
     folder.chmod(0o711)
     clocks, disk = folder / "clocks", Disk(folder / "postgres")
@@ -175,7 +175,7 @@ async def test_another_operator_takes_over_when_any_of_three_is_killed(outage, s
 async def test_a_full_disk_of_postgres_delays_starts_but_not_endings_and_recovers(outage, short, said):
     if not outage.disk.mounted:
         pytest.skip("no file system may be mounted here, so PostgreSQL's disk cannot be filled")
-    # Random, so that it is not compressed: PostgreSQL needs new pages for it at once.
+    # Random, so that it is not compressed: PostgreSQL needs new pages for it immediately.
     large = {"message": secrets.token_hex(30_000)}
     await outage.apply(*short("held-before"))
     await running(outage, "short-held-before")

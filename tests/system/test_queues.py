@@ -1,4 +1,4 @@
-"""AgentQueues through the whole system: they are judged by the API server, change under way, drain, and go."""
+"""AgentQueues through the whole system: they are judged by the API server, change in progress, drain, and go."""
 
 import copy
 import json

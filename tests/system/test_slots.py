@@ -47,7 +47,7 @@ def a_while(pod):
 
 
 class Crowd:
-    """Jobs of one queue, and how many of them ever ran at once."""
+    """Jobs of one queue, and how many of them ever ran at the same time."""
 
     def __init__(self, system, job_of, queue):
         self.system = system

@@ -14,7 +14,7 @@ SECOND = {"agent": "two", "text": "2"}
 # A start that asked the model of `one` again would be told nothing, and fail.
 GOES_ON = {"starts": [[FIRST, ENDLESS], [SECOND]]}
 ONCE = {"maxAttempts": 1, "maxInfraRestarts": 0}
-# A step under way may go on until five seconds before the end of it.
+# A step in progress may continue until five seconds before the end of it.
 BRIEF = {"terminationGracePeriodSeconds": 6}
 
 

@@ -117,7 +117,7 @@ async def test_no_text_of_users_models_or_tools_is_in_a_trace(ran, collector):
 
 
 async def test_an_unavailable_collector_neither_fails_nor_delays_a_job(backend, forks, systems, job_of, tmp_path):
-    dead = traced("http://127.0.0.1:9")  # the discard port: nobody listens
+    dead = traced("http://127.0.0.1:9")  # the discard port: no one listens
     async with up(tmp_path, settings=dead, apiserver=backend, working_folder=ROOT, forks=forks) as cluster:
         system = systems(cluster)
         await system.apply(*job_of("alone", {"starts": [[{"text": "Done."}]]}))

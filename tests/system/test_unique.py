@@ -18,7 +18,7 @@ AGENTJOBS = Resource("agentjobs.dev", "v1alpha1", "agentjobs", "AgentJob")
 
 
 def succeeds(pod):
-    """The pod's container ends at once, with the runner's word."""
+    """The pod's container ends immediately, with the runner's word."""
     meta = pod["metadata"]
     start = start_of(meta["name"], meta["labels"]["agentjobs.dev/job"])
     word = TerminationMessage(Verdict.SUCCEED, "", "", start, meta["ownerReferences"][0]["uid"])

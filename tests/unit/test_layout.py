@@ -19,7 +19,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-# Where we happen to work is nobody's business but ours. Spelt so that this file does not name it either.
+# No file names the place where we work; this file spells it so that it does not either.
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 WORKPLACE = re.compile("|".join([r"(?<![\w.])/wor" + "k/", r"\.\./share" + "d", r"facts-(?:adk|kopf|devserver)"]))
 ALLOWED = {".ci/run"}

@@ -127,7 +127,7 @@ def environment(words: list[str]) -> list[str]:
 
 
 def hunt(backwards: str) -> list[str]:
-    """Return where in this pod a text is found that is given backwards, so that the question is no answer."""
+    """Return where in this pod a text is found that is given backwards, so that the question is not an answer."""
     wanted = backwards[::-1].encode()
     places = [Path("/etc"), Path("/app"), Path("/opt"), Path("/tmp"), Path("/var/run"), Path("/run")]
     files = [path for place in places for path in place.rglob("*")] + [*Path("/proc").glob("[0-9]*/environ")]

@@ -134,7 +134,7 @@ async def test_a_certificate_in_its_last_third_is_renewed(helm, real_server, cli
         before = await client.get(SECRETS, namespace, name)
         due = copy.deepcopy(before)
         due["metadata"]["annotations"]["agentjobs.dev/renew-after"] = "2020-01-01"
-        # Under Helm's own name, or it would take the change for somebody else's.
+        # Under Helm's own name, or it would take the change for someone else's.
         (manager,) = {field["manager"] for field in due["metadata"].pop("managedFields")}
         assert apply(real_server, json.dumps(due), f"--field-manager={manager}").returncode == 0
         config.upgrade(CHART, "chart-renew", values, timeout=60)

@@ -19,7 +19,7 @@ KIND = {"apiVersion": "agentjobs.dev/v1alpha1"}
 
 @pytest.fixture
 def person(cluster):
-    """`await person(*rules)`: the headers of somebody new who may do this in the namespace."""
+    """`await person(*rules)`: the headers of someone new who may do this in the namespace."""
 
     async def build(*rules, namespace=None):
         namespace, name = namespace or cluster.namespace, f"person-{uuid.uuid4().hex[:8]}"
@@ -55,7 +55,7 @@ async def editor(person):
 
 @pytest.fixture
 async def stranger(person, cluster):
-    """Somebody who may do everything in another namespace."""
+    """Someone who may do everything in another namespace."""
     place = f"elsewhere-{uuid.uuid4().hex[:8]}"
     await cluster.create("/api/v1/namespaces", {"metadata": {"name": place}})
     yield await person(rule(WRITE, OURS), namespace=place)
@@ -224,7 +224,7 @@ async def away(server):
 async def test_an_action_reports_an_unavailable_api_server_and_succeeds_after_it_returns(
     http, apiserver, editor, job, at
 ):
-    assert (await http.get(at("queues"), headers=editor)).status_code == 200  # who asks is known
+    assert (await http.get(at("queues"), headers=editor)).status_code == 200  # the caller is known
     assert (await http.post(at(f"agentjobs/{job['name']}/suspend"), headers=editor)).status_code == 200
     async with away(apiserver):
         refused = await http.post(at(f"agentjobs/{job['name']}/cancel"), headers=editor, timeout=30)

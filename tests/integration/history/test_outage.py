@@ -186,7 +186,7 @@ async def test_a_cancelled_caller_ends_immediately_and_leaves_usable_connections
 
 
 async def test_a_server_that_never_answers_is_unavailable_in_time():
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, nobody accepts
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, no one accepts
         port = silent.getsockname()[1]
         async with Database(f"postgresql://nobody@127.0.0.1:{port}/nothing", deadline=0.2) as database:
             with pytest.raises(errors.Unavailable, match="did not answer within"):

@@ -54,7 +54,7 @@ def test_the_numbers_of_a_day_are_read_from_an_index(database, statement, index)
 
     found = list(nodes(plan[0]["Plan"]))
     assert index in {node.get("Index Name") for node in found}
-    # Which jobs starts belong to may be read from all jobs at once, when that is cheaper.
+    # Which jobs starts belong to may be read from all jobs at the same time, when that is cheaper.
     scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
     assert scanned <= ({"jobs"} if statement == "started" else set())
 

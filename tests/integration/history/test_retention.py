@@ -55,7 +55,7 @@ def sweep(connected):
 
 @pytest.fixture
 def a_story(connected, a_job, database):
-    """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it goes on."""
+    """`await a_story(uid, ended=days ago)`: a job with two starts, three events and a result; None: it continues."""
 
     async def write(
         uid, *, ended=None, deleted=None, events=3, steps=2, cluster=CLUSTER, namespace="default", fenced=True

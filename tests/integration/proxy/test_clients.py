@@ -57,7 +57,7 @@ def vertex(proxy):
 
 
 def express(proxy):
-    """Vertex AI with a key in place of a project."""
+    """Vertex AI with a key instead of a project."""
     return genai.Client(enterprise=True, api_key="pod", http_options={"base_url": proxy.vertex}).aio
 
 

@@ -35,7 +35,7 @@ def trust():
 
 
 def send(method, url, body=None, key=None):
-    """Return status, seconds to wait, and the text; status 0 where nobody answers."""
+    """Return status, seconds to wait, and the text; status 0 where no one answers."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key or token()}"}
     if FAULT == "no-token" and "result" in url:
         del headers["Authorization"]

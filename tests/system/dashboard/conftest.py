@@ -45,7 +45,7 @@ def tab(browser, site):
     context = browser.new_context(base_url=site, viewport={"width": 1280, "height": 800})
     page = context.new_page()
     complaints = []
-    # Nothing changes here but by the test; the page listens all the same.
+    # Nothing changes here but by the test; the page listens still.
     page.route("**/v1/changes*", lambda route: None)
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

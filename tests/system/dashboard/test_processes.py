@@ -1,4 +1,5 @@
-"""The dashboard of a whole development cluster in a browser, and what its pages say while parts of it are away."""
+"""The dashboard of a whole development cluster in a browser, and what its pages say while parts of it are
+unavailable."""
 
 import asyncio
 import contextlib

@@ -81,7 +81,7 @@ def blocks(page):
 
 
 def commands(block):
-    """Split a console block at its `$`; a command goes on where a line ends in a backslash."""
+    """Split a console block at its `$`; a command continues where a line ends in a backslash."""
     found: list[tuple[int, str, list[str]]] = []
     goes_on = False
     for number, line in enumerate(block.text.splitlines(), start=block.line + 1):

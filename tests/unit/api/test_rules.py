@@ -18,7 +18,7 @@ QUEUE = queue_schema()
 of_queues = Schema(QUEUE)
 STARTED = {"phase": "Running", "startTime": "2026-12-01T09:00:00Z"}
 BROKEN = "evaluating rule"
-# A number of JSON like 3.0: the server stores it as 3, so that it is refused at once or never.
+# A number of JSON like 3.0: the server stores it as 3, so that it is refused immediately or never.
 FRACTION = "got float64"
 
 unhurried = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

@@ -84,7 +84,7 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    # Without surrogates, which are no characters.
+    # Without surrogates, which are not characters.
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab<\u2028é", max_size=3), inner, max_size=3),
     max_leaves=8,

@@ -1,4 +1,4 @@
-"""The two clients beside each other, and beside their reference."""
+"""The two clients next to each other, and next to their reference."""
 
 import inspect
 import subprocess

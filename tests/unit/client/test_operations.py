@@ -113,7 +113,7 @@ def test_wait_ends_with_the_job(world, job_body):
 
 def test_watch_yields_each_change_once(world, job_body):
     running, end = job_body(version="2", phase="Running"), job_body(version="3", ended="Complete")
-    # The watch breaks off after the first change, is too old when it is opened anew, and the job has ended meanwhile.
+    # The watch breaks off after the first change, is too old when it is opened again, and the job has ended meanwhile.
     there = world([job_body(), running, end], [[changed("MODIFIED", running)], [errors.Gone("too old")]])
 
     there.run(DO.watch("hello", timeout=None))

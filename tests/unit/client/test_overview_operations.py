@@ -1,4 +1,4 @@
-"""What the client asks about many jobs at once, step by step, without a server."""
+"""What the client asks about many jobs at the same time, step by step, without a server."""
 
 import json
 

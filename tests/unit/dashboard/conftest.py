@@ -44,6 +44,6 @@ async def pages(answers):
 
 @pytest.fixture
 async def strangers(answers):
-    """Asks for pages as nobody."""
+    """Asks for pages as no one."""
     async with client(answers, identity=None) as http:
         yield http

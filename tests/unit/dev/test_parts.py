@@ -9,7 +9,7 @@ import pytest
 
 from agentjobs.dev.parts import Part, PartEnded
 
-# Ends at once the first time, with the status it is told; stays the second time.
+# Ends immediately the first time, with the status it is told; stays the second time.
 PROGRAM = """
 import pathlib, sys, time
 before = pathlib.Path(sys.argv[1])

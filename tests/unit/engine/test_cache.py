@@ -165,7 +165,7 @@ def test_the_index_follows_changes_and_deletions(cache, obj):
     cache.apply("DELETED", obj("a", 3, job="y"))
 
     assert cache.by("job", "y") == []
-    assert cache._index["job"] == {}  # nothing is kept for values that nobody has
+    assert cache._index["job"] == {}  # nothing is kept for values that no one has
 
 
 def test_an_unknown_index_is_an_error(cache):

@@ -136,7 +136,7 @@ async def test_a_client_that_reconnects_after_the_end_misses_nothing(listen, his
     reader = await listen()
     await asyncio.sleep(115)
     await history.accept()
-    second = await listen()  # somebody else, so that the change is known before the first is back
+    second = await listen()  # someone else, so that the change is known before the first is back
     await asyncio.sleep(30)
     back = await listen(headers={"Last-Event-ID": reader.last_id})
 

@@ -169,7 +169,7 @@ async def test_an_invalid_query_is_400_with_a_message(http, path):
 
 
 async def three_jobs(history, job):
-    """Of each of two namespaces one, and of one that nobody here may read."""
+    """Of each of two namespaces one, and of one that no one here may read."""
     for uid, namespace in (("u2", "shop"), ("u3", "secret")):
         history.memory.jobs_by_uid[uid] = replace(job, key=replace(job.key, uid=uid, namespace=namespace))
 

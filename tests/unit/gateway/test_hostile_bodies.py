@@ -46,7 +46,7 @@ def held(make, *args):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_body_takes_much_more_memory_than_its_size(place, monkeypatch):
-    monkeypatch.setattr(json_text, "PIECE_BYTES", 512)  # as small beside these bodies as it is beside the largest
+    monkeypatch.setattr(json_text, "PIECE_BYTES", 512)  # as small next to these bodies as it is next to the largest
     model, body = PLACES[place]
     bodies = {name: body(value).encode() for name, value in VALUES.items()}
 

@@ -196,7 +196,7 @@ async def test_five_simultaneous_requests_of_a_page_cause_one_access_review(http
 
 
 class TestManyNamespaces:
-    """Somebody who may read a few of many."""
+    """Someone who may read a few of many."""
 
     @pytest.fixture
     async def ada(self, kube, history):

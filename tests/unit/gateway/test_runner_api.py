@@ -99,7 +99,7 @@ async def test_an_invalid_page_of_steps_is_400(http, history):
 
 async def test_an_agent_that_records_steps_fast_is_not_rate_limited(http, history):
     codes = set()
-    for number in range(600):  # three times what any other request may be sent at once
+    for number in range(600):  # three times what any other request may be sent at the same time
         body = STEPS | {"steps": [STEP | {"key": str(number)}]}
         codes.add((await http.post("/v1/attempt/steps", headers=AS_RUNNER, json=body)).status_code)
 

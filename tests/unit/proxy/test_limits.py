@@ -482,7 +482,7 @@ async def test_a_proxy_that_starts_later_gets_its_share_of_concurrent_calls(hist
     await callers(limiters[1], key, sent, jobs=10, seconds=37, pause=3)
     await first
 
-    # Two at once for thirty seconds, three seconds each.
+    # Two at the same time for thirty seconds, three seconds each.
     assert 16 <= len([time for time, _ in sent if time < 37]) <= 20
 
 

@@ -509,7 +509,7 @@ class World:
         return [pod for pod in found if job is None or pod["metadata"]["labels"].get(LABEL_JOB) == job]
 
     def run_pod(self, pod):
-        """The kubelet starts the container, and its first GET claims the start. Returns whether it may go on."""
+        """The kubelet starts the container, and its first GET claims the start. Returns whether it may continue."""
         meta = pod["metadata"]
         start = int(meta["name"].rpartition("-")[2])
         granted = self.claim(owner(pod), start, meta["uid"])
@@ -681,7 +681,7 @@ def owner(obj):
 
 
 def over(obj):
-    """Whether an object goes: deleted, its kubelet done, nobody holds it."""
+    """Whether an object goes: deleted, its kubelet done, no one holds it."""
     meta = obj["metadata"]
     return bool(meta.get("deletionTimestamp")) and not meta["deletionGracePeriodSeconds"] and not meta.get("finalizers")
 

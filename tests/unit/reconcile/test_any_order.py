@@ -1,10 +1,9 @@
 """For any order of events: a terminal phase is final, a start has one claimed pod, attempts are consecutive.
 
-A job's budget is never used up when it starts, and raising it is enough for it to go on. No job starts whose model has
-been at its limit for more than two seconds.
-A queue's slots are never exceeded, a session never runs twice at once, a deleted job starts nothing, and a job that an
-operator cannot read after a rollback goes on after the upgrade. A time-out without a new step is charged.
-`make properties` tries more than the usual histories.
+A job's budget is never used up when it starts, and raising it is enough for it to continue. No job starts whose model
+has been at its limit for more than two seconds. A queue's slots are never exceeded, a session never runs twice at the
+same time, a deleted job starts nothing, and a job that an operator cannot read after a rollback continues after the
+upgrade. A time-out without a new step is charged. `make properties` tries more than the usual histories.
 """
 
 import copy
@@ -325,7 +324,7 @@ async def act(world, action, draw, number):  # noqa: C901  one flat branch an ac
         else:
             world._delete(key)
     elif action == "lose-node":
-        # Its pods are told to stop, and nobody hears of them again until somebody looks in the end.
+        # Its pods are told to stop, and no one hears of them again until someone looks in the end.
         for pod in live:
             world.run_pod(pod)
             world._delete(("Pod", "default", pod["metadata"]["name"]))
@@ -365,7 +364,7 @@ def steer_queue(world, draw):
 
 
 def turn(world, *, newer):
-    """What was accepted of a job holds a value that these operators do not know, or no longer; they begin anew."""
+    """What was accepted of a job holds a value that these operators do not know, or no longer; they begin again."""
     if stored := world.accepted.get(world.job("four")["metadata"]["uid"]):
         stored["spec"]["resultPolicy"] = {"rules": [ASK] if newer else []}
         world.job("four")["spec"]["resultPolicy"] = stored["spec"]["resultPolicy"]
@@ -375,7 +374,7 @@ def turn(world, *, newer):
 
 
 def stay_behind(world, number):
-    """All operators but this one are of the newer version, and read what they accepted; all begin anew.
+    """All operators but this one are of the newer version, and read what they accepted; all begin again.
 
     No operator here can read the object itself; the newer ones go by what is stored, as after an edit.
     """

@@ -364,7 +364,7 @@ async def test_a_deleted_follow_up_is_not_created_again(worlds, died):
         await world.act(seconds=1)
     world.die_at = None
     world.join(1)
-    # Another operator saw the child run and go, and this one starts anew.
+    # Another operator saw the child run and go, and this one starts again.
     await world.act(1, seconds=1)
     world.remove(name)
     world.tell(1)
@@ -438,7 +438,7 @@ async def play(world, died, action, draw, removed):
         elif action == "allow":
             world.refuse.clear()
         elif action == "remove":
-            # A child goes only once somebody has heard of it: then history knows it.
+            # A child goes only once someone has heard of it: then history knows it.
             for name in sorted(children(world) - removed)[draw % 3 :][:1]:
                 if world.reconciler.state.jobs.get(("default", name)) is not None and not world.history_away:
                     removed.add(name)

@@ -450,7 +450,7 @@ async def test_a_write_whose_answer_is_lost_loses_no_row_of_history(world, died,
     world.apply(retry={"backoff": {"initial": "1s"}})
     world.die_at, world.die_after = write, True
     for _ in range(12):
-        with suppress(died):  # the same process goes on: only the answer did not come
+        with suppress(died):  # the same process continues: only the answer did not come
             await world.act(seconds=2)
         for pod in world.pods():
             if pod["status"]["phase"] == "Pending":

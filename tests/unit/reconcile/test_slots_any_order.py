@@ -105,7 +105,7 @@ class SlotWorld(World):
         await self.settle(number)
 
     def running(self):
-        """The jobs whose status has a start under way: uid, queue and start."""
+        """The jobs whose status has a start in progress: uid, queue and start."""
         for key, obj in self.objects.items():
             if key[0] == "AgentJob":
                 status = self.status(key[2])

@@ -23,7 +23,7 @@ def said(world, reason="VolumeClaimUnusable", name="hello"):
 
 
 def publish(world, pod, verdict, reason="", published=None):
-    """The runner of a pod answers, and what publishes ends with a word; without a verdict it goes on."""
+    """The runner of a pod answers, and what publishes ends with a word; without a verdict it continues."""
     start = int(pod["metadata"]["name"].rpartition("-")[2])
     uid = pod["metadata"]["ownerReferences"][0]["uid"]
     world._answer(pod, start, None, None)

@@ -27,7 +27,7 @@ def clock():
 
 @pytest.fixture
 def gateway(clock):
-    """`gateway(503, 200)` answers so, the last one for ever; it counts its calls in `.calls`."""
+    """`gateway(503, 200)` answers so, the last one forever; it counts its calls in `.calls`."""
 
     def make(*answers, headers=None, body=b'{"final": null}'):
         left = list(answers)

@@ -20,7 +20,7 @@ class Lost(Exception):
 
 
 class KeptFiles:
-    """The gateway's side, with answers in place of some of its own: `fails` has one for each next request."""
+    """The gateway's side, with answers instead of some of its own: `fails` has one for each next request."""
 
     def __init__(self):
         self.content = {}

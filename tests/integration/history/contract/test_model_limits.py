@@ -47,7 +47,7 @@ class InPostgres(ModelLimits):
 
 
 class InMemory(MemoryModelLimits):
-    """Limits whose clock goes on."""
+    """Limits whose clock continues."""
 
     def __init__(self):
         self.ahead = timedelta()

@@ -26,7 +26,7 @@ def claim(operator, a_job):
 
 @pytest.fixture
 def claim_all(claim):
-    """Claim slots for many jobs at once, each by its uid and partition."""
+    """Claim slots for many jobs at the same time, each by its uid and partition."""
 
     async def ask(*jobs, **slot):
         return await asyncio.gather(*(claim(uid, partition=partition, **slot) for uid, partition in jobs))

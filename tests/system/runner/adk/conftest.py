@@ -23,10 +23,10 @@ class Silent:
         self.usage = UsageCounter()
 
     def add(self, kind, author, data):
-        """Nobody reads the timeline here."""
+        """No one reads the timeline here."""
 
     def progressed(self):
-        """Nobody waits for silence here."""
+        """No one waits for silence here."""
 
     async def room(self):
         """There is always room."""
@@ -145,7 +145,7 @@ def provider(request) -> Provider:
 
 @pytest.fixture
 async def ask(serve, monkeypatch, provider):
-    """`await ask(answer, …)`: one start whose model's server gives these answers, the last one for ever."""
+    """`await ask(answer, …)`: one start whose model's server gives these answers, the last one forever."""
     made: list[Any] = []
 
     def tracked(kind):

@@ -36,10 +36,10 @@ class Silent:
         self.usage = UsageCounter()
 
     def add(self, kind, author, data):
-        """Nobody reads the timeline here."""
+        """No one reads the timeline here."""
 
     def progressed(self):
-        """Nobody waits for silence here."""
+        """No one waits for silence here."""
 
     async def room(self):
         """There is always room."""

@@ -69,7 +69,7 @@ class Nobody:
         self.events: list[Any] = []
 
     def heartbeat(self) -> None:
-        """Nobody waits for it."""
+        """No one waits for it."""
 
     def add_events(self, events: list[Any]) -> None:
         """Keep them."""

@@ -1,4 +1,4 @@
-"""Who can never go on: a cycle, and whatever waits for one."""
+"""Who can never continue: a cycle, and whatever waits for one."""
 
 import re
 

@@ -254,7 +254,7 @@ def test_a_retry_does_not_start_with_a_budget_that_is_used_up(scene, on_exceeded
     seen.written(next_of(seen)).granted()
     seen.pods = []
     waits = decide(seen.knowing(spent=None).observation, seen.now)
-    assert isinstance(waits, Decision)  # its backoff is not over, and nobody is asked before
+    assert isinstance(waits, Decision)  # its backoff is not over, and no one is asked before
 
     seen.later(minutes=1)
     assert decide(seen.observation, seen.now) == needs.Spent(None)

@@ -11,7 +11,7 @@ from agentjobs.core.queues.admission import Refusal
 
 PAGE = Path(__file__).parents[4] / "docs" / "reference" / "holds.md"
 
-# What each hold but the first two needs to apply. All of them at once: the first in the list decides.
+# What each hold but the first two needs to apply. All of them at the same time: the first in the list decides.
 KNOWN = {
     "references": {"references": frozenset({("texts", "a")}), "missing": ("ConfigMap texts does not exist",)},
     "queue": {"queue_known": False},

@@ -49,7 +49,7 @@ def claim_of(one, queue):
 
 
 class Place:
-    """What is remembered of one queue beside its jobs."""
+    """What is remembered of one queue next to its jobs."""
 
     def __init__(self):
         self.last = {}
@@ -158,7 +158,7 @@ class Walk:
             if turn is None or (known and known[0] == LOCK):
                 return LOCK, next((held.description for held in others if held.description), "another job")
         elif known == (LOCK, "another job") and one.key not in firsts:
-            return known  # a job that is not the first of a free session goes on saying that another job has it
+            return known  # a job that is not the first of a free session continues saying that another job has it
         return known if known and known[0] in TURNS else (turn or "WaitingForSlot", None)
 
     def firsts(self, queue):

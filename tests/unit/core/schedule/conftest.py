@@ -22,7 +22,7 @@ UID = "6c0c1a52-1b5e-4a6e-9a52-0d9f0a7f5a11"
 
 
 class Clash(Exception):
-    """The API server refused a write: somebody else was there before."""
+    """The API server refused a write: someone else was there before."""
 
 
 class Died(Exception):

@@ -91,7 +91,7 @@ class History:
         self._remove(job for job in self.cluster.jobs.values() if job.finished)
 
     def _delete(self):
-        """Somebody deletes a job, though not in the seconds before it is retired, which the docs say."""
+        """Someone deletes a job, though not in the seconds before it is retired, which the docs say."""
         self._remove(iter(self.cluster.jobs.values()))
 
     def _remove(self, jobs):

@@ -20,7 +20,7 @@ def start(world, name, at):
 
 
 async def pass_time(world, *, hours, minutes=10):
-    """Let time pass in steps; every job ends at once and well."""
+    """Let time pass in steps; every job ends immediately and well."""
     for _ in range(hours * 60 // minutes):
         await world.act(minutes=minutes)
         world.end_jobs()

@@ -58,7 +58,7 @@ class Watcher:
         for job in self.world.known:
             assert self.ran.setdefault(job.name, job.uid) == job.uid, "ran twice"
         status = self.world.schedule()
-        # A reserved start that is given up was no run: it is missed.
+        # A reserved start that is given up was not a run: it is missed.
         told = status.get("runs", 0) + status.get("missed", 0)
         assert told >= self.told
         self.told = told

@@ -64,7 +64,7 @@ async def test_an_error_inside_a_tool_is_a_tool_error(run, module, body):
 
 @pytest.fixture
 def records():
-    """What the runner logs; its logger tells nobody above it."""
+    """What the runner logs; its logger tells no one above it."""
     found = []
     handler = logging.Handler()
     handler.emit = found.append

@@ -121,7 +121,7 @@ ENDINGS = {
     "resume_missing": (*retry("COMMAND_FAILED"), NEW),
     "resume_without_prompt": (*retry("COMMAND_FAILED"), NEW),
     "session_id_reused": (*retry("COMMAND_FAILED"), NEW),
-    # Signals that nobody of us sent.
+    # Signals that no one of us sent.
     "sighup_in_tool": retry("RUNNER_CRASHED"),
     "sigint_in_model": retry("RUNNER_CRASHED"),
     "sigint_in_tool": retry("RUNNER_CRASHED"),
