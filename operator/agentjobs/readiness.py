@@ -45,7 +45,7 @@ class Readiness:
                 results = await asyncio.gather(*(self._result(check) for check in self._checks.values()))
                 problems = {name: problem for name, problem in zip(self._checks, results, strict=True) if problem}
                 if problems != self._problems:
-                    event = f"{self._name}.{'waits' if problems else 'ready'}"
+                    event = f"{self._name}.{'not_ready' if problems else 'ready'}"
                     logger.warning(event, extra={"problems": problems})
                 self._problems = problems
                 self._until = self._clock() + STANDS_SECONDS

@@ -1,14 +1,18 @@
 """One line a record, for machines and for people."""
 
+import ast
 import io
 import json
 import logging
 import warnings
+from pathlib import Path
 
 import pytest
 
 from agentjobs import logs
 from agentjobs.readable import LIBRARY
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -102,3 +106,18 @@ def test_a_python_warning_is_a_log_line_too(configured):
 
     (line,) = stream.getvalue().splitlines()
     assert "DeprecationWarning: old" in json.loads(line)["message"]
+
+
+def events_of(path):
+    """Return the first words of messages that calls of a module's `logger` spell out."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    texts = [call.args[0] for call in calls if ast.unparse(call.func).startswith("logger.") and call.args]
+    return [text.value.partition(" ")[0] for text in texts if isinstance(text, ast.Constant)]
+
+
+@pytest.mark.parametrize("package", ["operator/agentjobs", "runner_image/agentjobs_runner"])
+def test_every_name_of_an_event_has_the_form_that_lines_recognise(package):
+    events = [event for path in (ROOT / package).rglob("*.py") for event in events_of(path)]
+
+    assert len(events) > 20
+    assert [event for event in events if not logs._EVENT.fullmatch(event)] == []

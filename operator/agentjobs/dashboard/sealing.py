@@ -69,10 +69,10 @@ class Seal:
                 modified = self._file.stat().st_mtime_ns
                 if modified != self._modified:
                     self._keys, self._modified = _read(self._file), modified
-                    logger.info("session-keys.read", extra={"keys": len(self._keys)})
+                    logger.info("sessions.keys_read", extra={"keys": len(self._keys)})
             except (OSError, Misconfigured) as error:
                 # The known keys stay valid: a file that is half written must not end all sessions.
-                logger.error("session-keys.unusable", extra={"error": str(error)})
+                logger.error("sessions.keys_unusable", extra={"error": str(error)})
         return self._keys
 
 

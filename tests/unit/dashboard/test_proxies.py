@@ -157,7 +157,7 @@ def test_the_token_of_the_process_is_read_again_when_its_file_changes(tmp_path, 
     now[0] += AGAIN_SECONDS
 
     assert (before, after, account.token()) == ("first", "second", "second")
-    assert "account-token.unreadable" in caplog.messages
+    assert "account.token_unreadable" in caplog.messages
 
 
 def test_impersonation_requires_the_token_of_the_process(tmp_path):

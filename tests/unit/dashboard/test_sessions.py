@@ -165,7 +165,7 @@ def test_a_partly_written_key_file_ends_no_session(tmp_path, caplog):
     os.utime(tmp_path / "keys", ns=(1, 1))
 
     assert made.of(asking(cookies), NOW) is not None
-    assert "session-keys.unusable" in caplog.messages
+    assert "sessions.keys_unusable" in caplog.messages
 
 
 @pytest.mark.parametrize("text", ["", "short", "\n".join(["k" * 40] * 11)])

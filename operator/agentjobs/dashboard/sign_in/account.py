@@ -38,7 +38,7 @@ class Account:
             try:
                 self._token = self._read()
             except (OSError, ValueError) as error:
-                logger.error("account-token.unreadable", extra={"file": str(self._file), "error": str(error)})
+                logger.error("account.token_unreadable", extra={"file": str(self._file), "error": str(error)})
         return self._token
 
     def _read(self) -> str:
