@@ -15,5 +15,5 @@ prerequisites   creates what pods need, and makes the pods its owners
 reporter        log lines, Events and traces about actions
 memo            memory of a job between passes
 rows            records of history and values of status
-ends            whether history has a job's end
+end_recorded    whether history has a job's end
 """

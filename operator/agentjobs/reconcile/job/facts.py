@@ -21,7 +21,7 @@ from agentjobs.kube.resources import AGENTJOBS, CONFIGMAPS
 from agentjobs.models.budget import Spend
 from agentjobs.reconcile.job.awaiting import Awaiting
 from agentjobs.reconcile.job.dry_run import DryRun
-from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.end_recorded import is_recorded
 from agentjobs.reconcile.job.exhausted import Exhausted
 from agentjobs.reconcile.job.memo import JobMemo
 from agentjobs.reconcile.job.specs import Own

@@ -32,7 +32,7 @@ from agentjobs.core.schedule.observation import MadeJob, ScheduleObservation, ma
 from agentjobs.errors import Conflict, NotFound, Unavailable
 from agentjobs.kube.resources import AGENTJOBS, AGENTSCHEDULES
 from agentjobs.reconcile.children import Children, Pass
-from agentjobs.reconcile.job.ends import is_recorded
+from agentjobs.reconcile.job.end_recorded import is_recorded
 from agentjobs.reconcile.schedule.reporter import ScheduleReporter
 from agentjobs.reconcile.setup import RETRY_SECONDS, Setup
 
