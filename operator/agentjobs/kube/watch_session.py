@@ -49,7 +49,7 @@ def watch_session(
 ) -> aiohttp.ClientSession:
     """Return a session whose watches pass the objects of some kinds to observers, and whose lists are ours."""
 
-    class Answer(aiohttp.ClientResponse):
+    class WatchResponse(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
             if self.status == 200 and self.url.query.get("watch") == "true":
@@ -71,7 +71,7 @@ def watch_session(
                 raise aiohttp.ClientConnectionError(str(error)) from error
             return {**body, "items": [], "metadata": {"resourceVersion": version}}
 
-    return aiohttp.ClientSession(connector=connector, headers=headers, proxy=proxy, response_class=Answer)
+    return aiohttp.ClientSession(connector=connector, headers=headers, proxy=proxy, response_class=WatchResponse)
 
 
 class WatchedContent:
