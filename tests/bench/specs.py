@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from tests.bench.figures import Figure
 
-from agentjobs.api.job.resolve import read_accepted, resolve, resolve_spec, spec_hash
+from agentjobs.api.job.resolve import Sources, read_accepted, resolve, resolve_spec, spec_hash
 from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.job.validation import read_spec, validate_job
+from agentjobs.core.template.model import parse_template
+from agentjobs.engine.cache import Cache
 from agentjobs.reconcile.job.specs import Specs, to_accept
 
 TIMES: Final = 2000
@@ -59,8 +61,9 @@ def once(job: dict[str, Any], text: str) -> None:
     """As it is: one model is handed on, and what is stored is compared with what was sent."""
     spec = read_spec(job)
     assert isinstance(spec, AgentJobSpec)
-    sent = to_accept(spec, resolve_spec(spec, job["metadata"], {}))
-    assert Specs().accept("6c0c1a52", json.loads(text), sent) is sent
+    sent = to_accept(spec, resolve_spec(spec, job["metadata"], Sources()))
+    specs = Specs(Cache(parse_template), lambda *_queue: {})
+    assert specs.accept("6c0c1a52", json.loads(text), sent) is sent
 
 
 def microseconds(act: Callable[[dict[str, Any], str], None], job: dict[str, Any], text: str) -> float:
