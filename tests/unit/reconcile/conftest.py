@@ -90,6 +90,8 @@ class World:
         self.created: list[tuple[str, str, str]] = []
         # Jobs that schedules made: the schedule's uid and the job's name.
         self.made: list[tuple[str, str]] = []
+        # Jobs that got a pod: name and uid.
+        self.ran: list[tuple[str, str]] = []
         self.gateway_egress: tuple[EgressRule, ...] = (EgressRule.model_validate({"ports": [{"port": 8443}]}),)
         self.models_url: str | None = "http://gateway"
         self.models_file = ""
@@ -177,6 +179,8 @@ class World:
             assert strict or resource.kind != "Pod", "a pod that drops what its server does not know"
             if resource.kind == "AgentJob":
                 self.made.append((owner(body), key[2]))
+            if resource.kind == "Pod":
+                self.ran.append((body["metadata"]["labels"][LABEL_JOB], owner(body)))
             status = {"status": {"phase": "Pending"}} if resource.kind == "Pod" else {}
             return self._put(key, "ADDED", {**copy.deepcopy(body), **status})
 
