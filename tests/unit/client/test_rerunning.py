@@ -17,6 +17,8 @@ REVIEW = {
     "parameters": [{"name": "repo"}],
 }
 FROM_MAP = {"messageFrom": {"configMapKeyRef": {"name": "texts", "key": "gone"}}}
+# Half a surrogate pair is refused.
+VALID = st.characters(min_codepoint=32, exclude_categories=["Cs"])
 REFUSED = [
     pytest.param(SPEC, Edits(parameters={"a": "b"}), {}, "spec.parameters.a", id="no-template"),
     pytest.param(SPEC, Edits(parameters={"a": "b"}), {"is_merged": True}, "object of this job", id="history"),
@@ -130,7 +132,7 @@ def test_a_problem_that_the_change_did_not_cause_is_left_to_the_operator():
     st.builds(
         Edits,
         message=st.none() | st.sampled_from(["hi", "ho"]),
-        parameters=st.dictionaries(st.sampled_from(["repo", "depth"]), st.text(st.characters(min_codepoint=32))),
+        parameters=st.dictionaries(st.sampled_from(["repo", "depth"]), st.text(VALID)),
         model=st.none() | st.sampled_from(["m", "n"]),
         max_attempts=st.none() | st.integers(1, 100),
         budget=st.sampled_from([{}, {"maxCostUSD": "2.50"}, {"maxLLMCalls": 7, "maxTokens": 100}]),
