@@ -37,6 +37,11 @@ def asked(place, limits, claim):
     )
 
 
+def counted(limits, claim):
+    """Where a start is counted: its queue, and whether that has a rate."""
+    return claim[2], limits[claim[2]][2] is not None
+
+
 def said(answer):
     return "granted" if isinstance(answer, Accepted) else answer.reason
 
@@ -51,14 +56,27 @@ async def test_a_batch_is_answered_like_single_claims_in_its_order(operator, a_j
         return a_job(f"{number}-{uid}", name=uid, namespace=f"n{number}")
 
     memory = MemoryHistory(now=lambda: datetime.now(UTC))
+    granted = {}
     for limits, claims, over in batches:
+        # A start that is claimed again after its end, in another queue, or in one that has a rate only now, counts
+        # there for later batches, but not for the rest of its own.
+        changed = [
+            claim for claim in claims if granted.get(claim[:2], counted(limits, claim)) != counted(limits, claim)
+        ]
+        claims = changed[:1] or claims
         batch = [asked(place, limits, claim) for claim in claims]
         together = await operator._accept_all(batch)
         # What the batch says to have ended is free for all of it.
         memory.slots.release([(one.start.job.uid, one.start.start - 1) for one in batch])
         alone = [await memory.accept(one) for one in batch]
         assert [said(one) for one in together] == [said(one) for one in alone]
+        granted |= {
+            claim[:2]: counted(limits, claim)
+            for claim, one in zip(claims, alone, strict=True)
+            if said(one) == "granted"
+        }
         if over:
             ended = place(claims[0][0]).end(claims[0][1])
             await operator.write([ended])
             await memory.write([ended])
+            granted[claims[0][:2]] = None
