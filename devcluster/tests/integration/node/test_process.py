@@ -80,9 +80,11 @@ DAEMON = """
 import os, time
 if os.fork() == 0:
     os.setsid()
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
+    daemon = os.fork()
+    if daemon == 0:
         time.sleep(60)
+    else:
+        print(daemon, flush=True)
     os._exit(0)
 os.wait()
 """
