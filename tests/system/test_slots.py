@@ -216,4 +216,6 @@ async def test_limits_can_change_while_jobs_run(pair, crowd):
     await crowd.change(6)
 
     assert await ended == {"Succeeded"}
-    assert (before, lowered, crowd.most_slots(), await crowd.held()) == (4, 1, 6, 0)
+    # A busy machine may begin no job while it looks.
+    assert lowered <= 1
+    assert (before, crowd.most_slots(), await crowd.held()) == (4, 6, 0)

@@ -146,7 +146,9 @@ def test_each_call_is_priced_and_belongs_to_its_step(run, proxy, mode):
 
     assert process.verdict == ("Succeed", "ResultAccepted"), process.err
     steps = [step["key"] for step in told.steps if step["kind"] == "model"]
-    assert [(call.new.step, call.new.asked) for call in proxy.calls] == list(zip(steps, MODELS.values(), strict=True))
+    assert [(call.new.step, call.new.requested) for call in proxy.calls] == list(
+        zip(steps, MODELS.values(), strict=True)
+    )
     assert all(call.end.cost > 0 and call.end.tokens.cached == 600 for call in proxy.calls)
     usage = [step["usage"] for step in told.steps if step["kind"] == "model"]
     assert [(used["inputTokens"], used["outputTokens"]) for used in usage] == [(1000, 100)] * 3
