@@ -1,16 +1,14 @@
 """The page of words, in a browser."""
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from tests.browserpages import violations
 
 
 def test_words_are_readable_for_everybody(tab):
     tab.goto("/reasons/WaitingForSlot")
 
-    found = Axe().run(tab)
-
     expect(tab.get_by_role("heading", level=1)).to_have_text("WaitingForSlot")
-    assert [one["id"] for one in found.response["violations"]] == []
+    assert violations(tab) == []
 
 
 def test_words_are_there_without_javascript(plain_tab):
