@@ -14,7 +14,7 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ from agentjobs.models.names import aliases_in
 NAMESPACE: Final = "local"
 # Time for the runner and its descendants to be killed and reaped.
 _KILL_SECONDS: Final = 5.0
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.05
 
 
 class AttemptReport(TypedDict):
@@ -270,44 +270,28 @@ def _private_folder() -> "tempfile.TemporaryDirectory[str]":
 
 def _run(variables: Mapping[str, str], place: Path | None, folder: str, *, seconds: float, grace: float) -> _How:
     """Run the runner to its end. Ctrl-C reaches it directly, in our terminal, and it prints what it waits for."""
-    with _terminal_as_it_was():
+    how = _How.ENDED
+    with _terminal_as_it_was(), _ctrl_c_recorded() as typed:
         child = _started(variables, place, folder)
-        ended = _end_of(child)
-        how = _How.ENDED
-        try:
-            try:
-                if not _is_set_within(ended, seconds):
-                    how = _How.LATE
-                    child.send_signal(signal.SIGTERM)
-            except KeyboardInterrupt:
-                how = _How.INTERRUPTED
-            _is_set_within(ended, grace)
-        finally:  # also after the second Ctrl-C
-            child.send_signal(signal.SIGUSR1)
-            ended.wait(_KILL_SECONDS)
-            child.kill()
-            ended.wait()
+        _wait(child, seconds, until=lambda: bool(typed))
+        if typed:
+            how = _How.INTERRUPTED
+        elif child.poll() is None:
+            how = _How.LATE
+            child.send_signal(signal.SIGTERM)
+        enough = 2 if typed else 1
+        _wait(child, grace, until=lambda: len(typed) >= enough)
+        child.send_signal(signal.SIGUSR1)
+        _wait(child, _KILL_SECONDS)
+        child.kill()
+        child.wait()
     return how
 
 
-def _is_set_within(event: threading.Event, seconds: float) -> bool:
-    # In short pieces: Python 3.11 may notice a Ctrl-C only when the main thread stops waiting.
+def _wait(child: "subprocess.Popen[bytes]", seconds: float, until: Callable[[], bool] = lambda: False) -> None:
     deadline = time.monotonic() + seconds
-    while not event.is_set() and (left := deadline - time.monotonic()) > 0:
-        event.wait(min(left, _POLL_SECONDS))
-    return event.is_set()
-
-
-def _end_of(child: "subprocess.Popen[bytes]") -> threading.Event:
-    # Wait in a thread: Popen.wait treats two quick Ctrl-C as one.
-    ended = threading.Event()
-
-    def wait() -> None:
-        child.wait()
-        ended.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    return ended
+    while child.poll() is None and not until() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 def _started(variables: Mapping[str, str], place: Path | None, folder: str) -> "subprocess.Popen[bytes]":
@@ -324,6 +308,24 @@ def _started(variables: Mapping[str, str], place: Path | None, folder: str) -> "
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _ctrl_c_recorded() -> Iterator[list[int]]:
+    """Collect Ctrl-C instead of raising KeyboardInterrupt, which could cut a library's clean-up and become its error.
+
+    After one, later ones are ignored: what follows is short, and the exit code must say that the run was interrupted.
+    """
+    typed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield typed  # a shell's background process, or a thread, where Python allows no handlers
+        return
+    signal.signal(signal.SIGINT, lambda number, _: typed.append(number))
+    try:
+        yield typed
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if typed else before)
 
 
 @contextmanager

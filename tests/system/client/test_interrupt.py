@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -95,6 +96,18 @@ def test_the_first_ctrl_c_prints_what_it_waits_for_and_the_second_exits_immediat
     assert person.end() == 130
     assert person.seen.splitlines()[-1].endswith("interrupted")
     assert "RunnerCrashed" not in person.seen
+
+
+def test_more_ctrl_c_change_nothing(typist):
+    person = typist("time.sleep(600)")
+    person.until("TOOL RUNS")
+    person.types("\x03")
+    person.until("stopping")
+    with suppress(OSError):  # it has ended
+        for _ in range(5):
+            person.types("\x03")
+
+    assert person.end() == 130
 
 
 def test_the_runner_process_ends_at_a_second_ctrl_c(typist):
