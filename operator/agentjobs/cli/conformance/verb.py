@@ -1,8 +1,9 @@
 """The verb that checks programs against the runner contract: conformance."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -23,7 +24,7 @@ _COMMAND: Final = "agentjobs.conformance.command"
 # Lines of output that are shown for a failed situation.
 _LINES: Final = 12
 _MOST_AT_ONCE: Final = 32
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.05
 _NOT_PLAYED: Final = "not run, because the situation success must pass first"
 
 
@@ -198,9 +199,9 @@ def _played(wanted: "Sequence[Situation]", program: "Program", work: "Work", par
 
 
 def _result(outcome: "Future[Outcome]") -> "Outcome":
-    # In short pieces: Python 3.11 may notice a Ctrl-C only when the main thread stops waiting.
+    # Not concurrent.futures.wait: a Ctrl-C inside it may leave its lock released, and end as RuntimeError.
     while not outcome.done():
-        wait([outcome], timeout=_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return outcome.result()
 
 
