@@ -18,7 +18,7 @@ from agentjobs.cli.options import (
     output,
     talking,
 )
-from agentjobs.cli.printing import shown_job
+from agentjobs.cli.printing import show, shown_job
 from agentjobs.cli.targets import Choice, Done, Target, report, schedules
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def trigger(
     """Create a job now and print its name.
 
     Works while the schedule is suspended, too. Does not affect the schedule's times, counts or concurrencyPolicy. Waits
-    up to 20 seconds for the job, and prints why there is none.
+    up to 20 seconds for the job, and prints why there is none. If an earlier trigger with the same --value created the
+    job, it is printed as already existing, and the exit code is 0 too.
 
     Examples:
         agentjobs schedule trigger morning-brief
+        agentjobs schedule trigger morning-brief --value release-7
         agentjobs schedule trigger -l team=docs
     """
     from agentjobs.cli.cluster import AGENTJOBS
@@ -65,11 +67,18 @@ def trigger(
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
 
         def triggered(target: Target) -> Done:
+            do = _do(target)
+            before = talk.run(do.triggered(target.name, value=value)) if value else None
             try:
-                job = talk.run(_do(target).trigger(target.name, value=value, timeout=_TRIGGER_SECONDS))
+                job = talk.run(do.trigger(target.name, value=value, timeout=_TRIGGER_SECONDS))
             except TimeoutError as error:
                 raise Failure(str(error), code=TIMED_OUT) from None
-            return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
+            if before is None or before.uid != job.uid:
+                return Done(Target(target.do, job.name), f"{shown_job(job.name)} created")
+            words = f"{shown_job(job.name)} already existed, created by an earlier trigger with the same --value"
+            if format_ is not None:  # standard output has only the object or its name
+                show(words, error=True)
+            return Done(Target(target.do, job.name), words)
 
         report(talk, choice, triggered, format_, chosen=schedules(talk, choice), kind=AGENTJOBS)
 

@@ -69,6 +69,13 @@ class ScheduleOperations(KindOperations):
         yield from self._patched(name, {"metadata": {"annotations": {ANNOTATION_TRIGGER: value}}})
         return triggered_name(name, value)
 
+    def triggered(self, name: str, *, value: str) -> Operation[Job | None]:
+        """Return the job that this value has already created; None if there is none, or it was deleted."""
+        try:
+            return (yield from Operations(self.namespace, self.retry_for).get(triggered_name(name, value)))
+        except errors.NotFound:
+            return None
+
     def trigger(self, name: str, *, value: str | None, timeout: float) -> Operation[Job]:
         """Request a job, and return it when it exists."""
         deadline = (yield Now()) + timeout

@@ -1,5 +1,6 @@
 """`agentjobs schedule` against the embedded API server and a real gateway."""
 
+import asyncio
 import json
 
 import pytest
@@ -61,15 +62,41 @@ async def test_next_shows_local_and_utc(cli, brief):
     assert all("T06:00:00+0" in entry["local"] for entry in json.loads(times[1]))
 
 
-async def test_trigger_prints_the_name_of_the_created_job(cli, cluster, brief):
-    spec = brief["spec"]["jobTemplate"]["spec"]
-    made = {"apiVersion": KIND["apiVersion"], "kind": "AgentJob", "metadata": {"name": "brief-tabfc3cb3"}, "spec": spec}
-    await cluster.create(path_of(cluster, "agentjobs"), made)
-    code, out, _ = await cli("schedule", "trigger", "brief", "--value", "one")
+@pytest.fixture
+def triggered_job(cluster, brief):
+    """Create the job of the value `one`, as an operator would."""
 
+    async def create():
+        spec = brief["spec"]["jobTemplate"]["spec"]
+        metadata = {"name": "brief-tabfc3cb3"}
+        body = {"apiVersion": KIND["apiVersion"], "kind": "AgentJob", "metadata": metadata, "spec": spec}
+        await cluster.create(path_of(cluster, "agentjobs"), body)
+
+    return create
+
+
+async def test_trigger_prints_the_name_of_the_created_job(cli, cluster, triggered_job):
+    order = asyncio.create_task(cli("schedule", "trigger", "brief", "--value", "one"))
+    async with cluster.http.stream("GET", path_of(cluster, "agentschedules"), params={"watch": "true"}) as changes:
+        async for line in changes.aiter_lines():
+            if "agentjobs.dev/trigger" in line:
+                break
+    await triggered_job()
+
+    code, out, _ = await order
     body = await read(cluster)
     assert (code, out) == (0, "agentjob.agentjobs.dev/brief-tabfc3cb3 created\n")
     assert body["metadata"]["annotations"]["agentjobs.dev/trigger"] == "one"
+
+
+@pytest.mark.parametrize("format_", [None, "name", "json"])
+async def test_trigger_reports_a_job_that_the_same_value_created_before(cli, triggered_job, format_):
+    await triggered_job()
+    code, out, err = await cli("schedule", "trigger", "brief", "--value", "one", *(("-o", format_) if format_ else ()))
+
+    assert (code, "created\n" in out + err) == (0, False)
+    assert "brief-tabfc3cb3" in out
+    assert "already existed" in (err if format_ else out)
 
 
 async def test_trigger_fails_if_no_job_is_created(cli, brief, monkeypatch):

@@ -89,6 +89,16 @@ def test_trigger_waits_for_the_job(world, body, job_body):
     assert there.sent[2].path.endswith(f"/agentjobs/{triggered_name('brief', 'v')}")
 
 
+def test_the_job_of_a_value_is_known_before_it_is_triggered_again(world, job_body):
+    there = world([job_body("brief-t1"), errors.NotFound("none")])
+
+    found = there.run(DO.triggered("brief", value="v"))
+    missing = there.run(DO.triggered("brief", value="w"))
+
+    assert (found.name, missing) == ("brief-t1", None)
+    assert {send.method for send in there.sent} == {"GET"}
+
+
 def test_a_trigger_without_an_operator_times_out(world, body):
     there = world([body(), *[body(), errors.NotFound("not yet")] * 100])
 
