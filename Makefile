@@ -3,6 +3,8 @@
 PYTHON ?= python3
 comma := ,
 BIN := .venv/bin
+# CI runs a few failed tests again, with tests/secondrun.py.
+PYTEST := $(BIN)/python -m pytest -q
 # WORKERS=n: processes of pytest. Without it 2, and 3 for system tests, which wait more than they compute.
 # System tests that can run on any API server.
 SYSTEM := $(wildcard tests/system/test_*.py) tests/system/dev
@@ -56,10 +58,10 @@ test: setup ## Run the unit tests
 	$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/unit
 
 test-integration: setup ## Run the integration tests: PostgreSQL, API server, gateway, model proxy
-	$(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/integration
+	$(PYTEST) -n $(or $(WORKERS),2) --dist loadgroup -- tests/integration
 
 test-system: setup ## Run system tests: clusters, runners, CLI, dashboard in a browser, crashes
-	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup tests/system tests/crash
+	$(PYTEST) -n $(or $(WORKERS),3) --dist loadgroup -- tests/system tests/crash
 
 properties: setup ## Run property tests with 200 examples each instead of 30 [EXAMPLES=n]
 	EXAMPLES=$(or $(EXAMPLES),200) $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --hypothesis-profile=full --timeout=1200 -m hypothesis tests/unit
@@ -69,11 +71,11 @@ test-devcluster: setup ## Run the development cluster's own tests
 
 # ONLY=alone: only tests that test-cluster skips; devcluster has none.
 test-real: setup ## Run API server tests on the server in KUBEBUILDER_ASSETS
-	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) $(addprefix tests/integration/,kube gateway) $(SYSTEM) tests/system/storm
+	$(PYTEST) -n $(or $(WORKERS),3) --dist loadgroup --apiserver=envtest $(ONLY:%=-m %) -- $(addprefix tests/integration/,kube gateway) $(SYSTEM) tests/system/storm
 	$(if $(ONLY),,cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=envtest tests/integration/node)
 
 test-cluster: setup ## Run API server tests on the cluster of KUBECONFIG
-	$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=kubeconfig $(addprefix tests/integration/,kube gateway) $(SYSTEM)
+	$(PYTEST) -n $(or $(WORKERS),3) --dist loadgroup --apiserver=kubeconfig -- $(addprefix tests/integration/,kube gateway) $(SYSTEM)
 	cd devcluster && ../$(BIN)/python -m pytest -q -n $(or $(WORKERS),3) --dist loadgroup --apiserver=agentjobs.dev.shared:SharedCluster tests/integration/node
 
 e2e-setup: .venv/.helm
@@ -106,8 +108,8 @@ kind: ## Install into a new kind cluster; needs docker, kind and helm
 
 # The cluster's nodes need the images of tests/e2e/images.sh. The chart's tests install for themselves; the others share an installation.
 e2e: .venv/.helm ## Install into the cluster of KUBECONFIG and run end-to-end tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/test_chart.py
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(or $(WORKERS),2) --dist loadgroup tests/e2e --ignore=tests/e2e/test_chart.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -- tests/e2e/test_chart.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PYTEST) -n $(or $(WORKERS),2) --dist loadgroup --ignore=tests/e2e/test_chart.py -- tests/e2e
 
 bench-cluster: .venv/.helm ## Measure jobs per second against batch/v1 Jobs on the cluster of KUBECONFIG
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q tests/e2e/burst.py
