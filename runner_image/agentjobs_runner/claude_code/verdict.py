@@ -30,7 +30,7 @@ _FULL: Final = ("ENOSPC", "No space left on device", "EDQUOT")
 # Startup failures that may be temporary.
 _PASSING: Final = frozenset({"worktree_unverified", "org_config_required_unavailable"})
 _TOO_LONG: Final = frozenset({"prompt_too_long", "blocking_limit", "image_error", "rapid_refill_breaker"})
-_WHOLE: Final = frozenset({"end_turn", "stop_sequence", "tool_use", ""})
+_WHOLE: Final = frozenset({"end_turn", "stop_sequence", ""})
 _ROOT: Final = "root/sudo"
 # For a full context the CLI first requests a summary. The failure of that is only in its message.
 _NO_SUMMARY: Final = re.compile(r"compaction failed: API Error: (\d{3}) (.*)", re.DOTALL)
@@ -104,7 +104,8 @@ def judge(
         return _not_run(last, ended)
     if last.is_error:
         return Judged(_api_error(facts, last))
-    return _unproven(facts, ended, settings) or _answer(facts, last, settings, output, usage)
+    asked = settings.schema is not None or output.schema is not None
+    return _unproven(facts, ended, settings, asked=asked) or _answer(facts, last, settings, output, usage)
 
 
 def refused(began: Began, settings: ClaudeCodeSettings) -> Ending | None:
@@ -219,8 +220,8 @@ _WORDS: Final = {
 }
 
 
-def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings) -> Judged | None:
-    """Return what is wrong with a success, None if nothing is."""
+def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings, *, asked: bool) -> Judged | None:
+    """Return what is wrong with a success, None if nothing is; `asked` if a structured answer was requested."""
     last = facts.last
     assert last is not None
     if facts.deferred:
@@ -240,7 +241,7 @@ def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings) -> Judged
     if last.stop in ("max_tokens", "model_context_window_exceeded"):
         message = f"the model's answer was cut ({last.stop})"
         return _fail(ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
-    if last.stop not in _WHOLE:
+    if last.stop not in _WHOLE and not (last.stop == "tool_use" and asked and _answers_by_tool(facts, last)):
         return _retry(ErrorClass.RESULT_ERROR, f"the model did not complete its answer ({last.stop})")
     if facts.began is None:
         return _retry(ErrorClass.RESULT_ERROR, "Claude Code answered without having begun")
@@ -254,6 +255,15 @@ def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings) -> Judged
         return Judged(_other_model(settings.model, facts.moved_to or others[0]))
     found = refused(replace(facts.began, servers=facts.servers), settings)
     return None if found is None else Judged(found)
+
+
+def _answers_by_tool(facts: Facts, last: Concluded) -> bool:
+    """Whether a turn that ended with a tool call called the tool for structured answers.
+
+    After any other call the CLI stopped at work, and its result is the text beside that call, or an earlier turn's.
+    `_answer` reports a structured answer that never came.
+    """
+    return last.has_structured or facts.structured is None
 
 
 def _crashed_after(ended: Exit) -> Judged:

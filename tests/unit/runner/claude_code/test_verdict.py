@@ -159,6 +159,7 @@ def test_a_structured_answer_that_is_not_an_object_does_not_count():
         ('"subtype":"success"', '"subtype":"error_of_tomorrow"', "CommandFailed"),
         ('"terminal_reason":"completed"', '"terminal_reason":"stop_hook_prevented"', "ResultError"),
         ('"stop_reason":"end_turn"', '"stop_reason":"pause_turn"', "ResultError"),
+        ('"stop_reason":"end_turn"', '"stop_reason":"tool_use"', "ResultError"),
         ('"stop_reason":"end_turn"', '"stop_reason":"max_tokens"', "ModelOutputTruncated"),
         ('"stop_reason":"end_turn"', '"stop_reason":"refusal"', "ContentBlocked"),
         ('"model":"claude-opus-5-5","perm', '"model":"claude-haiku-5-5","perm', "ConfigInvalid"),
@@ -170,6 +171,19 @@ def test_a_structured_answer_that_is_not_an_object_does_not_count():
 def test_an_incomplete_success_does_not_count(old, new, reason):
     ending = told_of("success", old, new).ending
     assert (ending.verdict is not Verdict.SUCCEED, ending.reason) == (True, reason)
+
+
+def test_a_turn_that_stopped_at_work_does_not_give_the_structured_answer_of_an_earlier_one():
+    recording = recordings()["schema_ok"]
+    result = next(line for line in recording.lines if json.loads(line).get("type") == "result")
+    later = {**json.loads(result), "stop_reason": "tool_use", "result": "I will look at one more file."}
+    del later["structured_output"]
+
+    ending = judged(
+        [*recording.lines, json.dumps(later).encode()], recording.exit, recording.settings, recording.output
+    ).ending
+
+    assert (ending.verdict, ending.reason) == (Verdict.RETRY, ErrorClass.RESULT_ERROR)
 
 
 @pytest.mark.parametrize("answered", ["claude-haiku-4-5", "claude-haiku-4-5-20251001"])
