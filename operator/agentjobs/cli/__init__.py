@@ -16,6 +16,7 @@
     local_budget      its budget, and what it used
     resources         verbs on files of objects: create, apply, delete
     getting           get
+    watched_table     get -w
     waiting           wait
     job_actions       cancel, suspend, resume, rerun
     show              show

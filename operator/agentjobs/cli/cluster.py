@@ -143,10 +143,15 @@ class ClusterConnection:
     def watch(
         self, path: str, *, params: Mapping[str, str], accept: str = JSON, seconds: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the events of a watch until the server ends it or sends nothing for `seconds`."""
+        """Yield the events of a watch until it ends or breaks, or the server sends nothing for `seconds`."""
         for line in self.lines(path, params={"watch": "true", **params}, accept=accept, seconds=seconds):
-            if line.strip():
-                yield json.loads(line)
+            if not line.strip():
+                continue
+            try:
+                event = json.loads(line)
+            except ValueError:
+                return  # the connection broke within an event
+            yield event
 
     def lines(
         self, path: str, *, params: Mapping[str, str], accept: str = "*/*", seconds: float | None = None

@@ -1,8 +1,7 @@
 """The verb that lists jobs: get. The table is the API server's, with the columns of `kubectl get agentjobs`."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,15 +19,11 @@ from agentjobs.cli.options import (
     output,
 )
 from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, shown_job, without_managed_fields
+from agentjobs.cli.watched_table import WatchedTable
 from agentjobs.contract import GROUP, VERSION
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import ClusterConnection
-
-# A watch is reopened after this long without an event, in case a proxy dropped it silently.
-WATCH_SECONDS: Final = 300.0
-# If a server ends every watch immediately, do not reconnect in a tight loop.
-REOPEN_SECONDS: Final = 0.5
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +43,8 @@ def get(
 ) -> None:
     """List jobs that exist, or get some by name.
 
-    `list` is an alias. `history` also lists deleted jobs.
+    `list` is an alias. `history` also lists deleted jobs. --watch continues until Ctrl-C: after a broken connection it
+    tries again, and reports that on standard error.
 
     Examples:
         agentjobs get
@@ -141,46 +137,14 @@ def _show_tables(
         else [cluster.request("GET", place, accept=TABLE, params=params)]
     )
     first = {**tables[0], "rows": [row for part in tables for row in part.get("rows") or ()]} if tables else {}
-    if first.get("rows") or watch:
+    if watch:
+        watched = WatchedTable(cluster, place, params, wide=wide, everywhere=everywhere)
+        watched.begin(first)
+        watched.follow()
+    elif first.get("rows"):
         show(server_table(first, wide=wide, everywhere=everywhere))
     elif not names:
         shown = "in any namespace" if everywhere else f"in namespace {place.split('/')[-2]}"
         show(f"No AgentJobs {shown}.", error=True)
     if len(tables) < len(names):
         raise typer.Exit(FAILURE)
-    version = (first.get("metadata") or {}).get("resourceVersion", "")
-    columns = first.get("columnDefinitions")
-    while watch:
-        for event in _reopened(cluster, place, params, version, accept=TABLE):
-            change = event["object"]
-            columns = change.get("columnDefinitions") or columns
-            rows = change.get("rows") or []
-            version = _version_of(change, rows) or version
-            if event["type"] in {"ADDED", "MODIFIED", "DELETED"} and rows:
-                show(
-                    server_table(
-                        {**change, "columnDefinitions": columns}, wide=wide, everywhere=everywhere, header=False
-                    )
-                )
-
-
-def _version_of(change: Mapping[str, Any], rows: list[Any]) -> str:
-    inside = rows[0].get("object") if rows else {}
-    metadata = (inside or {}).get("metadata") or change.get("metadata") or {}
-    return str(metadata.get("resourceVersion") or "")
-
-
-def _reopened(
-    cluster: "ClusterConnection", place: str, params: Mapping[str, str], version: str, *, accept: str
-) -> Iterator[dict[str, Any]]:
-    """Yield the events of one watch; if `version` is too old for the server, the next one begins now."""
-    began = time.monotonic()
-    for event in cluster.watch(
-        place, params={**params, "resourceVersion": version}, accept=accept, seconds=WATCH_SECONDS
-    ):
-        if event.get("type") == "ERROR":
-            message = event["object"].get("message")
-            raise Failure(f"the watch failed: {message}. Run the command again.")
-        yield event
-    if time.monotonic() - began < REOPEN_SECONDS:
-        time.sleep(REOPEN_SECONDS)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from agentjobs.cli.failures import TIMED_OUT, USAGE, Failure
-from agentjobs.cli.getting import WATCH_SECONDS
 from agentjobs.cli.options import (
     All,
     Context,
@@ -25,6 +24,7 @@ from agentjobs.cli.options import (
 )
 from agentjobs.cli.printing import shown_job
 from agentjobs.cli.targets import Choice, Done, Target, report, targets
+from agentjobs.cli.watched_table import WATCH_SECONDS
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import ClusterConnection

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 
 import pytest
 import yaml
@@ -350,33 +352,31 @@ async def test_a_missing_gateway_address_is_an_error_that_names_the_option(cli, 
 
 
 @pytest.mark.stops_the_server
-async def test_watch_prints_each_change_until_the_server_stops(cli, cluster, apiserver, hello, jobs, capfd):
-    async def shown(word):
-        out = ""
-        async with asyncio.timeout(60):
-            while word not in out:
-                await asyncio.sleep(0.02)
-                out += capfd.readouterr().out
-        return out
-
+async def test_watch_prints_each_change_and_goes_on_without_a_server_until_ctrl_c(
+    cli, cluster, apiserver, hello, jobs, kubeconfig
+):
     await cli("apply", "-f", str(hello))
-    watching = asyncio.create_task(cli("get", "-w"))
-    before = await shown("hello")
-    await cluster.http.patch(
-        f"{jobs}/hello/status",
-        json={"status": {"phase": "Running"}},
-        headers={"Content-Type": "application/merge-patch+json"},
+    watching = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentjobs.cli", "get", "-w", "--kubeconfig", str(kubeconfig)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    after = await shown("Running")
-    await apiserver.stop()
+    async with asyncio.timeout(60):
+        before = [await watching.stdout.readline() for _ in range(2)]
+        await cluster.http.patch(
+            f"{jobs}/hello/status",
+            json={"status": {"phase": "Running"}},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        after = await watching.stdout.readline()
+        await apiserver.stop()
+        notice = await watching.stderr.readline()
+        watching.send_signal(signal.SIGINT)
+        await watching.communicate()
 
-    code, _, _ = await watching
-
-    assert code == 1
-    assert [line.split()[:2] for line in (before + after).splitlines()[::2]] == [
-        ["NAME", "PHASE"],
-        ["hello", "Running"],
-    ]
+    assert [line.decode().split()[:2] for line in (before[0], after)] == [["NAME", "PHASE"], ["hello", "Running"]]
+    assert "cannot connect" in notice.decode()
+    assert watching.returncode == 130
 
 
 @pytest.mark.parametrize(

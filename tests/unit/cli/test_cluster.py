@@ -24,3 +24,14 @@ def test_a_selector_that_the_server_rejects_is_named():
 def test_a_rejected_request_without_a_selector_is_not_blamed_on_one():
     with pytest.raises(errors.Invalid):
         ClusterConnection(None, Refusing()).request("GET", AGENTJOBS.everywhere)
+
+
+def test_a_watch_that_breaks_within_an_event_ends():
+    class Breaking:
+        def iterate(self, _stream):
+            yield '{"type": "ADDED", "object": {}}'
+            yield '{"type": "MODI'
+
+    events = list(ClusterConnection(None, Breaking()).watch("/jobs", params={}))
+
+    assert [event["type"] for event in events] == ["ADDED"]
