@@ -104,8 +104,8 @@ def judge(
         return _not_run(last, ended)
     if last.is_error:
         return Judged(_api_error(facts, last))
-    asked = settings.schema is not None or output.schema is not None
-    return _unproven(facts, ended, settings, asked=asked) or _answer(facts, last, settings, output, usage)
+    has_schema = settings.schema is not None or output.schema is not None
+    return _unproven(facts, ended, settings, has_schema=has_schema) or _answer(facts, last, settings, output, usage)
 
 
 def refused(began: Began, settings: ClaudeCodeSettings) -> Ending | None:
@@ -220,8 +220,8 @@ _WORDS: Final = {
 }
 
 
-def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings, *, asked: bool) -> Judged | None:
-    """Return what is wrong with a success, None if nothing is; `asked` if a structured answer was requested."""
+def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings, *, has_schema: bool) -> Judged | None:
+    """Return what is wrong with a success, None if nothing is."""
     last = facts.last
     assert last is not None
     if facts.deferred:
@@ -241,7 +241,7 @@ def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings, *, asked:
     if last.stop in ("max_tokens", "model_context_window_exceeded"):
         message = f"the model's answer was cut ({last.stop})"
         return _fail(ErrorClass.MODEL_OUTPUT_TRUNCATED, message)
-    if last.stop not in _WHOLE and not (last.stop == "tool_use" and asked and _answers_by_tool(facts, last)):
+    if last.stop not in _WHOLE and not (last.stop == "tool_use" and has_schema and _answers_by_tool(facts, last)):
         return _retry(ErrorClass.RESULT_ERROR, f"the model did not complete its answer ({last.stop})")
     if facts.began is None:
         return _retry(ErrorClass.RESULT_ERROR, "Claude Code answered without having begun")
@@ -260,7 +260,7 @@ def _unproven(facts: Facts, ended: Exit, settings: ClaudeCodeSettings, *, asked:
 def _answers_by_tool(facts: Facts, last: Concluded) -> bool:
     """Whether a turn that ended with a tool call called the tool for structured answers.
 
-    After any other call the CLI stopped at work, and its result is the text beside that call, or an earlier turn's.
+    After any other call the CLI stopped at work, and its result is the text before that call, or an earlier turn's.
     `_answer` reports a structured answer that never came.
     """
     return last.has_structured or facts.structured is None
