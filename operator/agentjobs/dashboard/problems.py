@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from agentjobs.dashboard.identity import SignInNeeded
 from agentjobs.dashboard.pages.dependencies import pages_of
+from agentjobs.dashboard.pages.parameters import UnknownParameters
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
 from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.texts import link
@@ -38,6 +39,10 @@ def add_answers(app: FastAPI) -> None:
         ways_of(request).sessions.end(request, answer)  # its token is no longer valid
         return answer
 
+    @app.exception_handler(UnknownParameters)
+    async def unknown_parameters(request: Request, problem: UnknownParameters) -> Response:
+        return problem_page(request, problem, known=problem.known)
+
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404 and request.method == "GET" and (path := _without_slash(request)):
@@ -65,10 +70,15 @@ def _without_slash(request: Request) -> str:
     return own_path(path.rstrip("/") + (f"?{request.url.query}" if request.url.query else ""))
 
 
-def problem_page(request: Request, problem: Problem) -> Response:
-    """Return the page of a problem. Where the problem may pass, the browser reloads it."""
+def problem_page(request: Request, problem: Problem, *, known: str = "") -> Response:
+    """Return the page of a problem. Where the problem may pass, the browser reloads it.
+
+    Args:
+        known: the same page without the parameters that it does not have.
+    """
     again = problem.status in PASSING and request.method == "GET"
-    answer = pages_of(request).render(request, "problem.html", status=problem.status, problem=problem, again=again)
+    shown = {"problem": problem, "again": again, "known": known}
+    answer = pages_of(request).render(request, "problem.html", status=problem.status, **shown)
     answer.headers.update(problem.headers)
     if again:
         answer.headers["Refresh"] = str(_seconds(problem))

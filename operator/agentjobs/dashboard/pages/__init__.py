@@ -12,6 +12,7 @@ job_tabs      what each tab of a job reads
 jobs          the list of jobs
 models        keys and limits of models, calls in progress, prices, usage
 overview      running, waiting and failed jobs, and costs
+parameters    refuses query parameters that a page does not have
 queues        queues: limits, running and waiting jobs
 reasons       what reasons of conditions and errors mean
 schedules     schedules: times and jobs

@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.views.actions import did
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.urls import address, changes_of
@@ -12,7 +13,7 @@ from agentjobs.dashboard.views.urls import address, changes_of
 router = APIRouter()
 
 
-@router.get("/actions")
+@router.get("/actions", dependencies=[only("cursor")])
 async def actions(request: Request, rest: UserRest, pages: Renderer, cursor: str | None = None) -> Response:
     """Show a page of the actions in the chosen namespaces."""
     query = request.query_params.multi_items()

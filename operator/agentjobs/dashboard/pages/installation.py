@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.views.installation import installation_view
 from agentjobs.problem import Problem
 
 router = APIRouter()
 
 
-@router.get("/installation")
+@router.get("/installation", dependencies=[only()])
 async def installation(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the installation to a person who may read all namespaces."""
     now = datetime.now(UTC)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.recorded_overview import Namespaces
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.views.models import models_view
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.overview import BY, used
@@ -20,7 +21,7 @@ router = APIRouter()
 _SPAN: Final = timedelta(days=30)
 
 
-@router.get("/models")
+@router.get("/models", dependencies=[only("by")])
 async def models(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the models of the chosen namespace, or of the installation."""
     query, now = request.query_params.multi_items(), datetime.now(UTC)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from agentjobs.api.conditions import Phase
 from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import overview as views
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
@@ -22,7 +23,7 @@ LISTED: Final = 6
 _RUNNING: Final = JobFilter(phase=(Phase.RUNNING.value,), order=JobOrder.OLDEST)
 
 
-@router.get("/")
+@router.get("/", dependencies=[only("range", "by")])
 async def overview(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show running, waiting and failed jobs, and costs."""
     query = request.query_params.multi_items()

@@ -16,6 +16,7 @@ from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.fan_out import gathered
 from agentjobs.dashboard.pages.job_reads import part
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
@@ -40,7 +41,7 @@ _DONE: Final = {
 }
 
 
-@router.get("/queues")
+@router.get("/queues", dependencies=[only("page")])
 async def all_queues(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the queues of the chosen namespaces."""
     found = await gathered(request, rest, rest.queues)
@@ -58,7 +59,7 @@ async def all_queues(request: Request, rest: UserRest, pages: Renderer) -> Respo
     )
 
 
-@router.get("/queues/{namespace}/{name}")
+@router.get("/queues/{namespace}/{name}", dependencies=[only("done", "made")])
 async def show_queue(
     request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str, done: str = "", made: str = ""
 ) -> Response:

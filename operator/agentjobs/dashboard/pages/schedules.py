@@ -13,6 +13,7 @@ from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.fan_out import gathered
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
@@ -32,7 +33,7 @@ _DONE: Final = {
 }
 
 
-@router.get("/schedules")
+@router.get("/schedules", dependencies=[only("page")])
 async def all_schedules(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the schedules of the chosen namespaces."""
     found = await gathered(request, rest, rest.schedules)
@@ -42,7 +43,7 @@ async def all_schedules(request: Request, rest: UserRest, pages: Renderer) -> Re
     return pages.render(request, "schedules.html", schedules=schedules, page=page, gathered=found, live=live)
 
 
-@router.get("/schedules/{namespace}/{name}")
+@router.get("/schedules/{namespace}/{name}", dependencies=[only("done", "made")])
 async def show_schedule(
     request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str, done: str = "", made: str = ""
 ) -> Response:

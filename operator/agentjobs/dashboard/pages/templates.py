@@ -11,6 +11,7 @@ from agentjobs.api.job_filter import JobFilter
 from agentjobs.dashboard.forms import form_of
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
 from agentjobs.dashboard.pages.fan_out import gathered
+from agentjobs.dashboard.pages.parameters import only
 from agentjobs.dashboard.texts import link
 from agentjobs.dashboard.views.paging import paged
 from agentjobs.dashboard.views.run_form import RunForm, empty_form, filled_form
@@ -23,7 +24,7 @@ router = APIRouter()
 _SHOWN: Final = 15
 
 
-@router.get("/templates")
+@router.get("/templates", dependencies=[only("page")])
 async def all_templates(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the templates of the chosen namespaces."""
     found = await gathered(request, rest, rest.templates)
@@ -33,7 +34,7 @@ async def all_templates(request: Request, rest: UserRest, pages: Renderer) -> Re
     return pages.render(request, "templates.html", templates=templates, page=page, gathered=found, live=live)
 
 
-@router.get("/templates/{namespace}/{name}")
+@router.get("/templates/{namespace}/{name}", dependencies=[only()])
 async def show_template(request: Request, rest: UserRest, pages: Renderer, namespace: str, name: str) -> Response:
     """Show a template and the form that runs it."""
     seen, made = await asyncio.gather(
