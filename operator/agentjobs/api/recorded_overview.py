@@ -1,11 +1,14 @@
 """Numbers of many jobs, objects, actions and the installation as the gateway returns them."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from agentjobs.api.recorded import Dollars, Recorded
+
+LOG_TRUNCATED: Final = "Agentjobs-Log-Truncated"
+"""The header of a log: `true` if it has earlier lines than those returned, else `false`."""
 
 
 class Me(Recorded):

@@ -1,6 +1,7 @@
 """REST with the rights of a person: each method sends one request and parses the answer."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -29,6 +30,15 @@ PAGE: Final = 50
 
 # REST shares answers among pages that request the same; pages are notified of changes.
 _MAY_BE_OLD: Final = "max-age=60"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The last lines of a log."""
+
+    text: str
+    is_truncated: bool
+    """Whether the log has earlier lines."""
 
 
 class Rest:
@@ -199,14 +209,15 @@ class Rest:
 
     async def logs(
         self, namespace: str, name: str, start: int, *, lines: int = 500, container: str = "", timestamps: bool = False
-    ) -> str:
+    ) -> Log:
         """Return the last lines that a start's pod logged, with their times if requested.
 
         Raises Problem (PodGone) without the pod.
         """
         times = "true" if timestamps else None
         query = _given(start=start, lines=lines, container=container or None, timestamps=times)
-        return (await self._get(_job(namespace, name, "logs"), query)).text
+        answer = await self._get(_job(namespace, name, "logs"), query)
+        return Log(answer.text, answer.headers.get(recorded_overview.LOG_TRUNCATED) == "true")
 
     async def queues(self, namespace: str | None = None) -> recorded_overview.QueueList:
         """Return the queues of a namespace, or of all, that have an object. Jobs are not counted: see `open_jobs`."""

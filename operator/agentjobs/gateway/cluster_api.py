@@ -17,6 +17,7 @@ from fastapi.responses import PlainTextResponse
 from agentjobs import errors
 from agentjobs.api.queues.counts import queues_without_object
 from agentjobs.api.recorded_overview import (
+    LOG_TRUNCATED,
     ClusterObject,
     KubernetesEvents,
     QueueItem,
@@ -50,6 +51,17 @@ _MAX_EVENTS: Final = 500
 _STARTS_WITH_EVENTS: Final = 5
 _SECONDS: Final = 10.0
 
+_TRUNCATED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "headers": {
+            LOG_TRUNCATED: {
+                "description": "Whether the log has earlier lines, or an earlier part of the first line.",
+                "schema": {"type": "string", "enum": ["true", "false"]},
+            }
+        }
+    }
+}
+
 router = APIRouter(tags=["cluster"])
 
 
@@ -73,7 +85,7 @@ async def list_kubernetes_events(request: Request, namespace: Namespace, name: N
     return KubernetesEvents(items=kubernetes_events.readable(found), truncated=truncated)
 
 
-@router.get(COLLECTION + "/{name}/logs", response_class=PlainTextResponse)
+@router.get(COLLECTION + "/{name}/logs", response_class=PlainTextResponse, responses=_TRUNCATED)
 async def get_logs(
     request: Request,
     namespace: Namespace,
@@ -96,7 +108,10 @@ async def get_logs(
         bool, Query(description="Whether each line begins with the time at which it was written, and a space.")
     ] = False,
 ) -> PlainTextResponse:
-    """Return the log of a start's pod, at most the newest 1 MiB; 404 with reason PodGone if the pod is gone."""
+    """Return the log of a start's pod, at most the newest 1 MiB; 404 with reason PodGone if the pod is gone.
+
+    The header `Agentjobs-Log-Truncated` is `true` if the log has earlier lines than those, else `false`.
+    """
     async with _as_caller(request, "get", AGENTJOBS, namespace, name) as cluster:
         job = await known_job(request, cluster, namespace, name)
         pod = await _pod(cluster, namespace, job, start or job.starts)
@@ -104,7 +119,7 @@ async def get_logs(
         if chosen not in cluster_objects.containers(pod):
             raise Problem(404, "NoContainer", f"The pod has no container {chosen!r}.")
         try:
-            raw = await cluster.log(
+            log = await cluster.log(
                 namespace,
                 pod["metadata"]["name"],
                 container=chosen,
@@ -117,7 +132,8 @@ async def get_logs(
             raise _pod_gone(job, start or job.starts) from None
         except errors.Invalid as error:
             raise Problem(409, "NoLog", f"The container has no log now: {error}") from error
-    return PlainTextResponse(raw.decode("utf-8", "replace"))
+    headers = {LOG_TRUNCATED: "true" if log.is_truncated else "false"}
+    return PlainTextResponse(log.content.decode("utf-8", "replace"), headers=headers)
 
 
 @router.get(PLACE + "/queues")

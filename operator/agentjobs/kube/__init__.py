@@ -7,6 +7,7 @@ connection         address and credentials of the API server
 answers            responses of an API server, as our errors
 wire               encodes and decodes objects as JSON
 lines              lines of a stream, of any length
+log_tail           the end of a container's log
 startup            retries the first requests of a process until an API server answers
 resources          the resources that we use, as values
 elector            holds a Lease, so that only one operator writes

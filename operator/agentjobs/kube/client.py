@@ -24,6 +24,7 @@ from agentjobs.errors import Gone, Misconfigured, Unavailable
 from agentjobs.kube.answers import error_of, error_of_status
 from agentjobs.kube.connection import load_configuration, open_session
 from agentjobs.kube.lines import whole_lines
+from agentjobs.kube.log_tail import Log, newest_lines
 from agentjobs.kube.resources import PODS
 from agentjobs.kube.wire import Obj, event, understood, words, written
 
@@ -276,8 +277,8 @@ class KubeClient:
         most: int,
         previous: bool = False,
         timestamps: bool = False,
-    ) -> bytes:
-        """Return the last log lines of a container.
+    ) -> Log:
+        """Return the last log lines of a container, and whether there are earlier ones.
 
         Args:
             most: maximum bytes; of more, the newest whole lines, or the end of a line that is longer.
@@ -285,7 +286,10 @@ class KubeClient:
             timestamps: whether each line begins with its time and a space.
         """
         flags = {"previous": previous, "timestamps": timestamps}
-        query = {"container": container, "tailLines": str(lines)} | {name: "true" for name, on in flags.items() if on}
+        # One line more shows whether there are earlier ones.
+        query = {"container": container, "tailLines": str(lines + 1)} | {
+            name: "true" for name, on in flags.items() if on
+        }
         url = self._url(PODS, namespace, pod, subresource="log", query=query)
         request = _request("GET", PODS, namespace, pod)
         newest = bytearray()
@@ -301,7 +305,7 @@ class KubeClient:
                         del newest[: -most - 1]
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"{request}: {words(error)}") from error
-        return _newest_lines(bytes(newest), most)
+        return newest_lines(bytes(newest), lines, most)
 
     async def watch(
         self,
@@ -459,13 +463,6 @@ async def _collected(read: Callable[[Obj], T], pages: AsyncIterator[Listed[Obj]]
         items += [read(item) for item in page]
         listed = version
     return items, listed
-
-
-def _newest_lines(log: bytes, most: int) -> bytes:
-    if len(log) <= most:
-        return log
-    begin = log.find(b"\n", len(log) - most - 1) + 1
-    return log[begin:] if 0 < begin < len(log) else log[-most:]
 
 
 def _request(method: str, resource: Resource, namespace: str | None, name: str | None) -> str:

@@ -90,7 +90,9 @@ async def test_the_newest_lines_of_a_long_log_are_kept(client, server, most, kep
 
     server.handler = log
 
-    assert await client.log("team", "a-1", container="runner", lines=5, most=most) == kept
+    log = await client.log("team", "a-1", container="runner", lines=5, most=most)
+
+    assert (log.content, log.is_truncated) == (kept, most < 9)
 
 
 async def test_a_log_of_many_chunks_is_truncated_like_one_of_a_single_chunk(client, server):
@@ -103,7 +105,9 @@ async def test_a_log_of_many_chunks_is_truncated_like_one_of_a_single_chunk(clie
 
     server.handler = log
 
-    assert await client.log("team", "a-1", container="runner", lines=5, most=20) == b"line 998\nline 999\n"
+    log = await client.log("team", "a-1", container="runner", lines=5, most=20)
+
+    assert (log.content, log.is_truncated) == (b"line 998\nline 999\n", True)
 
 
 async def test_a_log_is_requested_with_the_callers_options(client, server):
@@ -112,7 +116,7 @@ async def test_a_log_is_requested_with_the_callers_options(client, server):
 
     (request,) = server.requests
     assert request.path == "/api/v1/namespaces/team/pods/a-1/log"
-    assert request.query == {"container": "runner", "tailLines": "5", "previous": "true", "timestamps": "true"}
+    assert request.query == {"container": "runner", "tailLines": "6", "previous": "true", "timestamps": "true"}
 
 
 async def test_a_refused_log_has_the_servers_reason(client, server):

@@ -402,11 +402,18 @@ def in_a_burst(number):
     return f"2026-11-20T12:00:00.000001Z line {number} {'é<' * 20}"
 
 
+def some_of_a_log(text, *, is_truncated):
+    return httpx.Response(200, text=text, headers={"Agentjobs-Log-Truncated": "true" if is_truncated else "false"})
+
+
 def a_log(answers, line, count):
     base = a_failed_job(answers)
-    answers[f"{base}/logs"] = lambda request: httpx.Response(
-        200, text="\n".join(map(line, range(count)[-int(request.url.params["lines"]) :]))
-    )
+
+    def newest(request):
+        lines = int(request.url.params["lines"])
+        return some_of_a_log("\n".join(map(line, range(count)[-lines:])), is_truncated=lines < count)
+
+    answers[f"{base}/logs"] = newest
 
 
 @pytest.mark.parametrize(("line", "count"), [(timed, 600), (in_a_burst, 1200)], ids=["many times", "one time"])
@@ -431,14 +438,52 @@ async def test_the_first_page_of_what_is_read_of_a_longer_log_names_the_command_
     base = a_failed_job(answers)
     log = [f"2026-11-20T12:00:00.{number:09}Z line {number}" for number in range(4999)]
     log.append(f"2026-11-20T12:00:01Z {last}")
-    answers[f"{base}/logs"] = httpx.Response(200, text="\n".join(log))
+    answers[f"{base}/logs"] = some_of_a_log("\n".join(log), is_truncated=True)
     third = hex(int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 10**9 + 3)[2:]
 
     page = (await pages.get(PAGE, params={"show": "logs", "before": third})).text
 
     assert re.findall(r"<span>line (\d+)", page) == ["0", "1", "2"]
-    assert re.search(r"The first of the newest 5,000 lines; <code>agentjobs logs -n \S+ --start 2 \S+</code>", page)
+    assert re.search(r"<code>agentjobs logs -n \S+ --start 2 \S+</code> prints all", page)
     assert "Download more" not in page
+
+
+LONG_LINES = [f"2026-11-20T12:00:00.{number:09}Z {number} {'x' * 70_000}" for number in range(15)]
+
+
+@pytest.mark.parametrize(
+    ("container", "command"),
+    [("", "agentjobs logs -n docs --start 2 triage-7"), ("publish", "kubectl logs -n docs -c publish triage-7-2")],
+)
+async def test_a_log_that_rest_cut_at_its_limit_of_bytes_names_the_command_for_all(pages, answers, container, command):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = some_of_a_log("\n".join(LONG_LINES), is_truncated=True)
+
+    page = (await pages.get(PAGE, params={"show": "logs", "container": container})).text
+
+    assert f"<code>{command}</code> prints all" in page
+    assert "Earlier lines" not in page
+
+
+async def test_all_of_a_log_with_long_lines_is_not_called_cut(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = some_of_a_log("\n".join(LONG_LINES), is_truncated=False)
+
+    page = (await pages.get(PAGE, params={"show": "logs"})).text
+
+    assert ">Download the log<" in page
+    assert "prints all" not in page
+
+
+async def test_the_page_before_all_that_rest_returns_does_not_say_that_the_log_begins_there(pages, answers):
+    base = a_failed_job(answers)
+    answers[f"{base}/logs"] = some_of_a_log(LONG_LINES[0], is_truncated=True)
+    first = hex(int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 10**9)[2:]
+
+    page = (await pages.get(PAGE, params={"show": "logs", "before": first})).text
+
+    assert "There are no earlier lines" not in page
+    assert "prints all" in page
 
 
 @pytest.mark.parametrize("line", [timed, in_a_burst], ids=["many times", "one time"])
@@ -737,7 +782,7 @@ async def test_exact_times_are_available_without_a_mouse(pages, answers):
 @pytest.mark.parametrize(("lines", "said"), [(3, ">Download the log"), (500, "The last 274 lines.")])
 async def test_only_a_truncated_log_says_that_it_is_truncated(pages, answers, lines, said):
     base = a_failed_job(answers)
-    answers[f"{base}/logs"] = httpx.Response(200, text="x\n" * lines)
+    answers[f"{base}/logs"] = some_of_a_log("x\n" * lines, is_truncated=lines == 500)
 
     page = await pages.get(f"{PAGE}?show=logs")
 

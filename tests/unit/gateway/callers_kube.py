@@ -6,6 +6,7 @@ import json
 from tests.unit.gateway.conftest import FakeKube
 
 from agentjobs.kube.answers import error_of
+from agentjobs.kube.log_tail import newest_lines
 from agentjobs.kube.resources import AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGENTTEMPLATES, EVENTS, PODS
 
 KINDS = {one.plural: one for one in (AGENTJOBS, AGENTQUEUES, AGENTSCHEDULES, AGENTTEMPLATES, EVENTS, PODS)}
@@ -95,7 +96,7 @@ class CallersClient:
         if told is None:
             raise refused(400, "BadRequest", f'container "{container}" in pod "{pod}" is waiting to start')
         time = b"2026-11-20T12:00:03.000000001Z " if timestamps else b""
-        return b"".join(time + line for line in told.splitlines(keepends=True)[-lines:])[-most:]
+        return newest_lines(b"".join(time + line for line in told.splitlines(keepends=True)), lines, most)
 
     def check(self, verb, plural, namespace, name=""):
         self.kube.before(verb, plural, name)

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.gateway.callers_kube import CREATED, CallersKube, refused
 from tests.unit.gateway.conftest import NOW
 
+from agentjobs.api.recorded_overview import LOG_TRUNCATED
 from agentjobs.gateway import cluster_objects
 from agentjobs.history.records import Acceptance, Deletion, JobKey, JobRecord, StartRecord, TransitionRecord
 
@@ -197,7 +198,16 @@ async def test_a_pod_of_the_name_that_does_not_belong_to_the_job_is_not_read(rea
 async def test_a_log_is_limited_to_a_megabyte(read, kube):
     kube.logs["hello-2", "runner", False] = b"x" * 1000 + b"\n" + b"y" * 2**21
 
-    assert len((await read("agentjobs/hello/logs")).content) == 2**20
+    answer = await read("agentjobs/hello/logs")
+
+    assert (len(answer.content), answer.headers[LOG_TRUNCATED]) == (2**20, "true")
+
+
+@pytest.mark.parametrize(("lines", "truncated"), [(2, "true"), (3, "false"), (500, "false")])
+async def test_a_log_says_whether_it_has_earlier_lines(read, lines, truncated):
+    answer = await read("agentjobs/hello/logs", lines=lines)
+
+    assert answer.headers[LOG_TRUNCATED] == truncated
 
 
 async def test_queues_include_those_without_an_object_that_have_jobs(read, kube, history):

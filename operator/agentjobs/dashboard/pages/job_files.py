@@ -90,8 +90,8 @@ async def log_file(
     container: Annotated[str, Query(max_length=63)] = "",
 ) -> Response:
     """Return the last lines of a start's log as a file, unchanged."""
-    text = await rest.logs(namespace, key, start, lines=_LINES, container=container)
-    return _text(text, f"start-{start}.log.txt")
+    log = await rest.logs(namespace, key, start, lines=_LINES, container=container)
+    return _text(log.text, f"start-{start}.log.txt")
 
 
 @router.get(_PLACE + "/artifact")

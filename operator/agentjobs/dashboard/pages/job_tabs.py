@@ -9,6 +9,7 @@ from fastapi import Request
 
 from agentjobs.api.known_job import Known
 from agentjobs.api.recorded import RecordedResult, Result, StepContent
+from agentjobs.contract import pod_name
 from agentjobs.dashboard.pages.job_reads import Part, entries_around, part
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views.documents import Text, json_text, object_text, yaml_text
@@ -171,26 +172,36 @@ async def _logs(request: Request, rest: Rest, known: Known, parts: Parts) -> Par
     log = number_in(request, "log") or newest
     container, before = request.query_params.get("container", ""), request.query_params.get("before", "")
     if not log:
-        return {"log": None, "lines": [], "container": "", "text": None, "containers": ()}
+        return {
+            "log": None,
+            "lines": [],
+            "earlier": "",
+            "is_oldest": False,
+            "text": None,
+            "container": "",
+            "containers": (),
+        }
     most = MOST_LINES if before else LINES
-    text = await part(rest.logs(known.namespace, known.key, log, lines=most, container=container, timestamps=True))
-    read = text.value or ""
+    found = await part(rest.logs(known.namespace, known.key, log, lines=most, container=container, timestamps=True))
+    read, has_more = (found.value.text, found.value.is_truncated) if found.value else ("", False)
     page = log_page(list(log_lines(read)), before=before)
-    # Not the shown lines: the last one may be left out.
-    is_full = read.removesuffix("\n").count("\n") + 1 >= most
-    is_cut = page.is_cut or (is_full and not before)
+    # Not the shown lines: the last one may be left out. With fewer lines REST reached its limit of bytes, and has no
+    # earlier ones either way.
+    is_full = has_more and read.removesuffix("\n").count("\n") + 1 >= most
+    has_earlier = page.is_cut or (is_full and not before)
     return {
         "log": log,
         "newest": newest,
         "lines": page.lines,
-        "is_cut": is_cut,
-        "earlier": page.lines[0].address if is_cut and page.lines else "",
+        "earlier": page.lines[0].address if has_earlier and page.lines else "",
         "before": before,
         "is_found": page.is_found,
-        "is_full": is_full,
+        "is_cut": has_more or has_earlier,
+        "is_oldest": has_more and not has_earlier,
         "most": most,
         "container": container,
-        "text": text,
+        "pod": pod_name(known.name, log),
+        "text": found,
         "containers": ("workspace", "runner", "publish") if "workspace" in known.spec else (),
     }
 
