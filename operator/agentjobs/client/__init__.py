@@ -22,6 +22,7 @@
     overview_operations  their implementation
     lineage              the jobs before a job, and its follow-ups
     completion           waits for several jobs
+    recorded_end         how a job ended whose object is deleted
     logs                 the logs of a job's pods
     job_filters          the filters of `history`
     rerunning            what a job that runs again takes over, and changes to it

@@ -49,10 +49,10 @@ def _watched(do: Operations, waiting: dict[str, str], version: str, seconds: flo
     while waiting and (line := (yield NextLine())) is not None:
         change = json.loads(line) if line.strip() else {}
         body = change.get("object") or {}
+        if change.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
+            yield from _finished(waiting, [body])
         if change.get("type") == "DELETED" and body["metadata"]["name"] in waiting:
             raise deleted(body["metadata"]["name"])
-        if change.get("type") in {"ADDED", "MODIFIED"}:
-            yield from _finished(waiting, [body])
         if change.get("type") == "ERROR" or (yield Now()) >= until:
             return
 

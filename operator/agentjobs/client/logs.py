@@ -55,7 +55,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; it continues to run.
-        errors.NotFound: the job does not exist, or was deleted during the call, even if its name was reused.
+        errors.NotFound: the job does not exist, or was deleted before its end, even if its name was reused.
     """
     deadline = None if timeout is None else (yield Now()) + timeout
     reported: tuple[Any, ...] = ()
@@ -66,7 +66,7 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
         now = yield Now()
         retry_for = RETRY_FOR_SECONDS if deadline is None else min(RETRY_FOR_SECONDS, max(0.0, deadline - now))
         try:
-            job = yield from _again(do if job is None else replace(do, retry_for=retry_for), name, job)
+            job = yield from (do.get(name) if job is None else replace(do, retry_for=retry_for).again(job))
         except errors.Unavailable:
             if job is None or retry_for == RETRY_FOR_SECONDS:
                 raise
@@ -101,20 +101,6 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
 
 def _not_ended(name: str, job: Job, timeout: float | None) -> TimeoutError:
     return TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
-
-
-def _again(do: Operations, name: str, known: Job | None) -> Operation[Job]:
-    """Read the job again; fail if it was replaced by another with its name."""
-    if known is None:
-        return (yield from do.get(name))
-    deleted = errors.NotFound(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
-    try:
-        job = yield from do.get(name)
-    except errors.NotFound:
-        raise deleted from None
-    if job.uid != known.uid:
-        raise deleted
-    return job
 
 
 def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part: Part = Part()) -> Stream[LogLine]:

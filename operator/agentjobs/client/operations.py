@@ -35,6 +35,7 @@ from agentjobs.client.effects import MERGE_PATCH, Emit, Listen, NextLine, Now, O
 from agentjobs.client.job import Job, Spec, differences
 from agentjobs.client.lineage import Tree, tree_of
 from agentjobs.client.object import plain_spec
+from agentjobs.client.recorded_end import recorded_end
 from agentjobs.client.requests import FIRST_PAUSE_SECONDS, PAGE, KindOperations, paged, segment
 from agentjobs.client.rerunning import (
     NO_EDITS,
@@ -338,8 +339,8 @@ class Operations(KindOperations):
             if not job.finished:
                 if (yield Now()) - began < min(REOPEN_SECONDS, left):
                     yield Sleep(min(REOPEN_SECONDS, left))
-                before, job = job, (yield from self._again(job))
-                if emit and job.version != before.version:
+                before, job = job, (yield from self.again(job))
+                if emit and (job.finished or job.version != before.version):
                     yield Emit(job)
         return job
 
@@ -355,20 +356,23 @@ class Operations(KindOperations):
         yield Listen(self.path(), params, seconds)
         while not job.finished and (line := (yield NextLine())) is not None:
             change = json.loads(line) if line.strip() else {}
-            if change.get("type") == "DELETED":
-                raise deleted(job.name)
-            if change.get("type") in {"ADDED", "MODIFIED"}:
+            if change.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
                 job = _same_object(job, Job.parse(change["object"]))
+                if change["type"] == "DELETED" and not job.finished:
+                    raise deleted(job.name)
                 if emit:
                     yield Emit(job)
             if change.get("type") == "ERROR" or (deadline is not None and (yield Now()) >= deadline):
                 break
         return job
 
-    def _again(self, job: Job) -> Operation[Job]:
+    def again(self, job: Job) -> Operation[Job]:
+        """Read the job again, from history if its object is deleted or another one has its name."""
         try:
             return _same_object(job, (yield from self.get(job.name)))
         except errors.NotFound:
+            if (ended := (yield from recorded_end(self, job))) is not None:
+                return ended
             raise deleted(job.name) from None
 
     def _read(self, below: str, **params: str) -> Operation[Mapping[str, Any]]:

@@ -80,3 +80,16 @@ def job_body():
         }
 
     return build
+
+
+@pytest.fixture
+def recorded():
+    """The same job in history, at its end or without one."""
+
+    def build(phase, *, ended="2026-11-21T09:01:00Z", deleted=None, **more):
+        job = {"uid": "u1", "namespace": "default", "name": "hello", "phase": phase, "reason": "Because"}
+        job |= {"message": "said", "created": "2026-11-21T09:00:00Z", "changed": ended, "finished": ended}
+        job |= {"deleted": deleted, "attempts": 1, "starts": 1, **more}
+        return {"job": job, "specHash": None, "starts": [], "transitions": []}
+
+    return build

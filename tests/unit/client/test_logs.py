@@ -85,8 +85,11 @@ def test_the_first_answer_is_not_waited_for(world):
     assert there.now == 1000
 
 
+NOT_THERE = errors.NotFound("no job")
+
+
 def test_following_ends_when_the_job_is_deleted(world, at):
-    there = world([at(1), errors.NotFound("no job")], [["a"]])
+    there = world([at(1), NOT_THERE, NOT_THERE], [["a"]])
 
     with pytest.raises(errors.NotFound, match="`agentjobs history hello`"):
         there.run(follow(DO, "hello", timeout=None))
@@ -95,11 +98,20 @@ def test_following_ends_when_the_job_is_deleted(world, at):
 def test_a_new_job_of_the_same_name_is_not_followed(world, at):
     new = at(1)
     new["metadata"]["uid"] = "another"
-    there = world([at(1), new, new], [["a", "b"], ["c"]])
+    there = world([at(1), new, NOT_THERE], [["a", "b"], ["c"]])
 
     with pytest.raises(errors.NotFound, match="hello was deleted"):
         there.run(follow(DO, "hello", timeout=None))
     assert lines(there) == [(1, "a"), (1, "b")]
+
+
+def test_a_job_whose_object_is_deleted_immediately_ends_as_history_recorded_it(world, at, recorded):
+    there = world([at(1), NOT_THERE, recorded("Succeeded")], [["a"], [NOT_THERE]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    last = there.emitted[-1]
+    assert (last.phase, last.succeeded, last.reason) == ("Succeeded", True, "Because")
 
 
 def test_following_ends_at_its_timeout(world, at):

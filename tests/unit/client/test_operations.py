@@ -126,10 +126,43 @@ def test_watch_yields_each_change_once(world, job_body):
 def test_a_job_that_is_deleted_ends_the_wait(world, job_body, how):
     streams = {"event": [changed("DELETED", job_body())], "absent": [], "new object": []}[how]
     then = errors.NotFound("gone") if how == "absent" else job_body(uid="another")
-    there = world([job_body(), then], [streams])
+    there = world([job_body(), then, errors.NotFound("not in history")], [streams])
 
     with pytest.raises(errors.NotFound, match="agentjobs history hello"):
         there.run(DO.wait("hello", timeout=None))
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled", "Skipped"])
+def test_a_job_that_was_deleted_after_its_end_has_the_end_in_history(world, job_body, recorded, phase):
+    published = {"branch": "agents/hello", "commit": "c0ffee"}
+    ended = recorded(phase, deleted="2026-11-21T09:01:00Z", outcome="fix", workspace=published)
+    there = world([job_body(), errors.NotFound("gone"), ended], [[]])
+
+    there.run(DO.watch("hello", timeout=None))
+
+    job = there.emitted[-1]
+    assert (job.phase, job.finished, job.message) == (phase, True, "said")
+    assert job.succeeded is (phase == "Succeeded")
+    assert (job.status.result.workspace.branch if job.succeeded else "agents/hello") == "agents/hello"
+
+
+def test_an_end_that_history_records_late_is_waited_for(world, job_body, recorded):
+    there = world([job_body(), errors.NotFound("gone"), recorded("Running", ended=None), recorded("Failed")], [[]])
+
+    assert there.run(DO.wait("hello", timeout=None)).phase == "Failed"
+
+
+def test_a_job_that_was_deleted_before_its_end_has_none(world, job_body, recorded):
+    gone = recorded("Deleted", ended=None, deleted="2026-11-21T09:01:00Z")
+
+    with pytest.raises(errors.NotFound, match="agentjobs history hello"):
+        world([job_body(), errors.NotFound("gone"), gone], [[]]).run(DO.wait("hello", timeout=None))
+
+
+def test_an_end_that_only_the_deletion_shows_counts(world, job_body):
+    last = changed("DELETED", job_body(version="2", phase="Succeeded", ended="Complete"))
+
+    assert world([job_body()], [[last]]).run(DO.wait("hello", timeout=None)).succeeded
 
 
 def test_jobs_are_yielded_when_they_end_and_others_are_not(world, job_body):
