@@ -54,7 +54,7 @@ class RecordedJob(Recorded):
     created: datetime
     """When its object was created."""
     changed: datetime | None
-    """When its phase changed last."""
+    """When its phase changed last, or, while it waits for a slot, when it was moved to its queue."""
     finished: datetime | None
     """When it ended; null until then."""
     deleted: datetime | None

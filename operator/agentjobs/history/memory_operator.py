@@ -263,6 +263,8 @@ class MemoryOperator(MemoryRows):
                 job = self._job(key)
                 if generation >= job.steered_generation:
                     job.steered_generation = generation
+                    if phase_of(job) == "Queued" and job.queue != clean_text(record.queue):
+                        job.moved = record.time
                     job.priority, job.queue = record.priority, clean_text(record.queue)
             case Deletion(job=key, time=time):
                 job = self._job(key)

@@ -30,8 +30,8 @@ class MemoryOverview:
         for job in self._jobs(namespaces):
             if job.is_open:
                 current = job.current
-                state = (current.phase, current.reason, current.time) if current else ("Pending", "", job.key.created)
-                found.setdefault((job.key.namespace, job.queue, *state[:2]), []).append(state[2])
+                state = (current.phase, current.reason) if current else ("Pending", "")
+                found.setdefault((job.key.namespace, job.queue, *state), []).append(job.changed or job.key.created)
         items = [
             OpenJobs(namespace=place, queue=queue, phase=phase, reason=reason, jobs=len(times), since=min(times))
             for (place, queue, phase, reason), times in sorted(found.items())

@@ -209,7 +209,7 @@ def _recorded_job(job: MemoryJob) -> RecordedJob:
         reason=current.reason if current else "",
         message=current.message if current else "",
         created=key.created,
-        changed=current.time if current else None,
+        changed=job.changed,
         finished=current.time if current and current.finished else None,
         deleted=job.deleted,
         attempts=job.starts[newest].attempt if newest else 0,

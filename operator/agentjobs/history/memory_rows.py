@@ -115,6 +115,8 @@ class MemoryJob:
     priority: int | None = None
     steered_generation: int = 0
     """The generation from which queue and priority were written; 0 as accepted."""
+    moved: datetime | None = None
+    """When it was moved to another queue while it waited for a slot."""
     labels: tuple[tuple[str, str], ...] = ()
     unique_key: str | None = None
     duplicate_of: str = ""
@@ -141,6 +143,11 @@ class MemoryJob:
         return max(
             self.transitions.values(), key=lambda transition: (transition.finished, transition.transition), default=None
         )
+
+    @property
+    def changed(self) -> datetime | None:
+        """When its phase changed last, or it was moved to another queue since."""
+        return max((time for time in (self.current and self.current.time, self.moved) if time), default=None)
 
     @property
     def ended(self) -> datetime | None:

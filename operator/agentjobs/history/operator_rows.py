@@ -100,6 +100,7 @@ def steering_row(record: Steering) -> Row:
         "generation": record.generation,
         "priority": record.priority,
         "queue": clean_text(record.queue),
+        "time": record.time,
     }
 
 

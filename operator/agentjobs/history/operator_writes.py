@@ -324,8 +324,6 @@ class OperatorWrites:
         await _execute(tx, "lock_jobs", [key_row(key, cluster=self._cluster) for key in keys.values()])
         accepted = _first(_of(JobRecord, batch), lambda record: record.job.uid)
         await _execute(tx, "accept", [accept_row(each, cluster=self._cluster) for each in accepted.values()])
-        latest = {each.job.uid: each for each in sorted(_of(Steering, batch), key=lambda record: record.generation)}
-        await _execute(tx, "steer", [steering_row(each) for each in latest.values()])
         await _start(tx, _of(StartRecord, batch))
         over = _first(_of(StartEnd, batch), lambda record: (record.job.uid, record.start))
         await _execute(tx, "end_starts", [end_row(each) for each in over.values()])
@@ -336,6 +334,8 @@ class OperatorWrites:
         if finished:
             await tx.execute(_SQL["finalize_results"], {"uids": finished})
         await _execute(tx, "move", changed)
+        latest = {each.job.uid: each for each in sorted(_of(Steering, batch), key=lambda record: record.generation)}
+        await _execute(tx, "steer", [steering_row(each) for each in latest.values()])
         await _execute(tx, "published", [each for each in changed if each["workspace"] is not None])
         deletions = _of(Deletion, batch)
         await _execute(tx, "delete", [{"uid": each.job.uid, "time": each.time} for each in deletions])

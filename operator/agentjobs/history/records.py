@@ -224,6 +224,8 @@ class Steering:
     """Of the object; an edited object has 2 or more."""
     priority: int
     queue: str
+    time: datetime
+    """When the operator saw it: a job that waits for a slot begins to wait in another queue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,17 @@ async def test_edits_of_other_fields_write_no_priority_to_history(world):
     assert "Steering" not in {kind for kind, _, _ in world.records}
 
 
+async def test_history_has_since_when_a_moved_job_waits_in_its_queue(world):
+    world.apply(session={"appName": "shop", "sessionId": "s"})
+    world.apply("waits", session={"appName": "shop", "sessionId": "s"})
+    await world.act()
+    world.edit("waits", queue="scheduled")
+    await world.act(seconds=90)
+
+    (moved,) = [record for (kind, _, _), record in world.records.items() if kind == "Steering"]
+    assert (moved.queue, moved.time) == ("scheduled", world.status("waits").queue.since)
+
+
 async def test_two_jobs_of_one_session_never_run_together(world):
     session = {"appName": "shop", "sessionId": "s-1"}
     world.apply("one", session=session)

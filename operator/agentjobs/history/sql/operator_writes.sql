@@ -81,9 +81,18 @@ WHERE given.cleaned OR stored.resolved::text <> given.resolved::text;
 
 -- name: steer
 -- Of two edits the later generation counts, whichever is written first. A row that has it already is not written.
+-- A job that is moved while it waits for a slot waits in the other queue from then on; its phase stays the same.
 UPDATE agentjobs.jobs
-SET priority = given.priority, queue = given.queue, steered_generation = given.generation
-FROM json_to_recordset(%(rows)s) AS given (uid text, generation bigint, priority integer, queue text)
+SET priority = given.priority,
+    queue = given.queue,
+    steered_generation = given.generation,
+    changed_at = CASE
+        WHEN jobs.phase = 'Queued' AND jobs.queue <> given.queue THEN greatest(jobs.changed_at, given.time)
+        ELSE jobs.changed_at
+    END
+FROM
+    json_to_recordset(%(rows)s)
+        AS given (uid text, generation bigint, priority integer, queue text, time timestamptz)
 WHERE jobs.uid = given.uid
     AND coalesce(jobs.steered_generation, 0) <= given.generation
     AND (jobs.priority, jobs.queue, jobs.steered_generation)

@@ -160,7 +160,8 @@ class Applier:
             return
         before, memo.steered = memo.steered, (spec.priority, spec.queue)
         if job.generation > 1 and memo.steered != before:  # history has those of acceptance
-            self._writer.put(Steering(job_key(job), job.generation, *memo.steered))
+            now = self._now().replace(microsecond=0)  # as `status.queue.since`
+            self._writer.put(Steering(job_key(job), job.generation, *memo.steered, time=now))
 
     async def hand_over(self, seen: Observation, memo: JobMemo) -> None:
         """Make the pod of the active start an owner of its prerequisites, so that they live as long as it does."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.integration.history.conftest import NOON
 
 from agentjobs import errors
 from agentjobs.api.job_filter import JobFilter
@@ -69,7 +70,7 @@ async def test_a_job_has_the_priority_it_was_accepted_with_until_it_ends(operato
 async def test_an_edited_job_has_its_new_priority_and_queue(operator, gateway, a_job):
     waits = a_job()
     await operator.accept(Acceptance(waits.job(priority=3, queue="agents")))
-    later, earlier = (Steering(waits.key, n, priority, "slow") for n, priority in ((3, 1), (2, 5)))
+    later, earlier = (Steering(waits.key, n, priority, "slow", NOON) for n, priority in ((3, 1), (2, 5)))
     await operator.write([later])
     await operator.write([earlier])
     await operator.accept(Acceptance(waits.job(priority=3, queue="slow")))
@@ -83,9 +84,25 @@ async def test_an_edited_job_has_its_new_priority_and_queue(operator, gateway, a
 async def test_of_two_edits_in_one_batch_the_later_counts(operator, gateway, a_job):
     waits = a_job()
     await operator.accept(Acceptance(waits.job(priority=3, queue="agents")))
-    await operator.write([Steering(waits.key, 3, 1, "agents"), Steering(waits.key, 2, 5, "agents")])
+    await operator.write([Steering(waits.key, 3, 1, "agents", NOON), Steering(waits.key, 2, 5, "agents", NOON)])
 
     assert (await gateway.job("default", "hello")).priority == 1
+
+
+@pytest.mark.parametrize(
+    ("phase", "queue", "is_later"),
+    [("Queued", "slow", True), ("Queued", "agents", False), ("Running", "slow", False)],
+)
+async def test_a_job_waits_for_a_slot_since_it_was_moved_to_its_queue(operator, gateway, a_job, phase, queue, is_later):
+    waits = a_job()
+    await operator.accept(Acceptance(waits.job(priority=3, queue="agents")))
+    entered = waits.transition(1, phase)
+    await operator.write([entered])
+    moved = entered.time + timedelta(hours=1)
+    await operator.write([Steering(waits.key, 2, 1, queue, moved)])
+    await operator.write([Steering(waits.key, 2, 1, queue, moved + timedelta(hours=1))])  # a restarted operator
+
+    assert (await gateway.job("default", "hello")).changed == (moved if is_later else entered.time)
 
 
 async def test_the_jobs_of_a_partition_are_found_by_its_key(operator, gateway, a_job):
