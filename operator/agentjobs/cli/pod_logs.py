@@ -38,7 +38,11 @@ def logs(
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="NUMBER", help="Logs of this start, or `all`; by default the newest."),
+        typer.Option(
+            "--start",
+            metavar="NUMBER",
+            help="This start, or `all`; by default the newest. With --follow: from this start on.",
+        ),
     ] = None,
     tail: Annotated[
         int | None, typer.Option("--tail", min=0, metavar="LINES", help="Only the last lines; by default all.")
@@ -58,20 +62,22 @@ def logs(
 ) -> None:
     """Print the logs of a job's pod.
 
-    Prints the newest start. --follow streams this start and all later ones; a line on standard error marks where each
-    start, or each of several jobs, begins. A terminal shows the runner's lines as sentences, a pipe gets JSON.
+    Prints the newest start. --follow streams this start and all later ones; with --start from that start on, which may
+    not have begun. --tail and --since select from the lines that each pod has already printed. A line on standard error
+    marks where each start, or each of several jobs, begins. A terminal shows the runner's lines as sentences, a pipe
+    gets JSON.
 
     Examples:
         agentjobs logs hello
         agentjobs logs -f --tail 20 hello
+        agentjobs logs -f --since 10m hello
+        agentjobs logs -f --start all hello
         agentjobs logs hello --start all
         agentjobs logs hello -o json
         agentjobs logs -l team=docs --tail 5
     """
     from agentjobs.client import logs as pod_logs
 
-    if follow and (start is not None or since is not None):
-        raise Failure("--follow begins with the newest start; leave out --start and --since.", code=USAGE)
     choice = Choice(names or (), selector, everywhere=everywhere)
     if follow and len(choice.names) != 1:
         raise Failure("--follow follows one job; give exactly one NAME.", code=USAGE)
@@ -82,7 +88,7 @@ def logs(
     wanted = start_of(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         if follow:
-            changes = talk.iterate(pod_logs.follow(talk.do, choice.names[0], timeout=None, tail=tail))
+            changes = talk.iterate(pod_logs.follow(talk.do, choice.names[0], timeout=None, start=wanted, part=part))
             _print(changes, name=choice.names[0], begins=True, raw=format_ is not None)
             return
         chosen = targets(talk, choice)

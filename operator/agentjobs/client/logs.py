@@ -6,7 +6,7 @@ were already shown, so that no line is lost or repeated.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -47,21 +47,44 @@ class Part:
         return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None = None) -> Stream[Job | LogLine]:
+WHOLE: Final = Part()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far the logs of a job have been read: the start, and how many of its lines are not shown again."""
+
+    start: int
+    part: Part
+    partial: range
+    """The starts of which only `part` is wanted."""
+    shown: dict[int, int] = field(default_factory=dict)
+
+
+def follow(
+    do: Operations,
+    name: str,
+    *,
+    timeout: float | None,
+    start: int | Literal["all"] | None = None,
+    part: Part = WHOLE,
+) -> Stream[Job | LogLine]:
     """Emit the job at each change of phase or start, and all lines of its pods, until it has ended.
 
-    `tail` limits the lines that the first pod has already printed. After the first answer, servers may be unavailable
+    Begins with the newest start, with `start`, or with the first start that has a pod. `part` selects from the lines
+    that pods had already printed; lines of later starts are all new. After the first answer, servers may be unavailable
     for `RETRY_FOR_SECONDS`.
 
     Raises:
         TimeoutError: it has not ended within `timeout` seconds; it continues to run.
-        errors.NotFound: the job does not exist, or was deleted before its end, even if its name was reused.
+        errors.NotFound: the job does not exist, or was deleted before its end, even if its name was reused; or `start`
+            has no pod, or can no longer come.
     """
     deadline = None if timeout is None else (yield Now()) + timeout
     reported: tuple[Any, ...] = ()
-    shown: dict[int, int] = {}
     job: Job | None = None
     lost_at: float | None = None
+    reading: _Reading | None = None
     while True:
         now = yield Now()
         retry_for = RETRY_FOR_SECONDS if deadline is None else min(RETRY_FOR_SECONDS, max(0.0, deadline - now))
@@ -71,16 +94,16 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
             if job is None or retry_for == RETRY_FOR_SECONDS:
                 raise
             raise _not_ended(name, job, timeout) from None
-        if reported != (job.phase, job.status.starts, job.reason):
-            reported = job.phase, job.status.starts, job.reason
+        newest = job.status.starts
+        if reading is None:
+            first = yield from _first(do, job, start)
+            reading = _Reading(first, part, range(first, max(newest, 1) + 1 if part != WHOLE else first))
+        if reported != (job.phase, newest, job.reason):
+            reported = job.phase, newest, job.reason
             yield Emit(job)
-        start = job.status.starts
-        if start and tail is not None:
-            shown[start], tail = (yield from _tail(do, name, start, tail)), None
-        known = shown.get(start, 0)
+        known = reading.shown.get(newest, 0)
         try:
-            if start:
-                shown[start] = yield from _log(do, name, start, skip=known, deadline=deadline)
+            yield from _read(do, name, reading, newest, deadline)
             lost_at = None
         except errors.Unavailable:
             is_late = deadline is not None and now >= deadline
@@ -92,18 +115,50 @@ def follow(do: Operations, name: str, *, timeout: float | None, tail: int | None
             yield Sleep(POLL_SECONDS)
             continue
         if job.finished:
+            if reading.start > newest:
+                raise errors.NotFound(f"{name} has already ended as {job.phase}; {_starts(job)}.")
             return
         if deadline is not None and (yield Now()) >= deadline:
             raise _not_ended(name, job, timeout)
-        over = 0 if shown.get(start, 0) > known else known
+        over = 0 if reading.shown.get(newest, 0) > known else known
         yield Sleep(min(MAX_POLL_SECONDS, max(POLL_SECONDS, over / LINES_PER_SECOND)))
+
+
+def _first(do: Operations, job: Job, start: int | Literal["all"] | None) -> Operation[int]:
+    """Return the start to begin with, which may not have begun yet.
+
+    Raises:
+        errors.NotFound: its pod no longer exists.
+    """
+    newest = job.status.starts
+    if start is None or (start == "all" and not newest):
+        return newest
+    if start == "all":
+        return min((yield from _pods(do, job.name)), default=newest)
+    # The newest one may have no pod yet.
+    if start < newest and start not in (pods := (yield from _pods(do, job.name))):
+        raise errors.NotFound(_no_pod(job, start, sorted(pods)))
+    return start
+
+
+def _read(do: Operations, name: str, reading: _Reading, newest: int, deadline: float | None) -> Any:
+    """Emit the new lines from the start that is being read to the newest one.
+
+    When another start has begun, the rest of the former one is read too: its log may have broken before its end.
+    """
+    for number in range(max(reading.start, 1), newest + 1):
+        if number in reading.partial and number not in reading.shown:
+            reading.shown[number] = yield from _beginning(do, name, number, reading.part)
+        skip = reading.shown.get(number, 0)
+        reading.shown[number] = yield from _log(do, name, number, skip, deadline, follow=number == newest)
+        reading.start = number
 
 
 def _not_ended(name: str, job: Job, timeout: float | None) -> TimeoutError:
     return TimeoutError(f"AgentJob {name!r} did not end within {timeout:g} s; it is {job.phase}.")
 
 
-def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part: Part = Part()) -> Stream[LogLine]:
+def logs(do: Operations, name: str, *, start: int | Literal["all"] | None, part: Part = WHOLE) -> Stream[LogLine]:
     """Emit the current logs: of the newest start with a pod, of `start`, or of all starts with pods.
 
     Raises:
@@ -138,18 +193,33 @@ def relevant_container(pod: Mapping[str, Any]) -> str:
     return RUNNER_CONTAINER
 
 
-def _tail(do: Operations, name: str, start: int, count: int) -> Any:
-    """Emit the last lines of a start's pod; return its total number of lines."""
-    last: deque[str] = deque(maxlen=count)
+def _beginning(do: Operations, name: str, start: int, part: Part) -> Any:
+    """Emit the requested part of what a start's pod has printed; return how many of its lines not to show again."""
+    chosen: deque[str] = deque(maxlen=part.tail)
+    first: str | None = None
     there = 0
     try:
-        yield from _listen(do, name, start, {})
+        if part.since is not None:
+            # Counted before: a line that is printed after that is newer than `since`.
+            yield from _listen(do, name, start, {})
+            while (yield NextLine()) is not None:
+                there += 1
+            yield from _listen(do, name, start, {"timestamps": "true"} | Part(since=part.since).parameters())
+            first = yield NextLine()
+            if first is None:
+                return there
+        yield from _listen(do, name, start, {"timestamps": "true"} if first else {})
+        there, begun = 0, first is None
         while (line := (yield NextLine())) is not None:
-            last.append(line)
+            begun = begun or line == first
             there += 1
+            if begun:
+                chosen.append(line.partition(" ")[2] if first else line)
+        if not begun:  # it was rotated away, so all lines are newer
+            return 0
     except (errors.NotFound, errors.Invalid):
         pass  # no log yet
-    for line in last:
+    for line in chosen:
         yield Emit(LogLine(start, line))
     return there
 
@@ -162,15 +232,15 @@ def _listen(
     yield Listen(path, {"container": RUNNER_CONTAINER} | parameters, seconds, accept="*/*")
 
 
-def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | None) -> Any:
-    """Emit the lines of a start's pod after the first `skip`, until the pod or the time has ended.
+def _log(do: Operations, name: str, start: int, skip: int, deadline: float | None, *, follow: bool) -> Any:
+    """Emit the lines of a start's pod after the first `skip`; with `follow` until the pod or the time has ended.
 
     Returns the number of lines.
     """
     left = SILENCE_SECONDS if deadline is None else max(0.1, min(SILENCE_SECONDS, deadline - (yield Now())))
     count = 0
     try:
-        yield from _listen(do, name, start, {"follow": "true"}, left)
+        yield from _listen(do, name, start, {"follow": "true"} if follow else {}, left)
         while (line := (yield NextLine())) is not None:
             count += 1
             if count > skip:
@@ -185,9 +255,16 @@ def _log(do: Operations, name: str, start: int, *, skip: int, deadline: float | 
 def _no_pod(job: Job, start: int | None, there: list[int]) -> str:
     if not job.status.starts:
         return f"{job.name} has not started; it is {job.phase}: {job.message or 'no reason given'}."
+    if start is not None and start > job.status.starts:
+        wait = "" if job.finished else f" To wait for it: agentjobs logs -f --start {start} {job.name}"
+        return f"{job.name} has no start {start}; {_starts(job)}.{wait}"
     which = "any more" if start is None else f"of start {start}"
     rest = f"; starts with pods: {', '.join(map(str, there))}" if there else ""
     return (
         f"{job.name} has no pod {which}{rest}. `agentjobs show {job.name}` shows the recorded history; "
         "runtime.podRetention keeps pods longer."
     )
+
+
+def _starts(job: Job) -> str:
+    return f"its newest start is {job.status.starts}" if job.status.starts else "it was never started"

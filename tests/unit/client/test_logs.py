@@ -26,7 +26,7 @@ def lines(world):
 
 
 def test_the_log_continues_with_the_next_start(world, at):
-    there = world([at(0), at(1), at(2), at(2, ended="Complete")], [["a"], ["b"], ["b", "c"]])
+    there = world([at(0), at(1), at(2), at(2, ended="Complete")], [["a"], ["a"], ["b"], ["b", "c"]])
 
     there.run(follow(DO, "hello", timeout=None))
 
@@ -127,6 +127,7 @@ def test_following_ends_at_its_timeout(world, at):
         pytest.param(0, [], None, "Running", id="not-started"),
         pytest.param(1, [], None, "podRetention keeps pods longer", id="gone"),
         pytest.param(3, ["hello-3", "stranger"], 1, r"start 1;.*: 3\.", id="earlier"),
+        pytest.param(3, ["hello-3"], 4, "newest start is 3.*-f --start 4 hello", id="later"),
     ],
 )
 def test_an_unavailable_log_is_reported_with_the_reason(world, at, starts, pods, start, words):
@@ -139,7 +140,7 @@ def test_an_unavailable_log_is_reported_with_the_reason(world, at, starts, pods,
 def test_following_can_begin_with_the_last_lines(world, at):
     there = world([at(1), at(1, ended="Complete")], [["a", "b", "c"], ["a", "b", "c", "d"], ["a", "b", "c", "d", "e"]])
 
-    there.run(follow(DO, "hello", timeout=None, tail=1))
+    there.run(follow(DO, "hello", timeout=None, part=Part(tail=1)))
 
     assert [text for _, text in lines(there)] == ["c", "d", "e"]
 
@@ -147,9 +148,90 @@ def test_following_can_begin_with_the_last_lines(world, at):
 def test_the_last_lines_of_a_pod_that_does_not_exist_yet_are_all_its_lines(world, at):
     there = world([at(1), at(1, ended="Complete")], [[errors.NotFound("no pod")], [], ["a", "b"]])
 
-    there.run(follow(DO, "hello", timeout=None, tail=1))
+    there.run(follow(DO, "hello", timeout=None, part=Part(tail=1)))
 
     assert [text for _, text in lines(there)] == ["a", "b"]
+
+
+def test_the_end_of_a_start_whose_log_broke_is_not_lost(world, at):
+    there = world([at(1), at(2), at(2, ended="Complete")], [["a"], ["a", "b"], ["c"], ["c"]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert lines(there) == [(1, "a"), (1, "b"), (2, "c")]
+
+
+def test_a_start_that_came_and_went_between_two_looks_is_not_skipped(world, at):
+    there = world([at(1), at(3), at(3, ended="Complete")], [["a"], ["a"], ["b"], ["c"], ["c"]])
+
+    there.run(follow(DO, "hello", timeout=None))
+
+    assert lines(there) == [(1, "a"), (2, "b"), (3, "c")]
+    assert [send.params.get("follow") for send in there.sent[2:6]] == [None, None, None, "true"]
+
+
+PODS = {"items": [{"metadata": {"name": name}} for name in ("hello-2", "hello-3")]}
+
+
+@pytest.mark.parametrize("start", [2, "all"])
+def test_following_can_begin_with_an_earlier_start(world, at, start):
+    there = world([at(3), PODS, at(3, ended="Complete")], [["b"], ["c"], ["c", "d"]])
+
+    there.run(follow(DO, "hello", timeout=None, start=start))
+
+    assert lines(there) == [(2, "b"), (3, "c"), (3, "d")]
+
+
+def test_following_can_wait_for_a_later_start(world, at):
+    there = world([at(1), at(2), at(2, ended="Complete")], [["b"], ["b"]])
+
+    there.run(follow(DO, "hello", timeout=None, start=2))
+
+    assert lines(there) == [(2, "b")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "start", "words"),
+    [
+        pytest.param([{}, PODS], 1, r"start 1;.*: 2, 3\.", id="its pod is gone"),
+        pytest.param([{"ended": "Failed"}], 4, "ended.*newest start is 3", id="it will never come"),
+    ],
+)
+def test_following_refuses_a_start_without_a_log(world, at, answers, start, words):
+    there = world([at(3, **answers[0]), *answers[1:]])
+
+    with pytest.raises(errors.NotFound, match=words):
+        there.run(follow(DO, "hello", timeout=None, start=start))
+
+
+def test_following_can_begin_with_the_lines_of_the_last_minutes(world, at):
+    whole, newer = ["old", "old", "new"], ["T1 new", "T1 new"]
+    there = world(
+        [at(1), at(1, ended="Complete")],
+        [whole, newer, ["T0 old", "T0 old", "T1 new", "T1 new"], [*whole, "new"], [*whole, "new", "last"]],
+    )
+
+    there.run(follow(DO, "hello", timeout=None, part=Part(since=60)))
+
+    assert [text for _, text in lines(there)] == ["new", "new", "last"]
+    assert there.sent[2].params == {"container": "runner", "timestamps": "true", "sinceSeconds": "60"}
+
+
+def test_a_log_without_newer_lines_is_followed_after_its_end(world, at):
+    there = world([at(1), at(1, ended="Complete")], [["old"], [], ["old", "new"], ["old", "new"]])
+
+    there.run(follow(DO, "hello", timeout=None, part=Part(since=60)))
+
+    assert [text for _, text in lines(there)] == ["new"]
+
+
+def test_since_and_tail_together_are_the_last_of_the_newer_lines(world, at):
+    whole = [["a", "b"], ["T1 b"], ["T0 a", "T1 b", "T2 c"]]
+    there = world([at(1, ended="Complete")], [*whole, ["a", "b", "c"]])
+
+    there.run(follow(DO, "hello", timeout=None, part=Part(tail=1, since=60)))
+
+    assert [text for _, text in lines(there)] == ["c"]
 
 
 def test_logs_of_all_existing_starts_are_printed_in_order(world, at):
