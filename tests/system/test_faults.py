@@ -69,7 +69,7 @@ async def test_the_usage_of_a_killed_runner_is_counted(system, job_of):
 
     # The recorded answer of "one" is not asked for again; the call that was killed is not known.
     assert status["usage"] == {"llmCalls": 2, "toolCalls": 0, "inputTokens": 107, "outputTokens": 11}
-    starts = (await system.history("metered"))["starts"]
+    starts = (await system.job_history("metered"))["starts"]
     assert [start["usage"] for start in starts] == [
         {"llmCalls": 1, "inputTokens": 100, "outputTokens": 10},
         {"llmCalls": 1, "inputTokens": 7, "outputTokens": 1},

@@ -62,10 +62,20 @@ async def test_a_job_is_run_by_the_name_of_its_template_and_its_parameters(jobs,
         await jobs.run(template, {"who": "Di"}, name=template)
     code, out, _ = await cli("run", "--template", template, "-p", "who=Bo", "-p", "tone=dry", "--json")
     assert (code, json.loads(out)["result"]["text"]) == (0, "Hello!")
-    told = [one async for one in jobs.history(template=template)]
+    told = await ended_in_history(jobs, template)
     assert [(one.template, one.phase) for one in told] == [(template, "Succeeded")] * 2
     assert template in (await cli("history", "--template", template))[1]
     assert f"{template}, generation 1" in (await cli("show", template))[1]
+
+
+async def ended_in_history(jobs, template):
+    """The jobs of a template, once all have ended in history, which follows the objects."""
+    async with asyncio.timeout(60):
+        while True:
+            told = [one async for one in jobs.history(template=template)]
+            if all(one.finished for one in told):
+                return told
+            await asyncio.sleep(0.05)
 
 
 async def test_a_rerun_of_a_job_with_a_template_has_the_accepted_work(jobs, cli, template, tmp_path):
