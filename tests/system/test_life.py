@@ -251,6 +251,7 @@ async def test_a_restricted_job_has_its_own_networkpolicy_which_is_deleted_with_
     await system.apply(*job_of("fenced", QUICK, isolation={"egress": {"mode": "Restricted", "allow": [rule]}}))
     status = await system.finished("fenced")
     policy = await system.policy("fenced-egress")
+    await system.event("fenced-1", "NetworkPolicyNotEnforced")
     told = await system.events("fenced-1")
     await system.delete(AGENTJOBS, "fenced")
     # The garbage collector of a cluster that has just learnt of AgentJobs takes half a minute to know them.

@@ -75,11 +75,13 @@ async def test_a_pods_log_and_events_are_read(system, rest, job_of):
     async def log(_):
         return await rest.get("agentjobs/slow/logs", params={"lines": 2})
 
+    async def about(_):
+        return {one["about"] for one in (await rest.get("agentjobs/slow/kubernetes-events")).json()["items"]}
+
     told = await system.until("slow", lambda answer: answer.status_code != 200 or answer.text, status_of=log)
-    events = (await rest.get("agentjobs/slow/kubernetes-events")).json()["items"]
+    await system.until("slow", lambda about: "AgentJob/slow" in about, status_of=about)
     gone = await rest.get("agentjobs/slow/logs", params={"start": 9})
     await rest.post("agentjobs/slow/cancel")
 
     assert (told.status_code, len(told.text.splitlines()) <= 2) == (200, True), told.text
-    assert {one["about"] for one in events} >= {"AgentJob/slow"}
     assert gone.json()["reason"] == "PodGone"

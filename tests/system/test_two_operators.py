@@ -1,7 +1,5 @@
 """Two operators without a Lease, as in a split brain: every write's precondition must hold alone."""
 
-import asyncio
-
 import pytest
 
 from agentjobs.contract import TerminationMessage, Verdict, start_of
@@ -36,13 +34,23 @@ async def test_two_simultaneous_operators_create_each_pod_once(backend, forks, t
         for number in range(JOBS):
             (body,) = job_of(f"job-{number}", None, agent=agent, retry={"backoff": {"initial": "1s"}})
             await system.apply(body)
-        statuses = [await system.finished(f"job-{number}", 60) for number in range(JOBS)]
-        await asyncio.sleep(1)
-        pods, _ = await cluster.client.list(PODS, system.namespace, label_selector="agentjobs.dev/job")
+        statuses = [await system.finished(f"job-{number}") for number in range(JOBS)]
+        pods = await system.until("pods", released, status_of=pods_of(system))
 
     starts = [2 if number % 3 == 0 else 1 for number in range(JOBS)]
     assert [status["phase"] for status in statuses] == ["Succeeded"] * JOBS
     assert [status["starts"] for status in statuses] == starts
     assert [status["attempts"] for status in statuses] == starts
     assert len(pods) == sum(starts)
-    assert not any(pod["metadata"].get("finalizers") for pod in pods)
+
+
+def pods_of(system):
+    async def pods(_):
+        return (await system.client.list(PODS, system.namespace, label_selector="agentjobs.dev/job"))[0]
+
+    return pods
+
+
+def released(pods):
+    """The operators have written all they have to about pods that ended."""
+    return not any(pod["metadata"].get("finalizers") for pod in pods)
