@@ -121,8 +121,9 @@ async def test_an_unavailable_sink_delays_no_job_and_gets_its_notifications_afte
     await system.crash("notifier")
 
     await receiver.start()
-    system.start("notifier")
+    # Before there is a notifier that could send it by itself.
     retried = await asked(system, "POST", "agentjobs/meanwhile/notifications/retry")
+    system.start("notifier")
 
     assert retried == {"retried": 1}
     await receiver.until("meanwhile", ["started", "succeeded"])
