@@ -122,13 +122,13 @@ def test_ctrl_c_leaves_nothing_running():
         # Whoever runs the tests in a shell's background has them ignore it, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    children = until(lambda: [one for one in psutil.Process(command.pid).children() if PROGRAM in one.cmdline()])
+    children = until(lambda: [one for one in psutil.Process(command.pid).children() if PROGRAM in words_of(one)])
 
     command.send_signal(signal.SIGINT)
     _, said = command.communicate(timeout=30)
 
     assert (command.returncode, said.strip()) == (130, "interrupted")
-    assert not any(child.is_running() for child in children)
+    assert not any(runs(child.pid) for child in children)
 
 
 def test_processes_left_by_a_program_are_killed(tmp_path):
@@ -137,11 +137,27 @@ def test_processes_left_by_a_program_are_killed(tmp_path):
     ran("--only", "success", "--", str(tmp_path / "forks"))
 
     left = int((tmp_path / "pid").read_text())
-    until(lambda: not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE, seconds=5)
+    until(lambda: not runs(left))
 
 
-def until(found, seconds=30):
-    deadline = time.monotonic() + seconds
+def runs(pid):
+    """Whether a process is there that has not ended; it may end at any moment."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def words_of(process):
+    """Its command line; none if it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def until(found):
+    deadline = time.monotonic() + 30
     while not (what := found()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)

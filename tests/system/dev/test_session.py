@@ -45,7 +45,7 @@ async def eventually(check):
         if check():
             return
         await asyncio.sleep(0.02)
-    raise AssertionError("did not happen in 10 s")
+    raise AssertionError("did not happen in a minute")
 
 
 def alive(process):
@@ -53,6 +53,14 @@ def alive(process):
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def words_of(process):
+    """Its command line; connections of PostgreSQL are processes too, and may end at any moment."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 async def test_a_command_gets_the_kubeconfig_and_its_exit_status_is_returned(dev):
@@ -148,7 +156,7 @@ async def test_a_process_that_crashes_ends_the_session_and_is_named(dev):
     process = await dev("--", sys.executable, "-c", TALK)
     await process.stdout.readline()
     family = psutil.Process(process.pid).children(recursive=True)
-    gateway = next(member for member in family if "gateway" in member.cmdline())
+    gateway = next(member for member in family if "gateway" in words_of(member))
     gateway.send_signal(signal.SIGKILL)
 
     _, error = await process.communicate()

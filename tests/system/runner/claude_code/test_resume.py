@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ def mark():
     number = str(3_000_000 + os.getpid() * 10 + 1)
     yield f"sleep {number}"
     for pid in alive(f"sleep {number}"):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended with its parent
+            os.kill(pid, signal.SIGKILL)
 
 
 def kept(job, text: str) -> bool:
