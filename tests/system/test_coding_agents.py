@@ -11,7 +11,7 @@ import pytest
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("coding-agents")]
 
 MODEL = "claude-sonnet-5-5"
-BRIEF = 40.0
+BRIEF = 120.0
 """Seconds in which a job gets there."""
 OTHER_MODEL = "claude-haiku-4-5"
 """For the test after which nobody asks it for a while."""

@@ -98,10 +98,10 @@ async def cost_of_one(coding, claude_job):
 
 
 async def test_a_job_suspended_in_a_tool_continues_with_its_result(coding, claude_job, running):
-    coding.api.play(bash(f"sleep 2.{os.getpid()}; echo finished-in-time"), {"text": "Went on."})
+    coding.api.play(bash(f"sleep 6.{os.getpid()}; echo finished-in-time"), {"text": "Went on."})
     await coding.apply(claude_job("paused"))
     await running("paused", 1)
-    await in_tool(coding, f"sleep 2.{os.getpid()}")
+    await in_tool(coding, f"sleep 6.{os.getpid()}")
     await coding.edit("paused", suspend=True)
     await coding.phase("paused", "Suspended", LONG)
     await coding.edit("paused", suspend=False)
@@ -122,8 +122,11 @@ async def test_a_job_cancelled_in_a_tool_leaves_no_process(coding, claude_job, r
     await coding.edit("stopped", cancel=True)
     status = await coding.finished("stopped", LONG)
 
+    async def left(_):
+        return [line for line in commands() if line.startswith(mark)]
+
     assert status["phase"] == "Cancelled"
-    assert [line for line in commands() if line.startswith(mark)] == []
+    await coding.until("the processes", lambda lines: lines == [], LONG, status_of=left)
     assert len(coding.api.requests) == 1
 
 

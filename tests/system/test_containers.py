@@ -140,7 +140,9 @@ async def test_a_program_that_is_stopped_does_not_succeed(system, program, name,
 async def test_a_program_whose_pod_is_deleted_runs_again_without_a_charge(system, program):
     from devcluster.client import PODS
 
-    await system.apply(*program("moved", "python", PROGRAM, "none", "2"))
+    # The first start works until its pod is deleted, however late that is.
+    work = f'[ "$AGENTJOBS_START" = 1 ] && exec python {PROGRAM} none 600; exec python {PROGRAM} none 0'
+    await system.apply(*program("moved", "sh", "-c", work))
     await system.running("moved")
     await system.delete(PODS, "moved-1")
     status = await system.finished("moved")
