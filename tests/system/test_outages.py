@@ -126,6 +126,11 @@ async def running(system, name):
     system.seen[name].set()
 
 
+def released(pod):
+    """The operator has written all it has to about a pod that ended."""
+    return pod is None or not pod["metadata"].get("finalizers")
+
+
 async def versions(system):
     """What the API server has of jobs and pods, by name and version."""
     jobs = await system.client.request("GET", "/apis/agentjobs.dev/v1alpha1/namespaces/default/agentjobs")
@@ -140,13 +145,14 @@ async def test_a_leader_paused_past_its_lease_writes_nothing_when_it_resumes(out
     await running(outage, "short-held-stopped")
     part.send(signal.SIGSTOP)
     status = await outage.finished("short-held-stopped")
+    await outage.until("short-held-stopped-1", released, status_of=outage.pod)
     for _ in range(100):
         before = await versions(outage)
         await asyncio.sleep(0.2)
         if before == await versions(outage):
             break
     part.send(signal.SIGCONT)
-    code = await asyncio.wait_for(part.child.wait(), 20)
+    code = await asyncio.wait_for(part.child.wait(), 60)
 
     assert (status["phase"], status["starts"]) == ("Succeeded", 1)
     assert code == 1

@@ -61,8 +61,13 @@ class Crowd:
         await self.system.client.create(QUEUES, self.system.namespace, body | {"spec": spec})
 
     async def change(self, most):
+        """Change the limit; return when the operator knows it."""
         spec = {"spec": {"concurrency": {"max": most}}}
-        await self.system.client.patch(QUEUES, self.system.namespace, self.queue, spec)
+        changed = await self.system.client.patch(QUEUES, self.system.namespace, self.queue, spec)
+        generation = changed["metadata"]["generation"]
+        await self.system.until(
+            self.queue, lambda status: status.get("observedGeneration") == generation, status_of=self.system.queue
+        )
 
     async def apply(self, count):
         agent = {"model": "gemini-x", "inline": {"instruction": "x"}}
@@ -207,9 +212,9 @@ async def test_limits_can_change_while_jobs_run(pair, crowd):
     await crowd.allow(4)
     await crowd.apply(40)
     ended = asyncio.create_task(crowd.finished())
-    await asyncio.sleep(1)
+    await pair.until("slots", lambda most: most == 4, status_of=lambda _: asyncio.sleep(0, crowd.most_slots()))
     await crowd.change(1)
-    await asyncio.sleep(1)
+    await asyncio.sleep(1)  # until the starts that were being claimed are claimed
     before = crowd.most_slots(afresh=True)
     await asyncio.sleep(1.5)
     lowered = crowd.most_slots(afresh=True)
