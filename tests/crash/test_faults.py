@@ -90,6 +90,7 @@ async def test_a_step_waits_for_an_unavailable_gateway(crash_world, gate):
         await running.until("begin tool hold(b)")
         carried.is_down = True
         gate.touch()
+        await running.until("end tool hold(b)")
         await asyncio.sleep(1.5)
         acted = running.lines()
         carried.is_down = False
@@ -110,6 +111,7 @@ async def test_a_crash_of_postgres_loses_no_step(crash_forks, gate):
             os.kill(server.pid, signal.SIGKILL)
             await server.wait()
             gate.touch()
+            await running.until("end tool hold(b)")
             await asyncio.sleep(2)
             acted = running.lines()
             await server.stop()
