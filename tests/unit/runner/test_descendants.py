@@ -48,7 +48,8 @@ def test_earlier_processes_and_their_children_keep_running():
     run = within("""
         descendants.adopt()
         mine = subprocess.Popen(["sh", "-c", "sleep 3319 & wait"], start_new_session=True)
-        time.sleep(0.1)
+        while len(descendants._descendants(None, frozenset())) < 2:
+            time.sleep(0.01)
         others = descendants.children()
         subprocess.Popen(["sleep", "3319"], start_new_session=True)
         descendants.kill_all(seconds=5, spare_group=os.getpgrp(), spare=others)
@@ -77,7 +78,8 @@ def test_ended_adopted_processes_are_reaped_except_excluded_ones():
         descendants.adopt()
         subprocess.run(["sh", "-c", "sh -c 'sleep 0.1' & :"])
         ours = subprocess.Popen(["sh", "-c", "exit 7"], start_new_session=True)
-        time.sleep(0.4)
+        while {one.state for one in descendants._processes().values() if one.parent == os.getpid()} != {"Z"}:
+            time.sleep(0.01)
         descendants.reap(os.getpgrp() + 1, spare=(ours.pid,))
         left = [pid for pid, one in descendants._processes().items() if one.parent == os.getpid()]
         print(left == [ours.pid], ours.wait())

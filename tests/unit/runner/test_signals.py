@@ -34,7 +34,7 @@ def test_only_a_signal_to_its_own_process_is_caused_by_the_agent(event, args, ow
 
 # A process of its own: handlers and hooks are for good.
 LISTENING = """
-import os, signal, subprocess, sys, threading
+import os, signal, subprocess, sys, threading, time
 from agentjobs_runner.signals import StopSignals, block
 heard = []
 block()
@@ -46,6 +46,10 @@ def in_thread(work):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+
+def until_heard(count):
+    while len(heard) < count:
+        time.sleep(0.01)
 
 def child(work):
     pid = os.fork()
@@ -119,7 +123,9 @@ def test_the_parent_still_gets_signals_after_forks():
     told = listening("""
         in_thread(lambda: os.waitpid(child(lambda: None), 0))
         os.kill(os.getpid(), signal.SIGTERM)
+        until_heard(1)
         subprocess.run([sys.executable, "-c", f"import os; os.kill({os.getpid()}, 2)"])
+        until_heard(2)
         print(*[f"{int(number)}:{own}" for number, own in heard])
     """)
 
