@@ -14,7 +14,7 @@ from agentjobs.contract import MAX_OUTCOME_CHARS, ErrorClass, Result, Verdict
 from agentjobs_runner.endings import Ending, StartEnded, config_invalid
 from agentjobs_runner.modules import first_problems
 from agentjobs_runner.redaction import plain
-from agentjobs_runner.results import MOST_BYTES, as_object, as_text, bounded_result
+from agentjobs_runner.results import MOST_BYTES, as_object, as_text, bounded_result, is_blank
 
 # A model corrects the reported errors; more than this in one message only confuses it.
 SHOWN_PROBLEMS: Final = 10
@@ -123,13 +123,18 @@ class Output:
         ]
 
 
-def from_state(state: Mapping[str, Any], key: str) -> Any:
+def from_state(state: Mapping[str, Any], key: str, *, is_inherited: bool = False) -> Any:
     """Return the value of `key`, where the job expects its answer.
 
     Raises:
-        StartEnded: ResultError if it is missing.
+        StartEnded: ResultError if it is missing, or `is_inherited`: then it is the answer of an earlier job.
     """
-    if state.get(key) is not None and as_text(state[key]).strip():
+    if is_inherited:
+        message = (
+            f"output.fromState: {key!r} still has the value of an earlier job of the session; this job did not set it"
+        )
+        raise StartEnded(Ending(Verdict.RETRY, ErrorClass.RESULT_ERROR, message))
+    if state.get(key) is not None and not is_blank(as_text(state[key])):
         return state[key]
     there = sorted(map(str, state))
     known = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"

@@ -1,6 +1,7 @@
 """A value as a job's result: as text, as a JSON object, and within the size limit. Pure."""
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel
 from agentjobs.contract import MAX_RESULT_BYTES, Result, cut
 from agentjobs_runner.redaction import plain, size_of, storable
 
+# Control characters and format characters. Models that have nothing to say sometimes answer with one of them.
+_INVISIBLE: Final = ("Cc", "Cf")
 # The result is sent with verdict, reason and message.
 MOST_BYTES: Final = MAX_RESULT_BYTES - 16 * 1024
 
@@ -34,6 +37,11 @@ def as_text(value: Any) -> str:
     """Return `value` as text: text unchanged, everything else as JSON, including pydantic models."""
     value = plain(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
     return storable(without_thoughts(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: it has only spaces and invisible characters, such as a zero-width space."""
+    return all(char.isspace() or unicodedata.category(char) in _INVISIBLE for char in text)
 
 
 def bounded_result(text: str, structured: dict[str, Any] | None, usage: dict[str, int]) -> Result:

@@ -15,7 +15,7 @@ from agentjobs_runner.adk.answer_checks import NO_CONTENT
 from agentjobs_runner.adk.event_content import answer_in, media_of, output_of, text_of
 from agentjobs_runner.adk.finish_reasons import unfinished
 from agentjobs_runner.endings import Ending, config_invalid
-from agentjobs_runner.results import as_text
+from agentjobs_runner.results import as_text, is_blank
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class AnswerCollector:
     def answer(self) -> Answer | Ending:
         """Return the answer of a run without a failure, or its ending without one."""
         found = self._answer()
-        if found is not None and as_text(found.value).strip():
+        if found is not None and not is_blank(as_text(found.value)):
             return found
         if self._media:
             held = ", ".join(sorted(set(self._media)))

@@ -218,7 +218,7 @@ async def _run_agent(
         raise
     state = await session.state() if output.from_state else {}
     steps.judged = _author(answer, output, session.app)
-    return _judged(answer, output, state, session.app, recorder.usage.total)
+    return _judged(answer, output, state, session, recorder.usage.total)
 
 
 async def _process_events(
@@ -243,15 +243,15 @@ def _met_before(error: Exception, answer: AnswerCollector) -> Ending | None:
 
 
 def _judged(
-    answer: AnswerCollector, output: Output, state: Mapping[str, Any], app: App, usage: dict[str, int]
+    answer: AnswerCollector, output: Output, state: Mapping[str, Any], session: _Session, usage: dict[str, int]
 ) -> Ending | list[str]:
     """Return the ending for the run, or the problems of its answer."""
     if (failed := answer.failure()) is not None:
         return failed
-    if output.from_state is not None:
-        return output.judge(from_state(state, output.from_state), None, usage)
+    if (name := output.from_state) is not None:
+        return output.judge(from_state(state, name, is_inherited=session.kept.is_inherited(name)), None, usage)
     found = answer.answer()
-    return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(app, found), usage)
+    return found if isinstance(found, Ending) else output.judge(found.value, _own_schema(session.app, found), usage)
 
 
 def _author(answer: AnswerCollector, output: Output, app: App) -> str | None:

@@ -58,6 +58,15 @@ class JobSession:
     earlier: Earlier
     named: bool
     """Whether the job names its user or session. Otherwise only changes of the user's and the app's state are kept."""
+    inherited: frozenset[str] = frozenset()
+    """Names in the state whose values were left by earlier jobs."""
+
+    def is_inherited(self, name: str) -> bool:
+        """Whether a name in the state still has the value that an earlier job left: this job has not set it."""
+        return name in self.inherited and not any(name in event.actions.state_delta for event in self._own_events())
+
+    def _own_events(self) -> list[Event]:
+        return self.service.sessions[self.app][self.user][self.id].events[len(self.earlier.events) :]
 
     def turn(self) -> Turn:
         """Return what the job has added to the session.
@@ -66,7 +75,7 @@ class JobSession:
             StartEnded: ResultError for a value without a JSON form.
         """
         stored = self.service.sessions[self.app][self.user][self.id]
-        own = stored.events[len(self.earlier.events) :] if self.named else []
+        own = self._own_events() if self.named else []
         users = self.service.user_state.get(self.app, {}).get(self.user, {})
         return Turn(
             events=[_plain("an event of the session", _dumped(event)) for event in own],
@@ -107,11 +116,10 @@ async def begin(
     """
     scoped = {f"{APP_PREFIX}{name}": value for name, value in earlier.app.items()}
     scoped |= {f"{USER_PREFIX}{name}": value for name, value in earlier.user.items()}
-    made = await service.create_session(
-        app_name=app, user_id=user, session_id=session_id, state={**scoped, **earlier.state, **state}
-    )
+    left = {**scoped, **earlier.state}
+    made = await service.create_session(app_name=app, user_id=user, session_id=session_id, state={**left, **state})
     service.sessions[app][user][made.id].events = [_event(event, session_id) for event in earlier.events]
-    return JobSession(service, app, user, made.id, earlier, named)
+    return JobSession(service, app, user, made.id, earlier, named, frozenset(left.keys() - state.keys()))
 
 
 async def before_job(attempt: Attempt, stores: Stores, journal: Journal) -> Earlier:

@@ -18,6 +18,7 @@ from agentjobs_runner.claude_code.stream import Began, Concluded, Facts
 from agentjobs_runner.endings import Ending, interrupted
 from agentjobs_runner.output import Output
 from agentjobs_runner.provider_errors import Report
+from agentjobs_runner.results import is_blank
 
 _SHOWN_BYTES: Final = 600
 _SHOWN_TOOLS: Final = 8
@@ -287,7 +288,7 @@ def _answer(
         if facts.structured is None:
             return _invalid(output, ["it gave no structured answer, although one was requested"])
         found = output.judge(facts.structured, None, counted)
-    elif not last.text.strip():
+    elif is_blank(last.text):
         return _retry(ErrorClass.RESULT_ERROR, "Claude Code ended without an answer")
     else:
         found = output.judge(last.text, None, counted)

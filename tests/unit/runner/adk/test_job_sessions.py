@@ -43,9 +43,9 @@ def job(module, timeline):
     """`await job(stores)` runs one start of a job of session s."""
     counting = module(AGENT)
 
-    async def start(stores, message="hi", journal=None, session=IDS, anything=True, agent=counting):
+    async def start(stores, message="hi", journal=None, session=IDS, anything=True, agent=counting, output=None):
         spec = {"agent": {"module": {"ref": agent}}, "input": {"message": message, "state": {"given": 1}}}
-        spec |= {"session": session and {**session, "mode": stores.mode}}
+        spec |= {"output": output, "session": session and {**session, "mode": stores.mode}}
         attempt = {"namespace": "ns", "job": "j", "uid": stores.uid, "start": 1, "attempt": 1, "maxAttempts": 1}
         attempt |= {"resolved": {"spec": spec, "scripts": {}}, "result": None, "session": anything}
         recorded = threading.Event()
@@ -84,6 +84,54 @@ async def test_state_is_stored_by_scope_and_temporary_state_is_not(job):
 
     assert turn["state"] == {"given": 1, "n": 2}
     assert (kept.user, kept.app) == ({"n": 2}, {"n": 2})
+
+
+WRITER = """
+from google.adk.agents import LlmAgent
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_response import LlmResponse
+from google.genai import types
+
+class Done(BaseLlm):
+    async def generate_content_async(self, llm_request, stream=False):
+        yield LlmResponse(content=types.Content(role="model", parts=[types.Part(text="done")]))
+
+def write(callback_context):
+    message = callback_context.user_content.parts[0].text
+    if message != "nothing":
+        callback_context.state["report"] = callback_context.state["user:report"] = message
+
+root_agent = LlmAgent(name="writer", model=Done(model="done"), before_agent_callback=write)
+"""
+
+
+@pytest.mark.parametrize("name", ["report", "user:report"])
+async def test_the_value_of_an_earlier_job_in_the_state_is_not_this_jobs_answer(job, module, name):
+    kept, agent = Kept(), module(WRITER)
+    await job(MemoryStores(kept, "1"), "yesterday", agent=agent)
+
+    ended = await job(MemoryStores(kept, "2"), "nothing", agent=agent, output={"fromState": name})
+
+    assert (ended.verdict, ended.reason) == (Verdict.RETRY, ErrorClass.RESULT_ERROR)
+    assert f"'{name}'" in ended.message
+
+
+async def test_a_job_may_set_the_same_value_as_an_earlier_one(job, module):
+    kept, agent = Kept(), module(WRITER)
+    await job(MemoryStores(kept, "1"), "the same", agent=agent)
+
+    ended = await job(MemoryStores(kept, "2"), "the same", agent=agent, output={"fromState": "report"})
+
+    assert ended.result["text"] == "the same"
+
+
+async def test_a_value_from_the_jobs_own_input_is_its_answer_even_if_an_earlier_job_left_one(job, module):
+    kept, agent = Kept(), module(WRITER)
+    await job(MemoryStores(kept, "1"), "yesterday", agent=agent)
+
+    ended = await job(MemoryStores(kept, "2"), "nothing", agent=agent, output={"fromState": "given"})
+
+    assert ended.result["text"] == "1"
 
 
 async def test_a_turn_has_only_the_events_of_its_job(job):

@@ -193,6 +193,13 @@ async def test_the_answer_can_be_taken_from_the_state(run, module, value, output
     assert (ending.result["text"], ending.result["outcome"]) == (text, outcome)
 
 
+@pytest.mark.parametrize("text", ["\u200b", " \u00a0\u2060\n", "\ufeff"], ids=["zero-width", "spaces", "mark"])
+async def test_an_answer_of_invisible_characters_does_not_count(run, text):
+    ending = await run([{"text": text}])
+
+    assert (ending.verdict, ending.reason) == ("Retry", "ResultError")
+
+
 @pytest.mark.parametrize("answers", [[{"text": "done"}], [keeps(None), {"text": "done"}], [keeps(""), {"text": "x"}]])
 async def test_the_error_for_a_key_without_a_value_lists_keys_with_values(run, module, answers):
     agent = {"module": {"ref": f"{module(STATE)}:agent"}}

@@ -164,6 +164,7 @@ def test_a_structured_answer_that_is_not_an_object_does_not_count():
         ('"stop_reason":"end_turn"', '"stop_reason":"refusal"', "ContentBlocked"),
         ('"model":"claude-opus-5-5","perm', '"model":"claude-haiku-5-5","perm', "ConfigInvalid"),
         ('"result":"Hello from the fake."', '"result":"  "', "ResultError"),
+        ('"result":"Hello from the fake."', '"result":"\\u200b"', "ResultError"),
         ('"result":"Hello from the fake."', '"result":{"text":"x"}', "ResultError"),
         ('"subtype":"init"', '"subtype":"unknown"', "ResultError"),
     ],
