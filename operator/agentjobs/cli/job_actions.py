@@ -65,7 +65,9 @@ def cancel(
     def cancelled(target: Target, job: "Job") -> str:
         if job.finished and job.phase == "Cancelled":
             return f"{shown_job(target.name)} was already cancelled"
-        return _result_sentence(target, job, "cancel requested", "be cancelled")
+        if job.finished:
+            raise _ended(target, job, "be cancelled")
+        return f"{shown_job(target.name)} cancel requested"
 
     choice = Choice(names or (), selector, all_, everywhere)
     _order(choice, lambda target: target.do.cancel(target.name), cancelled, format_, namespace, context, kubeconfig)
@@ -113,13 +115,14 @@ def resume(
     """Let suspended jobs continue.
 
     Works for jobs suspended by spec.suspend or by a rule of resultPolicy. A job whose budget is used up continues when
-    spec.budget is raised; until then the exit code is 1.
+    spec.budget is raised; until then the exit code is 1. It is 1 too for a job that has ended or is being cancelled.
 
     Examples:
         agentjobs resume hello
     """
 
     def resumed(target: Target, job: "Job") -> str:
+        sentence = _result_sentence(target, job, "resumed", "be resumed")
         if (job.phase, job.reason) == ("Suspended", "BudgetExceeded"):
             patch = """'{"spec":{"budget":{"FIELD":VALUE}}}'"""
             cure = f"raise the limit: kubectl patch agentjob {target.name} --type merge -p {patch}"
@@ -131,7 +134,7 @@ def resume(
         if (job.phase, job.reason) == ("Suspended", "QueueBudgetExceeded"):
             cure = "it continues in the next period, or when that budget is raised"
             raise Failure(f"{target.name} cannot be resumed: a budget of queue {queue} is used up; {cure}")
-        return _result_sentence(target, job, "resumed", "be resumed")
+        return sentence
 
     choice = Choice(names or (), selector, all_, everywhere)
     _order(choice, lambda target: target.do.resume(target.name), resumed, format_, namespace, context, kubeconfig)
@@ -229,5 +232,11 @@ def _order(
 
 def _result_sentence(target: Target, job: "Job", done: str, refused: str) -> str:
     if job.finished:
-        raise Failure(f"{target.name} cannot {refused}: it has already ended as {job.phase}.")
+        raise _ended(target, job, refused)
+    if job.cancelled or job.deleting:
+        raise Failure(f"{target.name} cannot {refused}: it is being {'deleted' if job.deleting else 'cancelled'}.")
     return f"{shown_job(target.name)} {done}"
+
+
+def _ended(target: Target, job: "Job", refused: str) -> Failure:
+    return Failure(f"{target.name} cannot {refused}: it has already ended as {job.phase}.")

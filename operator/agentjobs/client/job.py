@@ -35,6 +35,11 @@ class Job(Object):
         return is_true(self.status.conditions, ConditionType.FINISHED)
 
     @property
+    def cancelled(self) -> bool:
+        """Whether it was ordered to stop for good; it may still be running, or have ended in another way."""
+        return self.spec.get("cancel") is True
+
+    @property
     def succeeded(self) -> bool:
         """Whether the job has ended with a result."""
         return is_true(self.status.conditions, ConditionType.COMPLETE)

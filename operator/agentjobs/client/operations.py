@@ -125,11 +125,14 @@ class Operations(KindOperations):
         return (yield from self._ordered(name, uid, lambda _: {"spec": {"cancel": True}}))
 
     def suspend(self, name: str, *, uid: str | None = None) -> Operation[Job]:
-        """Suspend a job; a finished one is returned unchanged."""
+        """Suspend a job; one that is finished or cancelled is returned unchanged."""
         return (yield from self._ordered(name, uid, lambda _: {"spec": {"suspend": True}}))
 
     def resume(self, name: str, *, uid: str | None = None) -> Operation[Job]:
-        """Let a job continue that was suspended by its spec, or by a rule of its resultPolicy."""
+        """Let a job continue that was suspended by its spec, or by a rule of its resultPolicy.
+
+        One that is finished or cancelled is returned unchanged.
+        """
         return (yield from self._ordered(name, uid, _resumption))
 
     def rerun(
@@ -302,12 +305,15 @@ class Operations(KindOperations):
         return job
 
     def _ordered(self, name: str, uid: str | None, order: Callable[[Job], Mapping[str, Any]]) -> Operation[Job]:
-        """Change a job unless it has ended: then an order has no effect, but would make its status look outdated."""
+        """Change a job, unless the order has no effect, but would make its status look outdated.
+
+        No order has an effect on a job that has ended, and only `cancel` on one that is cancelled.
+        """
         for _ in range(_ORDER_TRIES):
             job = yield from self._own(name, uid)
-            if job.finished:
-                return job
             change = order(job)
+            if job.finished or (job.cancelled and "cancel" not in change["spec"]):
+                return job
             precondition = {"resourceVersion": job.version, **change.get("metadata", {})}
             try:
                 return Job.parse((yield from self._patched(name, {**change, "metadata": precondition})))

@@ -167,6 +167,19 @@ async def test_commands_on_an_ended_job_report_that_it_has_ended(cli, hello, fin
     assert [(code, out, "has already ended as Succeeded" in err) for code, out, err in told] == [(1, "", True)] * 3
 
 
+@pytest.mark.parametrize("verb", ["suspend", "resume"])
+async def test_a_job_that_is_being_cancelled_is_neither_suspended_nor_resumed(cli, cluster, hello, jobs, verb):
+    await cli("apply", "-f", str(hello))
+    await cli("cancel", "hello")
+    before = (await cluster.http.get(f"{jobs}/hello")).json()
+
+    code, out, err = await cli(verb, "hello")
+
+    assert (code, out) == (1, "")
+    assert "being cancelled" in err
+    assert (await cluster.http.get(f"{jobs}/hello")).json()["metadata"] == before["metadata"]
+
+
 async def test_cancelling_a_cancelled_job_succeeds(cli, cluster, hello, finish, jobs):
     await cli("apply", "-f", str(hello))
     await finish("hello", "Cancelled")

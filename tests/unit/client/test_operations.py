@@ -402,6 +402,14 @@ def test_a_job_that_has_ended_is_not_edited(world, job_body, order):
     assert [send.method for send in there.sent] == ["GET"]
 
 
+@pytest.mark.parametrize("order", [DO.suspend, DO.resume])
+def test_a_cancelled_job_is_neither_suspended_nor_resumed(world, job_body, order):
+    there = world([job_body(phase="Running", spec={"cancel": True})])
+
+    assert there.run(order("hello")).cancelled
+    assert [send.method for send in there.sent] == ["GET"]
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_an_action_on_a_job_that_ends_meanwhile_changes_nothing(world, job_body, order):
     end = job_body(version="2", phase="Succeeded", ended="Complete")
