@@ -169,9 +169,9 @@ class StartBudget:
             raise StartEnded(self._ended)
 
     def _end(self, limit: str) -> None:
-        used, most = self._spent.by_limit()[limit], self._limits.dump()[limit]
+        used = self._limits.used_of(limit, self._spent)
         by = "this attempt" if self._limits.scope is Scope.ATTEMPT else "the job"
-        message = f"budget.{limit} is reached: {by} used {used} of {most}. Raise budget.{limit} to let it continue"
+        message = f"budget.{limit} is reached: {by} used {used}. Raise budget.{limit} to let it continue"
         self._ended = Ending(Verdict.FAIL, ErrorClass.BUDGET_EXCEEDED, message)
         self._check()
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 from agentjobs import contract
 
 NOTHING: Final = Decimal(0)
+_LEAST_DECIMALS: Final = 2
+_MOST_DECIMALS: Final = 4
 DEFAULT_LLM_CALLS: Final = 500
 """Default limit on model calls of a job, if neither budget nor installation sets one."""
 
@@ -64,6 +66,19 @@ class Limits:
         }
         return [name for name, is_reached in counted.items() if is_reached]
 
+    def used_of(self, name: str, spent: "Spend") -> str:
+        """Return what is used of a limit, both written alike: `0.60 of 0.50`, `34 of 30`.
+
+        Args:
+            name: of a limit that is set, as in `spec.budget`.
+        """
+        if name == "maxCostUSD" and self.cost is not None:
+            # The limit is exact; the cost is rounded to a hundredth of a cent, unless the limit is more precise.
+            decimals = max(_LEAST_DECIMALS, _decimals(self.cost), min(_decimals(spent.cost), _MOST_DECIMALS))
+            return f"{spent.cost:.{decimals}f} of {self.cost:.{decimals}f}"
+        used = {"maxTokens": spent.tokens, "maxLLMCalls": spent.llm_calls, "maxToolCalls": spent.tool_calls}
+        return f"{used[name]} of {self.dump()[name]}"
+
     def dump(self) -> dict[str, Any]:
         """Return the object that `read` reads, without unlimited fields."""
         found = {
@@ -93,15 +108,6 @@ class Spend:
             self.llm_calls + other.llm_calls,
             self.tool_calls + other.tool_calls,
         )
-
-    def by_limit(self) -> dict[str, str]:
-        """Return the spending for each limit, by the names of `spec.budget`, in readable form."""
-        return {
-            "maxCostUSD": plain(self.cost),
-            "maxTokens": str(self.tokens),
-            "maxLLMCalls": str(self.llm_calls),
-            "maxToolCalls": str(self.tool_calls),
-        }
 
 
 class Fits(StrEnum):
@@ -158,6 +164,10 @@ def judge(limits: Limits, spent: Spend, under_way: Spend, call: Spend) -> Judgem
 def plain(cost: Decimal) -> str:
     """Return dollars in plain notation: `0.0123`, never `1.23E-2` or `0.0123000000`."""
     return format(cost.normalize(), "f")
+
+
+def _decimals(cost: Decimal) -> int:
+    return len(plain(cost).partition(".")[2])
 
 
 def _dollars(value: object) -> Decimal:

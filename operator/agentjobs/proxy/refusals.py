@@ -50,8 +50,8 @@ def of_error(error: errors.AgentJobsError) -> CallRefusal:
 def budget_spent(limits: Limits, reserved: Reserved) -> CallRefusal:
     """A limit of the job's budget is already used up."""
     name = reserved.judgement.limit
-    used = reserved.spent.by_limit()[name]
-    message = f"budget.{name} is reached: {used} of {limits.dump().get(name)} used. Raise it to let the job continue."
+    used = limits.used_of(name, reserved.spent)
+    message = f"budget.{name} is reached: {used} used. Raise it to let the job continue."
     return CallRefusal(402, ErrorClass.BUDGET_EXCEEDED, message)
 
 

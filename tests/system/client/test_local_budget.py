@@ -126,7 +126,7 @@ def test_a_run_stops_when_its_cost_is_spent(run, fake):
     code, _, err = run(model="openai/gpt-5-mini", budget={"maxCostUSD": "0.04"}, **own)
 
     assert (code, len(fake.seen)) == (78, 1)
-    assert "budget.maxCostUSD is reached: the job used 0.0495 of 0.04" in err
+    assert "budget.maxCostUSD is reached: the job used 0.0495 of 0.0400" in err
 
 
 def test_models_without_a_price_are_named(run, fake):

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,27 @@ def test_a_reached_limit_is_named():
     judged = judge(Limits(cost=Decimal(2), llm_calls=9), Spend(Decimal(2), 0, 3), Spend(), Spend(llm_calls=1))
 
     assert (judged.fits, judged.limit) == (Fits.NO, "maxCostUSD")
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "shown"),
+    [
+        ("0.6", "0.50", "0.60 of 0.50"),
+        ("2", "2", "2.00 of 2.00"),
+        ("0.0495", "0.04", "0.0495 of 0.0400"),
+        ("0.123456789", "0.1", "0.1235 of 0.1000"),
+        ("0.000012", "0.000010", "0.00001 of 0.00001"),
+    ],
+)
+def test_cost_and_limit_are_written_with_the_same_decimals(used, most, shown):
+    assert Limits(cost=Decimal(most)).used_of("maxCostUSD", Spend(Decimal(used))) == shown
+
+
+@pytest.mark.parametrize("name", ["maxTokens", "maxLLMCalls", "maxToolCalls"])
+def test_counts_are_written_like_their_limits(name):
+    limits = Limits(tokens=3, llm_calls=3, tool_calls=3)
+
+    assert limits.used_of(name, Spend(tokens=4, llm_calls=4, tool_calls=4)) == "4 of 3"
 
 
 def test_a_call_without_others_in_progress_can_cost_more_than_is_left():

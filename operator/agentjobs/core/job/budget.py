@@ -24,8 +24,7 @@ _THEN = "its budget was: "
 
 def reached(limits: Limits, spent: Spend) -> str:
     """Return a sentence about the limits that are reached; empty if none."""
-    most, used = limits.dump(), spent.by_limit()
-    messages = [f"budget.{name} is reached: {used[name]} of {most[name]} used" for name in limits.reached(spent)]
+    messages = [f"budget.{name} is reached: {limits.used_of(name, spent)} used" for name in limits.reached(spent)]
     return f"{', '.join(messages)}. Raise it to continue the job" if messages else ""
 
 
