@@ -132,11 +132,11 @@ async def test_a_disconnect_of_the_client_is_recorded(fake):
     fake.script(Hang(), Answer(hang_after=1))
     for _ in range(2):
         asked = {"model": "c", "max_tokens": 1, "messages": [], "stream": True}
-        async with httpx.AsyncClient(timeout=0.2) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(20, read=0.2)) as client:
             with pytest.raises(httpx.ReadTimeout):
                 await client.post(f"{fake.anthropic}/v1/messages", json=asked)
 
-    for _ in range(100):
+    for _ in range(2000):
         if [each.ended for each in fake.seen] == ["hung up"] * 2:
             break
         await asyncio.sleep(0.01)
