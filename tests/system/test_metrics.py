@@ -132,6 +132,7 @@ async def test_a_job_with_one_start_takes_four_writes(system, job_of):
     await system.apply(*job_of("counted", {"starts": [[{"text": "Done."}]]}))
     await system.finished("counted")
     await system.until("pods", released, status_of=pods_of(system))
-    await asyncio.sleep(0.5)
+    await system.until("writes", lambda made: made >= 4, status_of=lambda _: asyncio.sleep(0, writes(system) - before))
+    await asyncio.sleep(0.5)  # until a fifth would be written
 
     assert writes(system) - before == 4
