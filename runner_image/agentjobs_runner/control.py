@@ -12,7 +12,7 @@ class Control(Exception):
     def __init__(self, reason: object) -> None:
         super().__init__(reason)
         # Users pass on what they caught: `raise Permanent(error)`.
-        self.reason = str(reason) or type(reason).__name__
+        self.reason = str(reason) or type(self if isinstance(reason, str) else reason).__name__
 
 
 class Snooze(Control):

@@ -260,7 +260,7 @@ def _undecided(seen: Observation, ending: StartEnding, now: datetime) -> tuple[A
     """
     charged = ending.began and ending.verdict in (Verdict.RETRY, Verdict.FAIL) and not _is_over_budget(ending)
     free = ending.infra or not (charged or ending.verdict in (Verdict.SNOOZE, Verdict.SUCCEED))
-    at = now + (ending.delay or SNOOZE_DELAY)
+    at = now + (SNOOZE_DELAY if ending.delay is None else ending.delay)
     if seen.job.suspend:
         return Suspend(SuspendedReason.REQUESTED, SUSPENDED, at=at), charged
     return Again(at, infra=free), charged
@@ -320,7 +320,7 @@ def _finish(ending: StartEnding, phase: Phase, reason: str) -> Finish:
 def _again(
     seen: Observation, spec: AgentJobSpec, active: AttemptRecord, ending: StartEnding, now: datetime
 ) -> tuple[Again | Finish, bool]:
-    at = now + (ending.delay or SNOOZE_DELAY)
+    at = now + (SNOOZE_DELAY if ending.delay is None else ending.delay)
     if ending.infra and seen.progress is not None and seen.progress.advanced and spec.steps.checkpoint == "Steps":
         return Again(at, infra=False, free=True), False
     if ending.verdict is Verdict.SNOOZE and not _spent(seen, ending):

@@ -206,6 +206,13 @@ def test_a_snooze_does_not_use_up_an_attempt(scene):
     assert answer.next_step == Again(seen.now + timedelta(seconds=7), infra=False)
 
 
+def test_a_snooze_of_zero_seconds_continues_immediately(scene):
+    seen = scene().claimed()
+    answer = answer_of(seen.said(Verdict.SNOOZE, "Snoozed", delay=0))
+
+    assert answer.next_step == Again(seen.now, infra=False)
+
+
 def test_the_snooze_after_the_last_free_one_is_charged(scene):
     seen = scene(retry={"maxSnoozes": 0, "maxAttempts": 1}).claimed()
 

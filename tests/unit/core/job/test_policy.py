@@ -67,12 +67,13 @@ def test_a_condition_of_the_pod_is_matched_by_type_status_and_reason(scene):
     assert verdict.next_step == Again(seen.now + timedelta(seconds=5), infra=False)
 
 
-def test_a_snooze_by_a_rule_uses_up_no_attempt(scene):
-    seen = ruled(scene, {"name": "busy", "onErrors": ["ToolError"], "action": "Snooze", "delay": "2m"})
+@pytest.mark.parametrize(("delay", "seconds"), [({"delay": "2m"}, 120), ({"delay": "0s"}, 0), ({}, 30)])
+def test_a_snooze_by_a_rule_uses_up_no_attempt_and_has_the_rules_delay(scene, delay, seconds):
+    seen = ruled(scene, {"name": "busy", "onErrors": ["ToolError"], "action": "Snooze", **delay})
     verdict = ending_of(seen.said(Verdict.RETRY, "ToolError"))
 
     assert not verdict.record.charged
-    assert verdict.next_step == Again(seen.now + timedelta(minutes=2), infra=False)
+    assert verdict.next_step == Again(seen.now + timedelta(seconds=seconds), infra=False)
 
 
 def test_a_retry_by_a_rule_uses_up_an_attempt_and_has_the_rules_delay(scene):

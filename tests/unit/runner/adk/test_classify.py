@@ -159,6 +159,14 @@ def test_a_reason_can_be_the_caught_error():
     assert (ending.reason, ending.message) == ("Permanent", "no such shop")
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(Permanent(""), "Permanent"), (Cancel(""), "Cancel"), (Permanent(ValueError()), "ValueError")],
+)
+def test_an_empty_reason_is_replaced_by_the_name_of_the_exception(error, message):
+    assert classify(error, now=NOW).message == message
+
+
 class Wordless(Exception):
     def __str__(self):
         raise SystemExit(3)
