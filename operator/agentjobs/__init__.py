@@ -41,6 +41,7 @@ The modules:
     tracing           traces
     kopf_adapter      kopf, reduced to login and watches
     api_resource      a resource of the Kubernetes API, as a value
+    refused_value     an invalid value, apart from what is wrong with it
     durations         durations and instants as text
     amounts           amounts of money as text
     bounded           a cache of bounded size

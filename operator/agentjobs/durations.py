@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from agentjobs.refused_value import RefusedValue
+
 # Units from the longest to the shortest, each at most once, so that a text is unambiguous. The CRD contains this
 # expression (RE2 has no look-ahead, so a separate lower bound excludes the empty string).
 DURATION_PATTERN: Final = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
@@ -36,18 +38,18 @@ def parse_duration(text: object) -> timedelta:
     """Parse a duration.
 
     Raises:
-        ValueError: not a string, not a duration, or longer than `MAX_DURATION`; the message names value and cure.
+        RefusedValue: not a string, not a duration, or longer than `MAX_DURATION`; the message names value and cure.
     """
     if not isinstance(text, str):
-        raise ValueError(f"{text!r:.40} is not a duration; {DURATION_CURE}, as a string")
+        raise RefusedValue(text, f"is not a duration; {DURATION_CURE}, as a string")
     fits = DURATION_MIN_LENGTH <= len(text) <= DURATION_MAX_LENGTH
     match = _DURATION.fullmatch(text) if fits else None
     if match is None:
-        raise ValueError(f"{text[:40]!r} is not a duration; {DURATION_CURE}")
+        raise RefusedValue(text, f"is not a duration; {DURATION_CURE}")
     days, hours, minutes, seconds, milliseconds = (_number(part) for part in match.groups())
     total_ms = (((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000 + milliseconds
     if total_ms > MAX_DURATION // timedelta(milliseconds=1):
-        raise ValueError(f"{text!r} is longer than {MAX_DURATION.days}d; use at most {MAX_DURATION.days}d")
+        raise RefusedValue(text, f"is longer than {MAX_DURATION.days}d; use at most {MAX_DURATION.days}d")
     return timedelta(milliseconds=total_ms)
 
 
@@ -66,7 +68,7 @@ def parse_time(text: object) -> datetime:
     """Parse an instant; the result is in UTC.
 
     Raises:
-        ValueError: not an RFC 3339 string with date, time and zone; the message names value and cure.
+        RefusedValue: not an RFC 3339 string with date, time and zone; the message names value and cure.
     """
     if isinstance(text, datetime) and text.tzinfo is not None:
         return text.astimezone(UTC)
@@ -76,7 +78,7 @@ def parse_time(text: object) -> datetime:
             raise ValueError
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r:.40} is not a time; {TIME_CURE}") from None
+        raise RefusedValue(text, f"is not a time; {TIME_CURE}") from None
 
 
 def instant(value: object) -> datetime | None:

@@ -18,6 +18,7 @@ from agentjobs.durations import (
     parse_duration,
     parse_time,
 )
+from agentjobs.refused_value import RefusedValue
 
 DNS_LABEL: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -79,12 +80,12 @@ def parse_quantity(value: object) -> str:
     """Return a Kubernetes quantity (`250m`, `512Mi`, `2`, `0.5`) as text.
 
     Raises:
-        ValueError: not a number or quantity; the message names value and cure.
+        RefusedValue: not a number or quantity; the message names value and cure.
     """
     text = str(value) if type(value) in (int, float) else value
     if isinstance(text, str) and len(text) <= QUANTITY_MAX_LENGTH and re.fullmatch(QUANTITY, text, re.ASCII):
         return text
-    raise ValueError(f"{value!r:.40} is not a quantity; use e.g. 250m, 0.5 or 512Mi")
+    raise RefusedValue(value, "is not a quantity; use e.g. 250m, 0.5 or 512Mi")
 
 
 _UNITS: Final[dict[str, Decimal]] = {

@@ -20,6 +20,7 @@ from agentjobs.api.job import spec as agentjob
 from agentjobs.api.job.workspace import GIT_URL
 from agentjobs.api.schedule.cron import SCHEDULE_PATTERN
 from agentjobs.durations import DURATION_CURE, DURATION_PATTERN, TIME_CURE, TIME_PATTERN
+from agentjobs.refused_value import RefusedValue
 
 Path = tuple[str | int, ...]
 """Path of a field below `spec`, with the CRD's names: `("agent", "inline", "agents", 0, "name")`."""
@@ -109,6 +110,8 @@ def from_error(error: ErrorDetails, spec: type[BaseModel] = agentjob.AgentJobSpe
         return FieldProblem(field_name(path), "", _unknown_field(path, spec))
     if kind == "missing":
         return FieldProblem(field_name(path), "", _REQUIRED.get(path, "is required"), lacking=True)
+    if isinstance(refused := context.get("error"), RefusedValue):
+        return problem_at(path, refused.value, refused.message)
     if kind == "value_error":
         return FieldProblem(field_name(path), "", str(context.get("error", error["msg"])))
     if kind == "string_pattern_mismatch":

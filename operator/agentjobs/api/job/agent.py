@@ -20,6 +20,7 @@ from agentjobs.api.job.coding import ClaudeCode, Container
 from agentjobs.api.job.references import ConfigMapKeyRef
 from agentjobs.api.model import Integer, Model
 from agentjobs.models.names import SCRIPTED
+from agentjobs.refused_value import RefusedValue
 
 RESERVED_AGENT_NAME: Final = "user"
 """ADK's name for the author of the message."""
@@ -43,13 +44,13 @@ def scripted_model(model: str | None) -> ConfigMapKey | None:
     """Return the ConfigMap key that a `scripted/<configmap>/<key>` model answers from, or None for other models.
 
     Raises:
-        ValueError: a scripted model without ConfigMap and key; the message names value and cure.
+        RefusedValue: a scripted model without ConfigMap and key; the message names value and cure.
     """
     if model is None or not model.startswith(SCRIPTED):
         return None
     name, _, key = model.removeprefix(SCRIPTED).partition("/")
     if not re.fullmatch(DNS_SUBDOMAIN, name) or not re.fullmatch(CONFIG_KEY, key):
-        raise ValueError(f"{model[:80]!r} names no ConfigMap and key; use {SCRIPTED}<configmap>/<key>")
+        raise RefusedValue(model, f"names no ConfigMap and key; use {SCRIPTED}<configmap>/<key>")
     return ConfigMapKey(name, key)
 
 

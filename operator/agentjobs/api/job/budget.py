@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from agentjobs.api.fields import DOLLARS
 from agentjobs.api.model import Integer, Model
 from agentjobs.models.budget import Limits
+from agentjobs.refused_value import RefusedValue
 
 MAX_CALLS: Final = 100_000
 MAX_TOKENS: Final = 1_000_000_000_000
@@ -16,7 +17,7 @@ MAX_TOKENS: Final = 1_000_000_000_000
 def _amount(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    raise ValueError(f'{value!r:.40} is a number, which may be inexact; write it in quotes, as in "2.50"')
+    raise RefusedValue(value, 'is a number, which may be inexact; write it in quotes, as in "2.50"')
 
 
 class Budget(Model):

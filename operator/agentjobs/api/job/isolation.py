@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from agentjobs.api.model import Integer, Model
+from agentjobs.refused_value import RefusedValue
 
 MAX_PORT = 65535
 
@@ -21,7 +22,7 @@ def parse_network(value: object) -> str:
     """Return an address range such as `203.0.113.0/24` unchanged.
 
     Raises:
-        ValueError: it is not a range; the message names value and cure.
+        RefusedValue: it is not a range; the message names value and cure.
     """
     try:
         if isinstance(value, str) and "/" in value:
@@ -29,20 +30,20 @@ def parse_network(value: object) -> str:
             return value
     except ValueError:
         pass
-    raise ValueError(f"{value!r:.60} is not a range of addresses; use e.g. 203.0.113.0/24 or 2001:db8::/64")
+    raise RefusedValue(value, "is not a range of addresses; use e.g. 203.0.113.0/24 or 2001:db8::/64")
 
 
 def parse_port(value: object) -> int | str:
     """Return a port's number or name.
 
     Raises:
-        ValueError: it is not a port; the message names value and cure.
+        RefusedValue: it is not a port; the message names value and cure.
     """
     if type(value) is int and 1 <= value <= MAX_PORT:
         return value
     if isinstance(value, str) and 1 <= len(value) <= 63 and not value.isdigit():
         return value
-    raise ValueError(f"{value!r:.60} is not a port; use a number from 1 to {MAX_PORT} or a port's name")
+    raise RefusedValue(value, f"is not a port; use a number from 1 to {MAX_PORT} or a port's name")
 
 
 Network = Annotated[

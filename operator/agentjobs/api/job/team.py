@@ -12,6 +12,7 @@ from agentjobs.api.job.agent import RESERVED_AGENT_NAME, scripted_model
 from agentjobs.api.job.spec import default_agent_name
 from agentjobs.api.problems import FieldProblem, Path, field_name, problem_at
 from agentjobs.models.names import SCRIPTED
+from agentjobs.refused_value import RefusedValue
 
 Raw = Mapping[str, Any]
 
@@ -140,8 +141,8 @@ def scripted_problems(path: Path, model: object) -> Iterator[FieldProblem]:
     """Yield a problem if the model is scripted and names no ConfigMap and key."""
     try:
         scripted_model(model if isinstance(model, str) else None)
-    except ValueError as error:
-        yield FieldProblem(field_name(path), "", str(error))
+    except RefusedValue as error:
+        yield problem_at(path, error.value, error.message)
 
 
 def _instruction_problems(path: Path, member: Raw, state: Raw) -> Iterator[FieldProblem]:

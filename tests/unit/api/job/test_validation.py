@@ -163,7 +163,7 @@ BAD_SPECS = {
     "scripted-without-key": (
         {"agent": {"model": "scripted/x", "inline": {"name": "a"}}},
         "spec.agent.model",
-        "",
+        '"scripted/x"',
         "scripted/<configmap>/<key>",
     ),
     "unknown-key": (
@@ -181,12 +181,14 @@ BAD_SPECS = {
     "bad-duration": (
         {"timeouts": {"attempt": "five"}},
         "spec.timeouts.attempt",
-        "",
+        '"five"',
         "90s",
     ),
-    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt", "", "string"),
+    "duration-as-number": ({"timeouts": {"attempt": 90}}, "spec.timeouts.attempt", "90", "string"),
+    "duration-too-long": ({"timeouts": {"attempt": "400d"}}, "spec.timeouts.attempt", '"400d"', "366d"),
+    "cost-as-number": ({"budget": {"maxCostUSD": 2.5}}, "spec.budget.maxCostUSD", "2.5", "quotes"),
     "no-time-at-all": ({"timeouts": {"attempt": "0s"}}, "spec.timeouts.attempt", '"0s"', "1s"),
-    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt", "", "RFC 3339"),
+    "bad-time": ({"startAt": "tomorrow"}, "spec.startAt", '"tomorrow"', "RFC 3339"),
     "two-start-times": (
         {"startAt": "2026-12-01T09:00:00Z", "startAfter": "1h"},
         "spec.startAfter",
@@ -196,8 +198,20 @@ BAD_SPECS = {
     "bad-quantity": (
         {"runtime": {"resources": {"limits": {"memory": "lots"}}}},
         "spec.runtime.resources.limits.memory",
-        "",
+        '"lots"',
         "512Mi",
+    ),
+    "bad-address": (
+        {"isolation": {"egress": {"allow": [{"to": [{"ipBlock": {"cidr": "10.0.0.1"}}]}]}}},
+        "spec.isolation.egress.allow[0].to[0].ipBlock.cidr",
+        '"10.0.0.1"',
+        "/24",
+    ),
+    "bad-port": (
+        {"isolation": {"egress": {"allow": [{"ports": [{"port": 70_000}]}]}}},
+        "spec.isolation.egress.allow[0].ports[0].port",
+        "70000",
+        "65535",
     ),
     "our-variable": (
         {"runtime": {"env": [{"name": "AGENTJOBS_JOB"}]}},

@@ -88,7 +88,7 @@ WRONG = {
     ),
     "limit": ({"catchUp": {"limit": 1001}}, "spec.catchUp.limit: 1001 ", "1000"),
     "runs": ({"maxRuns": 0}, "spec.maxRuns: 0 ", "1"),
-    "jitter": ({"jitter": "soon"}, "spec.jitter: 'soon' ", "90s"),
+    "jitter": ({"jitter": "soon"}, 'spec.jitter: "soon" ', "90s"),
     "typing-error": ({"schedul": "x"}, "spec.schedul: ", "did you mean schedule?"),
     "no-template": ({"jobTemplate": None}, "spec.jobTemplate: null ", "object"),
     "start-at": ({"job": {"startAt": "2026-12-01T09:00:00Z"}}, "spec.jobTemplate.spec.startAt: ", "schedule"),
