@@ -51,7 +51,7 @@ def tree_of(node: Any) -> Part:
 
 
 def duplicate_names(node: Any) -> list[str]:
-    """Return names that several agents below `node` share; their events look alike."""
+    """Return names that several agents below `node` share, or a graph and a node in it; their events look alike."""
     found: dict[str, set[int]] = {}
     pending = [node]
     while pending:
@@ -59,7 +59,12 @@ def duplicate_names(node: Any) -> list[str]:
         if is_a(current, "BaseAgent"):
             found.setdefault(current.name, set()).add(id(current))
         pending += _children(current)
-    return sorted(name for name, agents in found.items() if len(agents) > 1)
+    inside = {part.name for part in tree_of(node).all() if part.kind is Kind.GRAPH and part.name in _below(part)}
+    return sorted(inside | {name for name, agents in found.items() if len(agents) > 1})
+
+
+def _below(part: Part) -> set[str]:
+    return {below.name for member in part.members for below in member.all()}
 
 
 def walk(node: Any) -> Iterator[Any]:

@@ -84,8 +84,8 @@ async def build(agent: Mapping[str, Any], models: Models, *, name: str | None, j
 def _expect_own_names(root: Any, ref: str) -> None:
     if names := duplicate_names(root):
         raise config_invalid(
-            f"agent.module.ref: {ref!r} has several agents named {', '.join(map(repr, names))}; "
-            "ADK identifies agents by name, so give each its own"
+            f"agent.module.ref: {ref!r} has several agents or nodes named {', '.join(map(repr, names))}; "
+            "ADK identifies them by name, so give each its own"
         )
 
 

@@ -215,3 +215,29 @@ async def test_a_settings_error_in_a_factory_is_not_reported_as_an_invalid_agent
     assert ending.reason == "ConfigInvalid"
     assert "shop_url: Field required (some_agent/__init__.py:7)" in ending.message
     assert "runtime.env" in ending.message
+
+
+GRAPH = """
+from google.adk.workflow import START, Workflow
+def {node}(node_input): return "done"
+agent = Workflow(name="orders", edges=[(START, {node})])
+"""
+NESTED = """
+from google.adk.workflow import START, Workflow
+def orders(node_input): return "done"
+agent = Workflow(name="orders", edges=[(START, Workflow(name="inner", edges=[(START, orders)]))])
+"""
+
+
+@pytest.mark.parametrize("text", [GRAPH.format(node="orders"), NESTED], ids=["node", "node-of-an-inner-graph"])
+async def test_a_graph_with_a_node_of_its_own_name_is_invalid_before_it_runs(run, module, text):
+    ending = await run(agent={"module": {"ref": f"{module(text)}:agent"}})
+
+    assert (ending.verdict, ending.reason) == ("Fail", "ConfigInvalid")
+    assert "'orders'" in ending.message
+
+
+async def test_a_graph_whose_nodes_have_other_names_runs(run, module):
+    ending = await run(agent={"module": {"ref": f"{module(GRAPH.format(node='ship'))}:agent"}})
+
+    assert ending.result["text"] == "done"
