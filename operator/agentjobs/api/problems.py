@@ -7,7 +7,7 @@ appear in conditions, events and logs.
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,6 +64,21 @@ def rejection(problems: Iterable[FieldProblem]) -> tuple[AcceptedReason, str]:
 def problem_at(path: Path, value: object, message: str, *, lacking: bool = False) -> FieldProblem:
     """Return a problem of the field at `path`, with `value` in the message."""
     return FieldProblem(field_name(path), "" if _is_private(path) else shown(value), message, lacking=lacking)
+
+
+def name_problems(name: object, *, most: int, because: str) -> Iterator[FieldProblem]:
+    """Yield a problem of the name of an object.
+
+    Args:
+        most: its longest length.
+        because: why it is shorter than Kubernetes allows.
+    """
+    if not isinstance(name, str) or not re.fullmatch(fields.DNS_SUBDOMAIN, name):
+        cure = "is not an object name; use lower case letters, digits, - and ., with a letter or digit at both ends"
+        yield FieldProblem("metadata.name", "" if name is None else shown(name), cure)
+    elif len(name) > most:
+        cure = f"has {len(name)} characters; use at most {most}, because {because}"
+        yield FieldProblem("metadata.name", shown(name), cure)
 
 
 def field_name(path: Path, root: str = "spec") -> str:

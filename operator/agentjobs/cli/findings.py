@@ -92,7 +92,10 @@ def _misnamed(body: Mapping[str, Any]) -> FieldProblem | None:
 
 def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str = DEFAULT_QUEUE) -> Judged:
     spec = as_object(body.get("spec"))
-    metadata = {"uid": "00000000-0000-0000-0000-000000000000", **as_object(body.get("metadata")), "name": name}
+    own = as_object(body.get("metadata"))
+    # The API server adds five characters to generateName.
+    whole_name = name if own.get("name") else f"{name}00000"
+    metadata = {"uid": "00000000-0000-0000-0000-000000000000", **own, "name": whole_name}
     body = {**body, "metadata": metadata}
     unchecked: list[str] = []
     template = None

@@ -160,3 +160,16 @@ def test_errors_in_list_entries_are_not_reported_as_missing_entries(validate):
 
     assert (code, 'notifications[0].events[0]: "failed" ' in err) == (1, True)
     assert "1 problem:" in err
+
+
+@pytest.mark.parametrize("name", ["Hello", "hello_world", "-hello", "hello."])
+def test_a_name_that_the_api_server_refuses_is_a_problem(validate, name):
+    code, _, err = validate(TEMPLATE, JOB.replace("{name: one}", f"{{name: {name}}}"))
+
+    assert (code, f'metadata.name: "{name}" is not an object name' in err) == (1, True)
+
+
+def test_a_generated_name_is_judged_as_the_api_server_completes_it(validate):
+    code, _, _ = validate(TEMPLATE, JOB.replace("{name: one}", "{generateName: one-}"))
+
+    assert code == 0

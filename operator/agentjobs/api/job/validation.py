@@ -36,6 +36,7 @@ from agentjobs.api.problems import (
     details,
     field_name,
     from_error,
+    name_problems,
     problem_at,
     rejection,
     shown,
@@ -128,7 +129,7 @@ def _unknown(spec: Raw, *more: str) -> tuple[str, ...]:
 def _shallow_problems(body: Raw) -> tuple[list[FieldProblem], bool]:
     """Return the obvious problems, and whether further checks are safe."""
     spec, name = body.get("spec"), as_object(body.get("metadata")).get("name")
-    found = list(_name_problems(name))
+    found = list(name_problems(name, most=MAX_JOB_NAME, because="it becomes a label value and part of pod names"))
     if not isinstance(spec, Mapping):
         cure = "is not an object; it needs agent and input"
         return [*found, FieldProblem("spec", "" if spec is None else shown(spec), cure)], False
@@ -168,18 +169,6 @@ def grown_problems(spec: Raw, names: Mapping[str, str]) -> Iterator[FieldProblem
     faults += model if isinstance(model, list) else workspace_problems(grown)
     yield from (replace(fault, message=f"{fault.message}, once its names have values") for fault in faults)
     yield from placeholder_faults(spec, names)
-
-
-def _name_problems(name: object) -> Iterator[FieldProblem]:
-    if not isinstance(name, str) or not name:
-        yield FieldProblem("metadata.name", "" if name is None else shown(name), "is not a name")
-    elif len(name) > MAX_JOB_NAME:
-        yield FieldProblem(
-            "metadata.name",
-            shown(name),
-            f"has {len(name)} characters; use at most {MAX_JOB_NAME}, because it becomes a label value and part of "
-            "pod names",
-        )
 
 
 def _hostile_content(spec: Raw) -> Iterator[FieldProblem]:

@@ -16,7 +16,7 @@ from agentjobs.api.job.pod_rules import RESERVED_DOMAINS
 from agentjobs.api.job.spec import MAX_JOB_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import validate_job
-from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, details, from_error, problem_at, shown
+from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, details, from_error, name_problems, problem_at, shown
 from agentjobs.api.schedule.cron import expand, parse_cron, parse_zone
 from agentjobs.api.schedule.spec import MAX_SCHEDULE_NAME, MIN_DEADLINE_SECONDS, AgentScheduleSpec
 from agentjobs.contract import ANNOTATION_PREVIOUS_TIME, ANNOTATION_SCHEDULED_TIME, GROUP
@@ -39,7 +39,8 @@ def validate_schedule(schedule: object) -> list[FieldProblem]:
     At most `MAX_PROBLEMS`. Never raises.
     """
     body = as_object(schedule)
-    found = list(_name_problems(as_object(body.get("metadata")).get("name")))
+    name = as_object(body.get("metadata")).get("name")
+    found = list(name_problems(name, most=MAX_SCHEDULE_NAME, because="its jobs' names add a dash and a time"))
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
         return [
@@ -69,17 +70,6 @@ def timing_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
         else:
             if not parse_cron(schedule).can_match:
                 yield problem_at(("schedule",), schedule, NEVER)
-
-
-def _name_problems(name: object) -> Iterator[FieldProblem]:
-    if not isinstance(name, str) or not name:
-        yield FieldProblem("metadata.name", "" if name is None else shown(name), "is not a name")
-    elif len(name) > MAX_SCHEDULE_NAME:
-        cure = (
-            f"has {len(name)} characters; use at most {MAX_SCHEDULE_NAME}, because its jobs' names add a dash and a "
-            "time"
-        )
-        yield FieldProblem("metadata.name", shown(name), cure)
 
 
 def _model_problems(spec: Mapping[str, Any]) -> list[FieldProblem]:

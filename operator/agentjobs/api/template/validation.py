@@ -3,17 +3,24 @@
 Missing values that a job can add are not problems. Returns problems for any object and never raises.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from agentjobs.api.fields import DNS_SUBDOMAIN
 from agentjobs.api.job.relations import MAX_TEMPLATE_NAME
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import fatal_problems, part_problems
-from agentjobs.api.problems import MAX_PROBLEMS, FieldProblem, Path, details, from_error, problem_at, shown
+from agentjobs.api.problems import (
+    MAX_PROBLEMS,
+    FieldProblem,
+    Path,
+    details,
+    from_error,
+    name_problems,
+    problem_at,
+    shown,
+)
 from agentjobs.api.substitution import AFTER, names_of
 from agentjobs.api.template.parameters import declaration_problems
 from agentjobs.api.template.read import work_of
@@ -34,7 +41,8 @@ def validate_template(template: object) -> list[FieldProblem]:
     At most `MAX_PROBLEMS`. Never raises.
     """
     body = as_object(template)
-    found = list(_name_problems(as_object(body.get("metadata")).get("name")))
+    name = as_object(body.get("metadata")).get("name")
+    found = list(name_problems(name, most=MAX_TEMPLATE_NAME, because="it becomes a label value"))
     spec = body.get("spec")
     if not isinstance(spec, Mapping):
         return [*found, FieldProblem("spec", "" if spec is None else shown(spec), "is not an object")]
@@ -44,14 +52,6 @@ def validate_template(template: object) -> list[FieldProblem]:
     work = {"metadata": _STAND_IN, "spec": work_of(spec)}
     found += [*_misplaced(spec), *part_problems(work, _names(spec), unknown=(AFTER,))]
     return found[:MAX_PROBLEMS]
-
-
-def _name_problems(name: object) -> Iterator[FieldProblem]:
-    if not isinstance(name, str) or not re.fullmatch(DNS_SUBDOMAIN, name):
-        yield FieldProblem("metadata.name", "" if name is None else shown(name), "is not a name")
-    elif len(name) > MAX_TEMPLATE_NAME:
-        cure = f"has {len(name)} characters; use at most {MAX_TEMPLATE_NAME}, because it becomes a label value"
-        yield FieldProblem("metadata.name", shown(name), cure)
 
 
 def _own_problems(spec: Mapping[str, Any]) -> Iterator[FieldProblem]:
