@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from agentjobs import errors
 from agentjobs.api.job.team import as_object
 from agentjobs.api.job.validation import validate_job
 from agentjobs.api.problems import FieldProblem, shown
@@ -79,6 +80,17 @@ def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
         case "AgentSchedule":
             return _schedule(name, body, find)
     return None
+
+
+def rejection(body: Mapping[str, Any], error: errors.Invalid) -> str:
+    """Return why the API server rejected an object: all problems that our rules find, else the server's words.
+
+    The server reports unknown fields alone, and others as patterns of its schema.
+    """
+    found = judged(body, lambda kind, name: f"{kind} {name} is not looked up")
+    if found is None or not found.problems:
+        return str(error)
+    return "\n  ".join(["the API server rejected it:", *found.problems])
 
 
 def _misnamed(body: Mapping[str, Any]) -> FieldProblem | None:

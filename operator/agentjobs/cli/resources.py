@@ -179,9 +179,17 @@ def _with_each(
                     show(words)
             except (errors.AgentJobsError, Failure) as error:
                 failed = True
-                complain(f"{manifest.source}, {manifest.body['kind']} {manifest.name!r}: {error}")
+                complain(f"{manifest.source}, {manifest.body['kind']} {manifest.name!r}: {_reason(manifest, error)}")
     if failed:
         raise typer.Exit(FAILURE)
+
+
+def _reason(manifest: "Manifest", error: Exception) -> str:
+    if not isinstance(error, errors.Invalid):
+        return str(error)
+    from agentjobs.cli.findings import rejection  # imports all models, for a failure only
+
+    return rejection(manifest.body, error)
 
 
 def _place(cluster: "ClusterConnection", manifest: "Manifest", namespace: str | None) -> "tuple[Kind, str]":

@@ -50,14 +50,19 @@ def _submitted(talk: "Talk", work: "Work") -> "Job":
     for body in work.others:
         show(applied(talk.cluster, Manifest(source="file", body=body), namespace=talk.do.namespace), error=True)
     metadata = work.job["metadata"]
-    return talk.run(
-        talk.do.submit(
-            work.job["spec"],
-            name=work.name or None,
-            labels=metadata.get("labels"),
-            annotations=metadata.get("annotations"),
-        )
+    submitted = talk.do.submit(
+        work.job["spec"],
+        name=work.name or None,
+        labels=metadata.get("labels"),
+        annotations=metadata.get("annotations"),
     )
+    try:
+        return talk.run(submitted)
+    except errors.Invalid as error:
+        from agentjobs.cli.findings import rejection  # imports all models, for a failure only
+
+        body = {**work.job, "metadata": {**metadata, "name": work.name or "job"}}
+        raise Failure(rejection(body, error)) from error
 
 
 def _earlier(job: "Job", *, now: datetime) -> str:

@@ -116,6 +116,25 @@ async def test_get_prints_objects_as_yaml_or_json(cli, hello):
     assert [name[1] for name in names] == ["agentjob.agentjobs.dev/hello\n"] * 2
 
 
+@pytest.mark.parametrize("words", [("apply",), ("create",), ("run",)])
+async def test_a_rejected_job_is_reported_with_all_problems_and_their_cures(cli, hello, words):
+    hello.write_text(HELLO + "  priorty: 3\n  timeouts: {attempt: 5}\n")
+
+    code, _, err = await cli(*words, "-f", str(hello))
+
+    assert code == 1
+    assert all(word in err for word in ("spec.priorty", "did you mean priority?", "spec.timeouts.attempt: 5 "))
+
+
+async def test_a_rejection_that_our_rules_do_not_explain_has_the_servers_words(cli, hello):
+    await cli("apply", "-f", str(hello))
+    hello.write_text(HELLO.replace("Be brief.", "Be long."))
+
+    code, _, err = await cli("apply", "-f", str(hello))
+
+    assert (code, "immutable" in err or "cannot" in err) == (1, True)
+
+
 async def test_jobs_are_cancelled_and_deleted(cli, cluster, hello, jobs):
     await cli("apply", "-f", str(hello))
     cancelled = await cli("cancel", "hello")
