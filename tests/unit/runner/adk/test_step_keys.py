@@ -64,7 +64,7 @@ def graph():
 
 
 async def until(seen):
-    for _ in range(500):
+    for _ in range(3000):
         if seen():
             return
         await asyncio.sleep(0.01)
@@ -80,14 +80,12 @@ async def test_two_concurrent_calls_of_an_agent_are_two_steps(run, timeline, mod
     both = timeline.gate.running
 
     given.answers[0].set()
-    await until(lambda: timeline.gate.running != both)
-    await asyncio.sleep(0.05)
+    await until(lambda: both == f"{timeline.gate.running} and {timeline.gate.running}")
     one = timeline.gate.running
     timeline.gate.close()
     given.answers[1].set()
     ending = await start
 
-    assert both == f"{one} and {one}"
     assert "model call" in one
     assert timeline.gate.running == ""
     assert ending.verdict == "Succeed"
@@ -279,10 +277,12 @@ class Repeating(BaseAgent):
     async def _run_async_impl(self, context):
         async def run():
             return [event async for event in self.sub_agents[0].run_async(context)]
-        try:
-            events = await asyncio.wait_for(asyncio.create_task(run()), 0.05)
-        except TimeoutError:
-            events = await run()
+        first = asyncio.create_task(run())
+        while not asked:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.wait({first})
+        events = await run()
         for event in events:
             yield event
 

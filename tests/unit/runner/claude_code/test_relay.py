@@ -249,16 +249,18 @@ def test_an_unrecorded_result_in_the_session_is_uncertain():
 
 
 def test_the_cli_is_paused_while_a_step_cannot_be_stored(here, monkeypatch):
-    record, waits = here.journal.record, [0.0, 0.1]
+    record = here.journal.record
 
     async def slow(step, body, **more):
-        await asyncio.sleep(waits.pop())
+        while not here.held:
+            await asyncio.sleep(0.01)
         await record(step, body, **more)
 
     monkeypatch.setattr(here.journal, "record", slow)
     monkeypatch.setattr("agentjobs_runner.claude_code.relay._AHEAD_SECONDS", 0.05)
     here.tell(answered(1), None)
     assert here.held == ["held", "goes on"]
+    monkeypatch.setattr("agentjobs_runner.claude_code.relay._AHEAD_SECONDS", 60)
     here.tell(answered(2), None)
 
     assert here.held == ["held", "goes on"]
@@ -267,7 +269,8 @@ def test_the_cli_is_paused_while_a_step_cannot_be_stored(here, monkeypatch):
 
 def test_a_step_that_cannot_be_recorded_does_not_pause_the_cli(here, monkeypatch):
     async def refused(step, body, **more):
-        await asyncio.sleep(0.05)
+        while not here.held:
+            await asyncio.sleep(0.01)
         raise StartEnded(Ending(Verdict.FAIL, ErrorClass.JOURNAL_FULL, "no room"))
 
     monkeypatch.setattr(here.journal, "record", refused)
