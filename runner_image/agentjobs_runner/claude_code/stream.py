@@ -20,6 +20,9 @@ MAX_TEXT_BYTES: Final = 256 * 1024
 MAX_CALLS: Final = 200
 """Kept part of one answer."""
 
+NO_STOP: Final = "none"
+"""In place of a stop reason that the CLI reports as null: the model's answer did not end."""
+
 _SYNTHETIC: Final = "<synthetic>"
 _ERROR_CHARS: Final = 4096
 _MAX_NAMES: Final = 200
@@ -105,7 +108,7 @@ class Concluded:
     terminal: str
     """Why it ended: `completed`, `api_error` and others; empty if not reported."""
     stop: str
-    """The model's stop reason."""
+    """The model's stop reason; empty if the CLI reports none at all, as old versions do."""
     text: str
     errors: tuple[str, ...]
     status: int | None
@@ -361,7 +364,7 @@ def _joined(before: Answered, part: Answered) -> Answered:
 def _concluded(event: dict[str, Any]) -> Concluded:
     structured = event.get("structured_output")
     deferred = event.get("deferred_tool_use")
-    stop = as_name(event.get("stop_reason"))
+    stop = NO_STOP if event.get("stop_reason", "") is None else as_name(event.get("stop_reason"))
     terminal = as_name(event.get("terminal_reason"))
     is_deferred = deferred is not None or "tool_deferred" in (stop, terminal)
     return Concluded(

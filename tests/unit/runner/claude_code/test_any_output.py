@@ -158,7 +158,7 @@ results = st.fixed_dictionaries(
         "is_error": mostly(False, True, None, "false"),
         "result": mostly("done", '{"outcome":"x"}', ""),
         "terminal_reason": mostly("completed", "tool_deferred", "aborted_tools", "api_error"),
-        "stop_reason": mostly("end_turn", "tool_use", "refusal", "max_tokens", "tool_deferred"),
+        "stop_reason": mostly("end_turn", "tool_use", "refusal", "max_tokens", "tool_deferred", None),
         "modelUsage": mostly({"claude-opus-5-5": {}}, {"claude-haiku-5-5": {}}),
         "structured_output": mostly({"outcome": "fix"}, {"other": 1}, [], "x", None),
         "deferred_tool_use": mostly(None, {"id": "t", "name": "Bash"}),

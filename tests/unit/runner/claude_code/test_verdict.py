@@ -160,6 +160,7 @@ def test_a_structured_answer_that_is_not_an_object_does_not_count():
         ('"terminal_reason":"completed"', '"terminal_reason":"stop_hook_prevented"', "ResultError"),
         ('"stop_reason":"end_turn"', '"stop_reason":"pause_turn"', "ResultError"),
         ('"stop_reason":"end_turn"', '"stop_reason":"tool_use"', "ResultError"),
+        ('"stop_reason":"end_turn"', '"stop_reason":null', "ResultError"),
         ('"stop_reason":"end_turn"', '"stop_reason":"max_tokens"', "ModelOutputTruncated"),
         ('"stop_reason":"end_turn"', '"stop_reason":"refusal"', "ContentBlocked"),
         ('"model":"claude-opus-5-5","perm', '"model":"claude-haiku-5-5","perm', "ConfigInvalid"),
@@ -172,6 +173,10 @@ def test_a_structured_answer_that_is_not_an_object_does_not_count():
 def test_an_incomplete_success_does_not_count(old, new, reason):
     ending = told_of("success", old, new).ending
     assert (ending.verdict is not Verdict.SUCCEED, ending.reason) == (True, reason)
+
+
+def test_a_result_without_a_stop_reason_is_one_of_an_old_version():
+    assert told_of("success", '"stop_reason":"end_turn",', "").ending.verdict is Verdict.SUCCEED
 
 
 def test_a_turn_that_stopped_at_work_does_not_give_the_structured_answer_of_an_earlier_one():
