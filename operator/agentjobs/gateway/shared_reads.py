@@ -18,18 +18,20 @@ T = TypeVar("T")
 FRESH_SECONDS: Final = 1.0
 """For lists and counts. Streams report a change once all results from before it have expired (change_feed.py)."""
 _MAY_BE_OLD: Final = re.compile(r"\bmax-age=0*[1-9]")
+_COSTS: Final = 100
+"""For how many times its duration a result is shared: at most one query in progress for 1 % of the time."""
 REMEMBERED: Final = 256
 """The number of results that are kept. The largest lists have a few hundred kilobytes, and are rare."""
 
 
 def seconds_of(length: timedelta) -> float:
-    """Return for how many seconds numbers over a time are shared: a sixth of a slice of a chart, at most a minute."""
+    """Return for how many seconds numbers over a time are shared at most: a sixth of a slice, and up to a minute."""
     return min(60.0, max(FRESH_SECONDS, length.total_seconds() / 720))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Query:
-    begun: float
+    until: float
     task: asyncio.Task[Any]
 
 
@@ -49,7 +51,8 @@ class SharedReads:
     ) -> T:
         """Return the result of an equal query that began at most `seconds` ago, or of a new query.
 
-        An older query is not waited for, because its result may miss what has happened since.
+        An older query is not waited for, because its result may miss what has happened since. The result of a query
+        that took little time is shared for less, but always for `FRESH_SECONDS`.
 
         Args:
             kind: the kind of query.
@@ -59,7 +62,7 @@ class SharedReads:
         key = (kind, scope, parameters)
         now = asyncio.get_running_loop().time()
         query = self._queries.get(key)
-        if query is None or now - query.begun >= seconds:
+        if query is None or now >= query.until:
             query = self._begin(key, read, seconds=seconds, now=now)
         # A client that disconnects must not cancel the query of others.
         answer: T = await asyncio.shield(query.task)
@@ -77,7 +80,7 @@ class SharedReads:
 
     def _begin(self, key: Hashable, read: Callable[[], Awaitable[T]], *, seconds: float, now: float) -> _Query:
         loop = asyncio.get_running_loop()
-        query = _Query(now, loop.create_task(_answer(read)))
+        query = _Query(now + seconds, loop.create_task(_answer(read)))
         self._queries.put(key, query)
 
         def forget(_: object = None) -> None:
@@ -87,10 +90,13 @@ class SharedReads:
         def done(task: asyncio.Task[Any]) -> None:
             if task.cancelled() or task.exception() is not None:
                 forget()
+                return
+            enough = max(FRESH_SECONDS, _COSTS * (loop.time() - now))
+            query.until = now + min(seconds, enough)
+            # Large results must not stay in memory until others replace them.
+            loop.call_at(query.until, forget)
 
         query.task.add_done_callback(done)
-        # Large results must not stay in memory until others replace them.
-        loop.call_at(now + seconds, forget)
         return query
 
 

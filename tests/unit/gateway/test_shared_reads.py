@@ -57,6 +57,25 @@ async def test_an_answer_is_shared_for_seconds_after_its_request(reads, query, l
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize(
+    ("lasts", "later", "calls"),
+    [
+        pytest.param(0.004, 1.0, 2, id="a cheap one is shared for a second"),
+        pytest.param(0.1, 9.9, 1, id="a slower one for longer"),
+        pytest.param(0.1, 10.0, 2, id="by its duration"),
+        pytest.param(2.0, 59.9, 1, id="an expensive one"),
+        pytest.param(2.0, 60.0, 2, id="for at most as long as is allowed"),
+    ],
+)
+async def test_numbers_over_time_are_shared_for_longer_the_longer_their_query_takes(reads, lasts, later, calls):
+    query, began = Asked(lasts), now()
+    await reads.once("activity", None, read=query, seconds=60.0)
+    await asyncio.sleep(began + later - now())
+
+    assert await reads.once("activity", None, read=query, seconds=60.0) == calls
+
+
+@pytest.mark.looptime
 async def test_a_query_in_progress_for_longer_is_not_shared(reads):
     """What it will answer does not know of the last seconds."""
     slow = Asked(lasts=5)
