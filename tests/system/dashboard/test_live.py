@@ -251,16 +251,17 @@ def test_a_time_ahead_comes_nearer_and_passes(tab):
     assert re.fullmatch(r"1h \d+s ago", tab.locator("time.ahead").text_content())
 
 
-def test_a_page_of_what_the_stream_does_not_report_is_requested_again_without_a_change(tab, site):
+@pytest.mark.parametrize(("attribute", "passed"), [("data-polled", 16), ('data-polled="60"', 61)])
+def test_a_page_of_what_the_stream_does_not_report_is_requested_again_without_a_change(tab, site, attribute, passed):
     tab.clock.install()
     tab.reload()
     until(lambda: site.opened > 1)
-    tab.evaluate("document.body.insertAdjacentHTML('beforeend', '<p data-polled></p>')")
+    tab.evaluate(f"document.body.insertAdjacentHTML('beforeend', '<p {attribute}></p>')")
     before = site.pages()
     site.events.append("change")
     until(lambda: site.pages() > before)
     before = site.pages()
 
-    tab.clock.fast_forward(16_000)
+    tab.clock.fast_forward(passed * 1000)
 
     until(lambda: site.pages() > before)

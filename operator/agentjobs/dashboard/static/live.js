@@ -47,8 +47,9 @@ const tell = (text) => {
   note.textContent = text;
   note.hidden = !text;
 };
-const isPolled = () => document.querySelector("[data-polled]"); // a log of a running pod; objects other than jobs
-if (isPolled()) later(POLL);
+const polled = () => document.querySelector("[data-polled]"); // a log of a running pod; objects other than jobs
+const pause = () => (following && Number(polled()?.dataset.polled) * 1000) || POLL;
+if (polled()) later(pause());
 const ofMain = (event) => event.detail.elt === main();
 
 // Without HTTP/2 a browser has six connections to a server for all tabs, and a stream takes one: the seventh tab would
@@ -100,7 +101,7 @@ document.addEventListener("htmx:sseError", (event) => {
 document.addEventListener("htmx:sseOpen", () => {
   following = true;
   if (lost) refresh();
-  else if (!isPolled()) timer = clearTimeout(timer);
+  else if (!polled()) timer = clearTimeout(timer);
 });
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (!ofMain(event) || !document.hidden) return;
@@ -119,7 +120,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) {
     tell("");
     lost = false;
-    if (!following || isPolled()) later(POLL);
+    if (!following || polled()) later(pause());
   } else if ([400, 403, 404, 410].includes(status)) {
     location.reload(); // no longer allowed, or deleted: the whole page has the reason
   } else if (status !== 401) {
