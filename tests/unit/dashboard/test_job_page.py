@@ -773,6 +773,15 @@ async def test_pages_of_a_job_have_different_titles(pages, answers, query, title
     assert f"<title>{title} · AgentJobs</title>" in page.text
 
 
+@pytest.mark.parametrize(("finished", "shown"), [(None, "none yet"), (at(9), "none")])
+async def test_a_job_that_has_not_started_has_no_attempts(pages, answers, finished, shown):
+    answered(answers, a_story(phase="Cancelled" if finished else "Queued", finished=finished, attempts=0))
+
+    page = (await pages.get(PAGE)).text
+
+    assert f"<dt>Attempts</dt><dd>{shown}</dd>" in page
+
+
 async def test_exact_times_are_available_without_a_mouse(pages, answers):
     a_failed_job(answers)
 
