@@ -21,7 +21,7 @@ MAX_CALLS: Final = 200
 """Kept part of one answer."""
 
 NO_STOP: Final = "none"
-"""In place of a stop reason that the CLI reports as null: the model's answer did not end."""
+"""Stands for a stop reason that the CLI reports as null: the model's answer did not end."""
 
 _SYNTHETIC: Final = "<synthetic>"
 _ERROR_CHARS: Final = 4096
