@@ -71,8 +71,25 @@ def table(
     return _aligned(header, [[cell(value) for value in row] for row in rows], with_header, gap, prose)
 
 
-def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, header: bool = True) -> str:
-    """Return a table from the API server, with its columns; `wide` adds those of low priority."""
+def server_table(
+    found: Mapping[str, Any], *, wide: bool, everywhere: bool, header: bool = True, widths: Sequence[int] = ()
+) -> str:
+    """Return a table from the API server, with its columns; `wide` adds those of low priority.
+
+    Args:
+        widths: the least widths of the columns, so that rows stand below those of an earlier table.
+    """
+    names, rows = _server_cells(found, wide=wide, everywhere=everywhere)
+    return _aligned(names, rows, header, NARROW, False, widths)
+
+
+def server_widths(found: Mapping[str, Any], *, wide: bool, everywhere: bool) -> list[int]:
+    """Return the widths of the columns that `server_table` prints."""
+    names, rows = _server_cells(found, wide=wide, everywhere=everywhere)
+    return [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+
+
+def _server_cells(found: Mapping[str, Any], *, wide: bool, everywhere: bool) -> tuple[list[str], list[list[str]]]:
     columns = found.get("columnDefinitions") or []
     places = [place for place, column in enumerate(columns) if wide or not column.get("priority")]
     names = [columns[place]["name"].upper() for place in places]
@@ -81,7 +98,7 @@ def server_table(found: Mapping[str, Any], *, wide: bool, everywhere: bool, head
         names = ["NAMESPACE", *names]
         spaces = [((row.get("object") or {}).get("metadata") or {}).get("namespace") for row in found.get("rows") or ()]
         rows = [[str(space), *row] for space, row in zip(spaces, rows, strict=True)]
-    return _aligned(names, rows, header, NARROW, False)
+    return names, rows
 
 
 def _server_cell(value: object) -> str:
@@ -91,9 +108,18 @@ def _server_cell(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else harmless(" ".join(str(value).split()))
 
 
-def _aligned(header: Sequence[str], cells: list[list[str]], with_header: bool, gap: str, prose: bool) -> str:
+def _aligned(
+    header: Sequence[str],
+    cells: list[list[str]],
+    with_header: bool,
+    gap: str,
+    prose: bool,
+    least: Sequence[int] = (),
+) -> str:
     lines = ([list(header)] if with_header else []) + cells
     widths = [max(len(line[place]) for line in lines) for place in range(len(header))] if lines else []
+    if len(least) == len(widths):
+        widths = list(map(max, widths, least))
     shown = []
     for number, line in enumerate(lines):
         heading = with_header and number == 0

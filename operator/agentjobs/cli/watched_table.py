@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentjobs import errors
 from agentjobs.cli.failures import Failure
-from agentjobs.cli.printing import harmless, server_table, show
+from agentjobs.cli.printing import harmless, server_table, server_widths, show
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import ClusterConnection
@@ -41,6 +41,7 @@ class WatchedTable:
     wide: bool
     everywhere: bool
     _columns: Sequence[Mapping[str, Any]] = ()
+    _widths: Sequence[int] = ()
     _version: str = ""
     _rows: dict[str, Row] = field(default_factory=dict)
     """By uid."""
@@ -48,6 +49,7 @@ class WatchedTable:
     def begin(self, table: Mapping[str, Any]) -> None:
         """Print the first table."""
         self._remember(table)
+        self._widths = server_widths(table, wide=self.wide, everywhere=self.everywhere)
         show(server_table(table, wide=self.wide, everywhere=self.everywhere))
 
     def follow(self) -> None:
@@ -61,9 +63,7 @@ class WatchedTable:
             began = time.monotonic()
             try:
                 if not self._version:
-                    self._list_again()
-                    if lost:
-                        show("The API server answers again.", error=True)
+                    self._list_again(was_lost=lost)
                     lost = False
                 for event in self._events():
                     self._print_change(event)
@@ -110,11 +110,13 @@ class WatchedTable:
             else:
                 self._rows[_metadata(row).get("uid", "")] = row
 
-    def _list_again(self) -> None:
+    def _list_again(self, *, was_lost: bool) -> None:
         """Print what changed during a break. Deleted objects have no row any more: their names are reported."""
         from agentjobs.cli.cluster import TABLE
 
         table = self.cluster.request("GET", self.place, accept=TABLE, params=self.params)
+        if was_lost:
+            show("The API server answers again.", error=True)
         before = self._rows
         self._remember(table)
         self._print([row for uid, row in self._rows.items() if uid not in before or _is_newer(row, before[uid])])
@@ -132,7 +134,9 @@ class WatchedTable:
     def _print(self, rows: Sequence[Row]) -> None:
         if rows:
             table = {"columnDefinitions": self._columns, "rows": rows}
-            show(server_table(table, wide=self.wide, everywhere=self.everywhere, header=False))
+            widths = server_widths(table, wide=self.wide, everywhere=self.everywhere)
+            self._widths = list(map(max, self._widths, widths)) if len(self._widths) == len(widths) else widths
+            show(server_table(table, wide=self.wide, everywhere=self.everywhere, header=False, widths=self._widths))
 
 
 def _metadata(row: Row) -> Mapping[str, Any]:

@@ -89,6 +89,16 @@ def test_after_a_break_only_what_changed_is_printed(watch):
     assert any("gone" in notice for notice in notices)
 
 
+def test_rows_stand_below_the_columns_of_the_first_table(capsys):
+    table = WatchedTable(Cluster([a_change("a", "Running", "7"), REFUSED]), "/jobs", {}, wide=False, everywhere=False)
+    table.begin(a_table(("much-longer", "Pending", "3")))
+    with pytest.raises(errors.Denied):
+        table.follow()
+
+    header, first, change = capsys.readouterr().out.splitlines()
+    assert header.index("PHASE") == first.index("Pending") == change.index("Running")
+
+
 def test_an_outage_is_reported_once_and_its_pauses_grow_to_a_limit(watch):
     cluster = Cluster([AWAY], *[AWAY] * 20, a_table(version="2"), [REFUSED])
 
