@@ -1,5 +1,7 @@
 """Requests that the OpenAPI document allows are answered as described, and all others are refused."""
 
+import itertools
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -42,6 +44,12 @@ def kube():
     made.rights["ada"] = Everything()
     made.add_runner("runner", job="hello", start=1, uid="u1", pod_uid="p1")
     return made
+
+
+@pytest.fixture
+def clock():
+    """A second later at every look, so that no number of examples is too many for an address."""
+    return itertools.count(1000.0).__next__
 
 
 @pytest.fixture
