@@ -19,6 +19,7 @@ import yaml
 from tests.fakeanthropic import FakeAnthropic
 from tests.gitservers import HttpServer, Repositories
 
+from agentjobs.dev.parts import PartEnded
 from agentjobs.dev.up import DevCluster, up
 from devcluster.client import (
     CONFIG_MAPS,
@@ -275,10 +276,28 @@ async def broken_system(backend, tmp_path_factory) -> AsyncIterator[System]:
     """A cluster for the tests of a module that break it. Its runners are executed: tests find them by variables."""
     # A dead leader is waited for; tests need not wait as long as clusters do.
     lease = {"AGENTJOBS_LEASE_DURATION": "4s", "AGENTJOBS_LEASE_DEADLINE": "3s", "AGENTJOBS_LEASE_RETRY": "500ms"}
-    async with up(
-        tmp_path_factory.mktemp("cluster"), settings=lease, apiserver=backend, working_folder=ROOT
-    ) as cluster:
+    async with (
+        up(tmp_path_factory.mktemp("cluster"), settings=lease, apiserver=backend, working_folder=ROOT) as cluster,
+        restarting_operators(cluster),
+    ):
         yield System(cluster)
+
+
+@contextlib.asynccontextmanager
+async def restarting_operators(cluster: DevCluster) -> AsyncIterator[None]:
+    """Start operators again that end by themselves, as a kubelet does: a busy one may lose a short Lease."""
+
+    async def restart(name):
+        while True:
+            with contextlib.suppress(PartEnded):
+                await cluster.parts[name].watch()
+            cluster.parts[name].start()
+
+    restarting = [asyncio.create_task(restart(name)) for name in cluster.parts if name.startswith("operator")]
+    yield
+    for task in restarting:
+        task.cancel()
+    await asyncio.gather(*restarting, return_exceptions=True)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,6 +15,8 @@ from agentjobs.dev.up import up
 from devcluster.client import PODS, Resource
 from devcluster.node import Instant
 
+from .conftest import restarting_operators
+
 QUEUES = Resource("agentjobs.dev", "v1alpha1", "agentqueues", "AgentQueue")
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -124,7 +126,8 @@ async def pair(backend, forks, tmp_path_factory, systems):
     folder = tmp_path_factory.mktemp("cluster")
     async with up(folder, apiserver=backend, operators=2, settings=LEASE, instant=a_while, forks=forks) as cluster:
         count_slots(cluster)
-        yield systems(cluster)
+        async with restarting_operators(cluster):
+            yield systems(cluster)
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ async def test_a_paused_leader_that_resumes_next_to_a_new_one_does_not_exceed_a_
     await asyncio.sleep(5.5)
     part.send(signal.SIGCONT)
     await asyncio.sleep(1.5)
-    await part.end(signal.SIGKILL)  # it ends itself; a kubelet would start it again
+    await part.end(signal.SIGKILL)  # it has ended itself, and may run again
     part.start()
 
     assert await ended == {"Succeeded"}
