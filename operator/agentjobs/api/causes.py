@@ -139,7 +139,7 @@ FAILURES: Final[Mapping[str, Cause]] = {
     _E.DEADLINE_EXCEEDED: Cause("it ran longer than `timeouts.running`", "Raise `timeouts.running`.", DetailPage.STEPS),
     _E.QUEUE_TIMEOUT: Cause(
         "it waited for a slot longer than `timeouts.queue`",
-        "Give its queue more slots, or raise `timeouts.queue`.",
+        "Give its queue more slots, or create it if it does not exist; or raise `timeouts.queue`.",
         DetailPage.QUEUE,
     ),
     _E.QUEUE_FULL: Cause(

@@ -262,7 +262,9 @@ class Timeouts(Model):
     )
     queue: Duration | None = Field(
         default=None,
-        description="Maximum wait for a slot, at least 1s; then the job fails with QueueTimeout. Default: no limit.",
+        description="Maximum wait for a slot, at least 1s; then the job fails with QueueTimeout. Waiting for a queue "
+        "that does not exist counts; waiting for a start time, other jobs or missing objects does not. Default: no "
+        "limit.",
     )
     running: Duration | None = Field(
         default=None,

@@ -31,6 +31,8 @@ class Wait:
     reason: str
     message: str
     accept: bool
+    in_line: bool = False
+    """For a queue that does not exist: whether the wait counts as one for a slot."""
 
 
 @dataclass(frozen=True, slots=True)

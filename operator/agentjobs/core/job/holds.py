@@ -7,6 +7,7 @@ docs/reference/holds.md.
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,6 +21,7 @@ from agentjobs.api.conditions import (
     SuspendedReason,
     find_condition,
 )
+from agentjobs.api.job.spec import AgentJobSpec
 from agentjobs.api.problems import FieldProblem, rejection
 from agentjobs.contract import ErrorClass
 from agentjobs.core.job import needs
@@ -177,14 +179,21 @@ def budget(seen: Observation, now: datetime) -> NeedOrDecision | None:
 
 
 def queue(seen: Observation, now: datetime) -> NeedOrDecision | None:
-    """Wait for a queue that does not exist or was deleted."""
+    """Wait for a queue that does not exist or was deleted; `timeouts.queue` applies as for a slot."""
     if seen.queue_known:
         return None
-    name = seen.legal_spec.queue
-    message = f"spec.queue: no queue {name!r}; create an AgentQueue with that name, and the job continues"
-    if seen.job.accepted:
-        return _admitted(seen.job, AdmittedReason.QUEUE_NOT_FOUND, message)
-    return _unaccepted(AcceptedReason.QUEUE_NOT_FOUND, message)
+    job, spec = seen.job, seen.legal_spec
+    missing = f"no queue {spec.queue!r}"
+    condition = ConditionType.ADMITTED if job.accepted else ConditionType.ACCEPTED
+    message = f"spec.queue: {missing}; create an AgentQueue with that name, and the job continues"
+    wait = Wait(condition, AcceptedReason.QUEUE_NOT_FOUND, message, accept=False)
+    due = job.status.next_attempt_time or _start_time(job, spec)
+    if job.suspend or (due is not None and due > now):
+        return Decision(wait, again=None if job.suspend else due)  # it would not ask for a slot yet
+    # Before acceptance the limit is the job's own or its template's. Without one the wait is not counted, because
+    # a default of the queue would end the jobs that waited for the queue as soon as it is created.
+    is_counted = job.accepted or spec.timeouts.queue is not None
+    return _until_timeout(seen, now, replace(wait, in_line=is_counted), missing)
 
 
 def prices(seen: Observation, now: datetime) -> NeedOrDecision | None:
@@ -225,9 +234,8 @@ def limits(seen: Observation, now: datetime) -> NeedOrDecision | None:
 
 def start_time(seen: Observation, now: datetime) -> NeedOrDecision | None:
     """Wait for `startAt` or `startAfter`, before the first start only."""
-    job, spec = seen.job, seen.legal_spec
-    due = spec.start_at or (job.created + spec.start_after if spec.start_after else None)
-    if job.status.starts or due is None or due <= now:
+    job, due = seen.job, _start_time(seen.job, seen.legal_spec)
+    if due is None or due <= now:
         return None
     return _admitted(job, AdmittedReason.WAITING_FOR_START_TIME, f"starts at {_clock(due)}", again=due)
 
@@ -319,13 +327,26 @@ def next_attempt(job: Job) -> int:
 
 def _in_line(seen: Observation, now: datetime, reason: str, message: str, again: datetime | None = None) -> Decision:
     """Wait in the queue, and fail after `timeouts.queue`."""
-    job, limit = seen.job, seen.legal_spec.timeouts.queue
+    wait = Wait(ConditionType.ADMITTED, reason, message, accept=not seen.job.accepted)
+    return _until_timeout(seen, now, wait, message, again)
+
+
+def _until_timeout(seen: Observation, now: datetime, wait: Wait, why: str, again: datetime | None = None) -> Decision:
+    """Wait, and fail after `timeouts.queue`; `why` is the reason that the failure names."""
+    place, limit = seen.job.status.queue, seen.legal_spec.timeouts.queue
     if limit is None:
-        return _admitted(job, reason, message, again=again)
-    since = (job.status.queue.since if job.status.queue else None) or now
+        return Decision(wait, again=again)
+    since = (place.since if place else None) or now
     if now - since >= limit:
-        return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, f"no slot within timeouts.queue: {message}"))
-    return _admitted(job, reason, message, again=min(again or since + limit, since + limit))
+        return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, f"no slot within timeouts.queue: {why}"))
+    return Decision(wait, again=min(again or since + limit, since + limit))
+
+
+def _start_time(job: Job, spec: AgentJobSpec) -> datetime | None:
+    """Return when the first start is due, or None."""
+    if job.status.starts:
+        return None
+    return spec.start_at or (job.created + spec.start_after if spec.start_after else None)
 
 
 def _spread(job: Job, wait: timedelta) -> timedelta:

@@ -46,8 +46,8 @@ _END_CONDITIONS = {
     Phase.SKIPPED: ConditionType.SKIPPED,
 }
 _OURS = frozenset(kind.value for kind in ConditionType)
-# Waits that timeouts.queue must not count, because the job does not wait for a slot.
-_NOT_IN_LINE = (AdmittedReason.SPEC_UNREADABLE, AdmittedReason.QUEUE_NOT_FOUND)
+# Waits for which admission has no entry.
+_WITHOUT_ENTRY = (AdmittedReason.SPEC_UNREADABLE, AdmittedReason.QUEUE_NOT_FOUND)
 # Reasons of specs that will never be accepted.
 _REJECTIONS = (
     AcceptedReason.INVALID_SPEC,
@@ -94,10 +94,11 @@ def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: d
         status = _accepted(job, status, spec_hash, now)
     status = _resumed(job, status, now)
     status = replace(status, conditions=_set(job, status, action.condition, False, action.reason, action.message, now))
-    if action.reason in _NOT_IN_LINE:
+    if action.reason in _WITHOUT_ENTRY:
         # The job is found by this name when the queue appears; only its template may name it.
         name = queue or (status.queue.name if status.queue else "")
-        status = replace(status, queue=QueuePlace(name=name) if name else None)
+        place = _place(status, name, now.replace(microsecond=0)) if action.in_line else QueuePlace(name=name)
+        status = replace(status, queue=place if name else None)
     elif phase_of(status.conditions) is Phase.QUEUED:
         status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))
     elif queue and status.queue is None:

@@ -97,6 +97,57 @@ def test_a_job_waits_for_an_unknown_queue(scene):
     assert "'fast'" in answer.message
 
 
+def test_a_job_whose_queue_does_not_exist_in_time_fails(scene):
+    seen = scene(queue="fast", timeouts={"queue": "5s"}).knowing(queue_known=False)
+    first = decide(seen.observation, seen.now)
+    seen.written(first.action)
+
+    assert first.again == seen.now + timedelta(seconds=5)
+    assert isinstance(answer_of(seen.later(seconds=4)), Wait)
+    end = answer_of(seen.later(seconds=1))
+    assert (end.phase, end.reason) == (Phase.FAILED, "QueueTimeout")
+    assert "'fast'" in end.message
+
+
+def test_the_wait_for_a_queue_counts_from_the_start_time(scene):
+    seen = scene(startAfter="1h", timeouts={"queue": "10m"}).knowing(queue_known=False)
+    first = decide(seen.observation, seen.now)
+    seen.written(first.action).later(hours=1)
+    due = decide(seen.observation, seen.now)
+
+    assert first.again == seen.now
+    assert due.again == seen.now + timedelta(minutes=10)
+    assert answer_of(seen.written(due.action).later(minutes=10)).reason == "QueueTimeout"
+
+
+def test_the_wait_for_a_deleted_queue_counts_from_the_end_of_the_backoff(scene):
+    backoff = {"backoff": {"initial": "10m", "jitterPercent": 0}}
+    seen = scene(retry=backoff, timeouts={"queue": "7m"}).claimed().said(Verdict.RETRY, "ToolError")
+    seen.written(answer_of(seen)).pods = []
+    decision = decide(seen.knowing(queue_known=False).observation, seen.now)
+
+    assert (decision.action.in_line, decision.again) == (False, seen.now + timedelta(minutes=10))
+    assert decide(seen.later(minutes=10).observation, seen.now).again == seen.now + timedelta(minutes=7)
+
+
+def test_a_job_created_suspended_does_not_fail_because_its_queue_is_missing(scene):
+    seen = scene(suspend=True, timeouts={"queue": "10m"}).knowing(queue_known=False)
+    seen.written(answer_of(seen)).later(days=1)
+
+    assert isinstance(answer_of(seen), Wait)
+
+
+def test_a_job_keeps_its_place_when_its_queue_appears(scene):
+    seen = scene(timeouts={"queue": "10m"}).knowing(queue_known=False)
+    began = seen.now
+    seen.written(answer_of(seen)).later(minutes=9).knowing(queue_known=True, slot=Refusal("WaitingForSlot", "full"))
+    decision = decide(seen.observation, seen.now)
+    seen.written(decision.action)
+
+    assert decision.again == began + timedelta(minutes=10)
+    assert seen.job.status.queue.since == began
+
+
 def test_an_invalid_spec_fails_with_every_problem(scene):
     problems = (FieldProblem("spec.queue", "", "one"), FieldProblem("spec.priority", "", "two"))
     answer = answer_of(scene().knowing(problems=problems, spec=None))

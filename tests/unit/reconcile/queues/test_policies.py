@@ -30,6 +30,28 @@ async def test_a_job_waits_for_a_missing_queue_and_continues_when_it_exists(worl
     assert world.status().phase is Phase.RUNNING
 
 
+async def test_a_job_that_waits_for_a_missing_queue_too_long_fails(world):
+    world.apply(queue="fast", timeouts={"queue": "5s"})
+    await world.act()
+    await world.act(seconds=5)
+
+    assert (world.status().phase, world.status().reason) == (Phase.FAILED, "QueueTimeout")
+
+
+async def test_the_wait_in_a_queue_and_that_for_its_return_count_together(world):
+    world.apply_queue(concurrency={"max": 0})
+    world.apply(queue="fast", timeouts={"queue": "1h"})
+    await world.act()
+    await world.act(minutes=40)
+    world.remove("fast", kind="AgentQueue")
+    await world.act(seconds=1)
+    assert world.status().reason == "QueueNotFound"
+
+    await world.act(minutes=21)
+
+    assert world.status().reason == "QueueTimeout"
+
+
 async def test_an_object_replaces_the_installations_queue(world):
     world.apply_queue("agents", concurrency={"max": 1})
     await apply_jobs(world, 2)
@@ -64,7 +86,7 @@ async def test_a_limit_below_the_number_of_running_jobs_neither_stops_nor_starts
 
 async def test_running_jobs_of_a_deleted_queue_continue_and_waiting_jobs_wait_for_it(world):
     world.apply_queue(concurrency={"max": 1})
-    await apply_jobs(world, 2, queue="fast", timeouts={"queue": "1h"})
+    await apply_jobs(world, 2, queue="fast")
     world.remove("fast", kind="AgentQueue")
     await world.act(seconds=1)
     assert (running(world), reasons(world, "job-1")) == (["job-0"], ["QueueNotFound"])
@@ -136,8 +158,11 @@ async def test_defaults_of_a_queue_apply_to_jobs_that_do_not_override_them(world
 async def test_a_queue_that_appears_gives_its_defaults_to_jobs_that_waited_for_it(world):
     world.apply(queue="fast")
     await world.act()
+    await world.act(hours=9)
     world.apply_queue(concurrency={"max": 0}, defaults={"timeouts": {"queue": "1h"}})
     await world.act(seconds=1)
+    assert world.status().phase is Phase.QUEUED
+
     await world.act(hours=2)
 
     assert world.status().reason == "QueueTimeout"
