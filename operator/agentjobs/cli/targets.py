@@ -1,6 +1,6 @@
 """Which jobs or schedules a verb works on: by name, by label or all; and the loop over them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,8 @@ class Done:
 
     object: Target
     words: str
+    body: Mapping[str, Any] | None = None
+    """The object, if it was just read, or may already be deleted."""
 
 
 def report(
@@ -100,8 +102,11 @@ def report(
     """
 
     def body(target: Target) -> dict[str, Any]:
-        done = give(target).object
-        return without_managed_fields(talk.cluster.request("GET", kind.path(done.do.namespace, done.name)))
+        done = give(target)
+        if done.body is not None:
+            return without_managed_fields(dict(done.body))
+        path = kind.path(done.object.do.namespace, done.object.name)
+        return without_managed_fields(talk.cluster.request("GET", path))
 
     if format_ in {"json", "yaml"}:
         documents(chosen, choice, body, format_)

@@ -3,6 +3,8 @@
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -12,6 +14,8 @@ from agentjobs.cli.options import (
     All,
     Context,
     Everywhere,
+    GatewayCA,
+    GatewayURL,
     JobNames,
     Kubeconfig,
     Namespace,
@@ -22,12 +26,13 @@ from agentjobs.cli.options import (
     seconds_of,
     talking,
 )
-from agentjobs.cli.printing import shown_job
+from agentjobs.cli.printing import age, harmless, show, shown_job
 from agentjobs.cli.targets import Choice, Done, Target, report, targets
 from agentjobs.cli.watched_table import WATCH_SECONDS
 
 if TYPE_CHECKING:
-    from agentjobs.cli.cluster import ClusterConnection
+    from agentjobs.cli.options import Talk
+    from agentjobs.client.job import Job
 
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
 _RETRY_SECONDS: Final = 0.5
@@ -69,11 +74,15 @@ def wait(
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
+    gateway: GatewayURL = None,
+    gateway_ca: GatewayCA = None,
 ) -> None:
     """Wait until jobs succeed, end, or meet a condition.
 
     Exits with 0 when all jobs meet it, 1 when a job ended without meeting it (the other jobs are still waited for) or
     none is selected, 124 on a timeout. --timeout applies to all jobs together.
+
+    Of a job that is already deleted, history tells how it ended; of several with its name, the newest counts.
 
     Examples:
         agentjobs wait hello --timeout 10m && echo succeeded
@@ -87,14 +96,14 @@ def wait(
     deadline = None if limit is None else time.monotonic() + limit
     from agentjobs.cli.cluster import AGENTJOBS
 
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
+    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
         chosen = targets(talk, choice)
         if not chosen:  # else a misspelled label would mean success
             raise typer.Exit(1)
 
         def met(target: Target) -> Done:
-            _wait(talk.cluster, target, kind, status, condition, timeout, deadline)
-            return Done(target, f"{shown_job(target.name)} condition met")
+            job = _wait(talk, target, kind, status, condition, timeout, deadline)
+            return Done(target, f"{shown_job(target.name)} condition met", job)
 
         report(talk, choice, met, format_, chosen=chosen, kind=AGENTJOBS)
 
@@ -108,18 +117,18 @@ def _wanted(condition: str) -> tuple[str, str]:
 
 
 def _wait(
-    cluster: "ClusterConnection",
+    talk: "Talk",
     target: Target,
     kind: str,
     status: str,
     wanted: str,
     timeout: str,
     deadline: float | None,
-) -> None:
+) -> Mapping[str, Any]:
     job: Mapping[str, Any] | None = None
-    for job in _states(cluster, target, deadline=deadline):
+    for job in _states(talk, target, deadline=deadline):
         if _holds(job, kind, status):
-            return
+            return job
         if _holds(job, "Finished", "True"):
             raise Failure(_ended(job, name=target.name, wanted=wanted))
     raise Failure(f"{target.name} did not reach {wanted} within {timeout}; it is {_held(job)}", code=TIMED_OUT)
@@ -136,8 +145,8 @@ def _held(body: Mapping[str, Any] | None) -> str:
     return phase_words(job.phase, job.reason) + (f": {job.message}" if job.message else ".")
 
 
-def _states(cluster: "ClusterConnection", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
-    """Yield the job now and after every change, until `deadline` (of time.monotonic).
+def _states(talk: "Talk", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
+    """Yield the job now and after every change, until `deadline` (of time.monotonic) or its deletion.
 
     After the first answer the API server may be unavailable for `RETRY_FOR_SECONDS`: jobs run for hours.
     """
@@ -147,10 +156,11 @@ def _states(cluster: "ClusterConnection", target: Target, *, deadline: float | N
 
     name, place = target.name, AGENTJOBS.path(target.do.namespace)
     params = {"fieldSelector": f"metadata.name={name}"}
+    job: Mapping[str, Any] | None = None
     retry_until = 0.0
     while True:
         try:
-            job = cluster.request("GET", AGENTJOBS.path(target.do.namespace, name))
+            job = _read(talk, target, job)
         except errors.Unavailable:
             if retry_until and deadline is not None and time.monotonic() >= deadline:
                 return
@@ -158,6 +168,9 @@ def _states(cluster: "ClusterConnection", target: Target, *, deadline: float | N
                 raise
             time.sleep(_RETRY_SECONDS)
             continue
+        except errors.NotFound as absent:
+            yield _ended_and_deleted(talk, target, absent) if job is None else _deleted(talk, target, job, deadline)
+            return
         yield job
         left = WATCH_SECONDS if deadline is None else deadline - time.monotonic()
         if left <= 0:
@@ -166,16 +179,96 @@ def _states(cluster: "ClusterConnection", target: Target, *, deadline: float | N
         # The read timeout restarts with each event, so the server gets a timeout as well.
         query = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
         try:
-            for event in cluster.watch(place, params=query, seconds=min(left, WATCH_SECONDS)):
-                if event.get("type") == "DELETED":
-                    raise Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
-                if event.get("type") in {"ADDED", "MODIFIED"}:
-                    yield event["object"]
+            for event in talk.cluster.watch(place, params=query, seconds=min(left, WATCH_SECONDS)):
+                if event.get("type") == "DELETED" and not _holds(event["object"], "Finished", "True"):
+                    raise _was_deleted(name)
+                if event.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
+                    job = event["object"]
+                    yield job
                 if event.get("type") == "ERROR" or (deadline is not None and time.monotonic() >= deadline):
                     break
         except errors.Unavailable:
             time.sleep(_RETRY_SECONDS)
         retry_until = time.monotonic() + RETRY_FOR_SECONDS
+
+
+def _read(talk: "Talk", target: Target, seen: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Read the job.
+
+    Raises:
+        errors.NotFound: it does not exist, or another job than `seen` has its name.
+    """
+    from agentjobs import errors
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    job = talk.cluster.request("GET", AGENTJOBS.path(target.do.namespace, target.name))
+    if seen is not None and job["metadata"]["uid"] != seen["metadata"]["uid"]:
+        raise errors.NotFound(f"another job has the name {target.name}")
+    return job
+
+
+def _deleted(talk: "Talk", target: Target, seen: Mapping[str, Any], deadline: float | None) -> Mapping[str, Any]:
+    """Return a job that was deleted after it was seen, with its end from history.
+
+    Raises:
+        Failure: history has no end of it, or cannot be read.
+    """
+    from agentjobs.client.job import Job
+    from agentjobs.client.recorded_end import recorded_end
+    from agentjobs.client.requests import RETRY_FOR_SECONDS
+
+    left = RETRY_FOR_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())
+    do = replace(target.do, retry_for=min(RETRY_FOR_SECONDS, left))
+    job = talk.run(recorded_end(do, Job.parse(seen)))
+    if job is None:
+        raise _was_deleted(target.name)
+    return {**seen, "status": job.status.to_dict()}
+
+
+def _ended_and_deleted(talk: "Talk", target: Target, absent: Exception) -> Mapping[str, Any]:
+    """Return a job that did not exist at the first request, with its end from history, and say so.
+
+    Args:
+        absent: the API server's answer.
+
+    Raises:
+        errors.NotFound: history does not have it either, or cannot be read.
+        Failure: it was deleted before its end.
+    """
+    from agentjobs import errors
+    from agentjobs.client.recorded_end import recorded_end_of
+
+    try:
+        job = talk.run(recorded_end_of(target.do, target.name))
+    except errors.NotFound:
+        raise absent from None
+    except errors.AgentJobsError as error:
+        raise errors.NotFound(f"{absent}; if it has ended, only history knows how, but: {error}") from None
+    if job is None:
+        raise _was_deleted(target.name)
+    ended = job.status.completion_time or job.created
+    ago = age(ended.isoformat(), now=datetime.now(UTC))
+    show(harmless(f"{target.name} is deleted; in history it ended as {job.phase} {ago} ago."), error=True)
+    return _body_of(job)
+
+
+def _body_of(job: "Job") -> dict[str, Any]:
+    """As the API server would answer, as far as history knows it."""
+    from agentjobs.contract import GROUP, VERSION
+    from agentjobs.durations import format_time
+
+    metadata = {
+        "name": job.name,
+        "namespace": job.namespace,
+        "uid": job.uid,
+        "creationTimestamp": format_time(job.created),
+    }
+    status = job.status.to_dict()
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "AgentJob", "metadata": metadata, "status": status}
+
+
+def _was_deleted(name: str) -> Failure:
+    return Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
 
 
 def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:

@@ -1,4 +1,4 @@
-"""The end of a job whose object is already deleted: `recorded_end`.
+"""The end of a job whose object is already deleted: `recorded_end`, and `recorded_end_of` for one that was never seen.
 
 A job with a short `ttlSecondsAfterFinished` may be gone before a follower has seen how it ended. Only history knows it
 then.
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentjobs import errors
 from agentjobs.api.conditions import Condition, ConditionType, Phase
-from agentjobs.api.job.status import PublishedWorkspace, ResultSummary
+from agentjobs.api.job.status import AgentJobStatus, PublishedWorkspace, ResultSummary
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.client.effects import Operation, Sleep
 from agentjobs.client.job import Job
@@ -29,17 +29,48 @@ _CONDITIONS: Final = {
 
 def recorded_end(do: "Operations", known: Job) -> Operation[Job | None]:
     """Return a job as it ended; None if it was deleted before its end, or history cannot be read."""
+    try:
+        record = yield from _final_record(do, known.uid)
+    except errors.AgentJobsError:
+        return None
+    return None if record is None else _ended(known, record)
+
+
+def recorded_end_of(do: "Operations", name: str) -> Operation[Job | None]:
+    """Return the newest job of that name as it ended; None if it was deleted before its end. Its spec is empty.
+
+    Raises:
+        errors.AgentJobsError: history does not have it (NotFound), or cannot be read.
+    """
+    record = yield from _final_record(do, name)
+    return None if record is None else _ended(_without_object(record), record)
+
+
+def _final_record(do: "Operations", name: str) -> Operation[RecordedJob | None]:
+    """Read a job by name or uid; None if its end is not recorded."""
     for pause in (*_PAUSES, None):
-        try:
-            record = (yield from do.job_history(known.uid)).job
-        except errors.AgentJobsError:
-            return None
+        record = (yield from do.job_history(name)).job
         if record.finished is not None and record.phase in _CONDITIONS:
-            return _ended(known, record)
+            return record
         if record.deleted is not None or pause is None:
             break
         yield Sleep(pause)
     return None
+
+
+def _without_object(record: RecordedJob) -> Job:
+    return Job(
+        namespace=record.namespace,
+        name=record.name,
+        uid=record.uid,
+        created=record.created,
+        version="",
+        spec={},
+        labels={},
+        annotations={},
+        deleting=False,
+        status=AgentJobStatus(),
+    )
 
 
 def _ended(known: Job, record: RecordedJob) -> Job:
