@@ -12,6 +12,7 @@ from agentjobs import errors
 from agentjobs.client.effects import Emit, Listen, NextLine, Now, Sleep, Stream
 from agentjobs.client.job import Job
 from agentjobs.client.operations import REOPEN_SECONDS, WATCH_SECONDS, Operations, deleted
+from agentjobs.client.recorded_end import recorded_end
 
 
 def completed(do: Operations, names: Iterable[str], *, timeout: float | None) -> Stream[Job]:
@@ -19,18 +20,17 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
 
     Raises:
         TimeoutError: some have not ended within `timeout` seconds; they continue to run.
-        errors.NotFound: one does not exist, or was deleted during the call.
+        errors.NotFound: one does not exist, or was deleted before its end.
     """
-    # Name -> uid; empty until the job is seen.
-    waiting = dict.fromkeys(names, "")
+    # As last seen; None until then.
+    waiting: dict[str, Job | None] = dict.fromkeys(names)
     every = len(waiting)
     deadline = None if timeout is None else (yield Now()) + timeout
     while waiting:
         began = yield Now()
         bodies, version = yield from do.listed("")
         yield from _finished(waiting, bodies)
-        if missing := [name for name in waiting if name not in {body["metadata"]["name"] for body in bodies}]:
-            raise deleted(missing[0]) if waiting[missing[0]] else errors.NotFound(f"no AgentJob {missing[0]!r}")
+        yield from _deleted(do, waiting, bodies)
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - (yield Now()))
         if waiting and left <= 0:
             raise TimeoutError(_late(waiting, every, timeout or 0.0))
@@ -42,7 +42,7 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
                 yield Sleep(min(REOPEN_SECONDS, left))
 
 
-def _watched(do: Operations, waiting: dict[str, str], version: str, seconds: float) -> Generator[Any, Any, None]:
+def _watched(do: Operations, waiting: dict[str, Job | None], version: str, seconds: float) -> Generator[Any, Any, None]:
     until = (yield Now()) + seconds
     params = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(max(1, round(seconds)))}
     yield Listen(do.path(), params, seconds)
@@ -57,20 +57,39 @@ def _watched(do: Operations, waiting: dict[str, str], version: str, seconds: flo
             return
 
 
-def _finished(waiting: dict[str, str], bodies: Iterable[Mapping[str, Any]]) -> Iterator[Emit[Job]]:
-    """Emit finished jobs and remove them from `waiting`; store the uids of the others."""
+def _finished(waiting: dict[str, Job | None], bodies: Iterable[Mapping[str, Any]]) -> Iterator[Emit[Job]]:
+    """Emit finished jobs and remove them from `waiting`; store the others. New jobs with their names do not count."""
     for body in bodies:
         name, uid = body["metadata"]["name"], body["metadata"]["uid"]
-        if name not in waiting:
+        if name not in waiting or ((seen := waiting[name]) is not None and seen.uid != uid):
             continue
-        if waiting[name] not in {"", uid}:
-            raise deleted(name)
-        waiting[name] = uid
-        if (job := Job.parse(body)).finished:
+        waiting[name] = job = Job.parse(body)
+        if job.finished:
             del waiting[name]
             yield Emit(job)
 
 
-def _late(waiting: Mapping[str, str], every: int, timeout: float) -> str:
+def _deleted(
+    do: Operations, waiting: dict[str, Job | None], bodies: Iterable[Mapping[str, Any]]
+) -> Generator[Any, Any, None]:
+    """Emit the jobs that are no longer listed as they ended, and remove them from `waiting`.
+
+    Raises:
+        errors.NotFound: one was deleted before its end, or does not exist.
+    """
+    listed = {body["metadata"]["uid"] for body in bodies}
+    for name, job in list(waiting.items()):
+        if job is None:
+            raise errors.NotFound(f"no AgentJob {name!r}")
+        if job.uid in listed:
+            continue
+        ended = yield from recorded_end(do, job)
+        if ended is None:
+            raise deleted(name)
+        del waiting[name]
+        yield Emit(ended)
+
+
+def _late(waiting: Mapping[str, Job | None], every: int, timeout: float) -> str:
     some = ", ".join(list(waiting)[:5]) + (", …" if len(waiting) > 5 else "")
     return f"{len(waiting)} of {every} AgentJobs did not end within {timeout:g} s: {some}."

@@ -184,6 +184,17 @@ def test_an_end_missed_by_a_broken_watch_is_found_in_the_next_list(world, job_bo
     assert [job.name for job in there.emitted] == ["a"]
 
 
+@pytest.mark.parametrize("new", [[], ["another"]], ids=["absent", "name-used-again"])
+def test_a_job_deleted_after_its_end_while_the_watch_was_broken_is_found_in_history(world, job_body, recorded, new):
+    bodies = [[job_body()], [job_body(uid=uid) for uid in new]]
+    lists = [{"items": items, "metadata": {}} for items in bodies]
+    there = world([*lists, recorded("Succeeded")], [[]])
+
+    there.run(completed(DO, ["hello"], timeout=None))
+
+    assert [(job.uid, job.succeeded) for job in there.emitted] == [("u1", True)]
+
+
 @pytest.mark.parametrize(
     ("bodies", "words"),
     [([], "no AgentJob 'a'"), ([("a", "first"), ("a", "second")], "was deleted")],
@@ -193,7 +204,7 @@ def test_one_missing_job_of_several_ends_the_wait(world, job_body, bodies, words
     lists = [{"items": [job_body(name, uid=uid)], "metadata": {}} for name, uid in bodies] or [{"items": []}]
 
     with pytest.raises(errors.NotFound, match=words):
-        world(lists, [[]]).run(completed(DO, ["a"], timeout=None))
+        world([*lists, errors.NotFound("not in history")], [[]]).run(completed(DO, ["a"], timeout=None))
 
 
 def test_jobs_that_did_not_end_in_time_are_named(world, job_body):
