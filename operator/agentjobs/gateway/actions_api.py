@@ -55,6 +55,8 @@ from agentjobs.problem import Problem
 # A running operator creates the job of a trigger immediately. If no operator runs, the user should not have to wait.
 _TRIGGER_SECONDS: Final = 5.0
 _ENDED: Final = "The job had already ended, so nothing was changed."
+_DELETED: Final = "The job is being deleted, so this has no effect."
+_CANCELLED: Final = "The job is being cancelled, so this has no effect."
 
 router = APIRouter(tags=["actions"])
 
@@ -201,8 +203,17 @@ async def _ordered(request: Request, pending: PendingAction, order: Callable[...
         named = await _named(request, pending)
         job = await caller.run(order(Operations(pending.namespace, RETRY_SECONDS), named.name, uid=named.uid))
         pending.uid = job.uid
-        pending.message = _ENDED if job.finished else ""
+        pending.message = _without_effect(job, pending.action)
     return _done(pending)
+
+
+def _without_effect(job: Job, action: str) -> str:
+    """Return why an order does not affect the job; empty if it does."""
+    if job.finished:
+        return _ENDED
+    if action == "cancel":
+        return ""
+    return _DELETED if job.deleting else _CANCELLED if job.cancelled else ""
 
 
 async def _stopped(request: Request, pending: PendingAction, policy: StopPolicy) -> ActionDone:

@@ -81,6 +81,28 @@ async def test_an_ended_job_is_not_changed(act, kube):
     assert kube.done == []
 
 
+@pytest.mark.parametrize("action", ["suspend", "resume"])
+async def test_an_order_to_a_cancelled_job_says_that_it_has_no_effect(act, kube, action):
+    kube.put("agentjobs", "hello", uid=UID, spec=SPEC | {"cancel": True}, status={"phase": "Running"})
+    answer = await act(f"agentjobs/hello/{action}")
+
+    assert (answer.status_code, "being cancelled" in answer.json()["message"]) == (200, True)
+    assert kube.done == []
+
+
+@pytest.mark.parametrize("action", ["suspend", "resume"])
+async def test_an_order_to_a_job_that_is_being_deleted_says_that_it_has_no_effect(act, kube, action):
+    kube.put("agentjobs", "hello", uid=UID, spec=SPEC, deletionTimestamp="2026-11-21T09:00:00Z")
+
+    assert "being deleted" in (await act(f"agentjobs/hello/{action}")).json()["message"]
+
+
+async def test_a_second_cancel_needs_no_message(act, kube):
+    kube.put("agentjobs", "hello", uid=UID, spec=SPEC | {"cancel": True}, status={"phase": "Running"})
+
+    assert (await act("agentjobs/hello/cancel")).json()["message"] == ""
+
+
 async def test_an_action_does_not_affect_a_new_job_of_the_name(act, kube, actions):
     kube.put("agentjobs", "hello", uid=OTHER, spec=SPEC)
     answer = await act(f"agentjobs/{UID}/cancel")
