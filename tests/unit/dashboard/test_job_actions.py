@@ -43,6 +43,16 @@ async def test_an_action_is_sent_and_reported_on_the_page(pages, answers, order)
     assert "The job was " in (await pages.get(page.headers["location"])).text
 
 
+async def test_an_action_without_effect_is_not_reported_as_done(pages, answers):
+    answered(answers, a_story(a_start()), seen=an_object("Running"))
+    done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": "suspend", "message": "It ends."}
+    answers[f"{BASE}/triage-7/suspend"] = done
+    page = await pages.get((await post(pages, "suspend")).headers["location"])
+
+    assert "This had no effect" in page.text
+    assert "The job was suspended" not in page.text
+
+
 async def test_a_rerun_redirects_to_the_new_job(pages, answers):
     answered(answers, a_story(a_start()), seen=an_object("Failed"))
     done = {"namespace": "docs", "kind": "AgentJob", "name": "triage-7", "action": "rerun", "made": "triage-8"}

@@ -29,6 +29,7 @@ DONE: Final = {
     "suspend": "The job was suspended. It gives up its pod.",
     "resume": "The job was resumed.",
     "rerun": "This job runs the work again.",
+    "nothing": "This had no effect: the job has ended, or is being cancelled or deleted.",
 }
 """Messages after an action."""
 _ENTRIES: Final = 40

@@ -81,7 +81,9 @@ async def act(request: Request, person: Person, rest: UserRest, namespace: str, 
     uid = form.get("uid", "")
     done = await rest.act("agentjobs", namespace, uid if re.fullmatch(UID, uid) else key, order, body)
     back = done.made if order == Order.RERUN and done.made else key
-    return RedirectResponse(link("jobs", namespace, back, done=order), 303)
+    # Another person may have ended it since the page was shown.
+    is_changed = order == Order.RERUN or not done.message
+    return RedirectResponse(link("jobs", namespace, back, done=order if is_changed else "nothing"), 303)
 
 
 def _new_name(given: str, once: str, key: str) -> str | None:
