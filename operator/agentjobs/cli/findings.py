@@ -5,7 +5,7 @@ Uses the operator's own functions, so that both accept the same objects. What on
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -37,16 +37,29 @@ class Judged:
 
     kind: str
     name: str
-    problems: tuple[str, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
+    of_template: str = ""
+    """The template whose fields the problems are about; empty if they are the object's own."""
     unchecked: tuple[str, ...] = ()
     """What could not be checked, in sentences."""
     merged: Merged | None = None
     """For jobs and schedules: the spec of the job, and the source of each value."""
 
     @property
+    def sentences(self) -> tuple[str, ...]:
+        """The problems as sentences."""
+        place = f"template {self.of_template}: " if self.of_template else ""
+        return tuple(f"{place}{problem}" for problem in self.problems)
+
+    @property
     def document(self) -> dict[str, Any]:
         """The same as plain values."""
-        values: dict[str, Any] = {"kind": self.kind, "name": self.name, "problems": [*self.problems]}
+        place = {"template": self.of_template} if self.of_template else {}
+        problems = [
+            {**place, "field": problem.field, "value": problem.value, "message": problem.message}
+            for problem in self.problems
+        ]
+        values: dict[str, Any] = {"kind": self.kind, "name": self.name, "problems": problems}
         if self.unchecked:
             values["unchecked"] = [*self.unchecked]
         if self.merged is not None:
@@ -68,15 +81,15 @@ def judged(body: Mapping[str, Any], find: Find) -> Judged | None:
     """Return the findings for an object; None for other kinds."""
     name = str(as_object(body.get("metadata")).get("name") or as_object(body.get("metadata")).get("generateName"))
     if is_meant(body) and (problem := _misnamed(body)):
-        return Judged(str(body.get("kind")), name, (str(problem),))
+        return Judged(str(body.get("kind")), name, (problem,))
     match body.get("kind"):
         case "AgentJob":
             return _job(name, body, find)
         case "AgentTemplate":
-            return Judged("AgentTemplate", name, _words(validate_template(body)))
+            return Judged("AgentTemplate", name, tuple(validate_template(body)))
         case "AgentQueue":
             read = read_queue(name, body.get("spec"))
-            return Judged("AgentQueue", name, () if isinstance(read, AgentQueueSpec) else _words(read))
+            return Judged("AgentQueue", name, () if isinstance(read, AgentQueueSpec) else tuple(read))
         case "AgentSchedule":
             return _schedule(name, body, find)
     return None
@@ -90,7 +103,7 @@ def rejection(body: Mapping[str, Any], error: errors.Invalid) -> str:
     found = judged(body, lambda kind, name: f"{kind} {name} is not looked up")
     if found is None or not found.problems:
         return str(error)
-    return "\n  ".join(["the API server rejected it:", *found.problems])
+    return "\n  ".join(["the API server rejected it:", *found.sentences])
 
 
 def _misnamed(body: Mapping[str, Any]) -> FieldProblem | None:
@@ -114,13 +127,15 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
     if spec.get("templateRef") is not None:
         wanted = as_object(spec["templateRef"]).get("name")
         if not isinstance(wanted, str):
-            return Judged("AgentJob", name, _words(validate_job(body)), (), merged([Layer(JOB, spec)]))
+            return Judged("AgentJob", name, tuple(validate_job(body)), merged=merged([Layer(JOB, spec)]))
         found = find("AgentTemplate", wanted)
         if not isinstance(found, Mapping):
             why = found or f"template {wanted!r} does not exist; the job would wait for it"
-            return Judged("AgentJob", name, _words(validate_job(body)), (why,), merged([Layer(JOB, spec)]))
-        if problems := _words(validate_template(found)):
-            return Judged("AgentJob", name, tuple(f"template {wanted}: {problem}" for problem in problems))
+            return Judged(
+                "AgentJob", name, tuple(validate_job(body)), unchecked=(why,), merged=merged([Layer(JOB, spec)])
+            )
+        if problems := tuple(validate_template(found)):
+            return Judged("AgentJob", name, problems, of_template=wanted)
         generation = as_object(found.get("metadata")).get("generation")
         template = template_of(wanted, generation if type(generation) is int else 0, found["spec"])
 
@@ -135,23 +150,23 @@ def _job(name: str, body: Mapping[str, Any], find: Find, *, default_queue: str =
     if template is None and spec.get("parameters"):
         read = replace(read, problems=(*read.problems, FieldProblem("spec.parameters", "", _NO_TEMPLATE)))
     whole = read.merged or merged([Layer(JOB, spec)])
-    return Judged("AgentJob", name, _words(read.problems), tuple(unchecked), whole)
+    return Judged("AgentJob", name, tuple(read.problems), unchecked=tuple(unchecked), merged=whole)
 
 
 def _schedule(name: str, body: Mapping[str, Any], find: Find) -> Judged:
     problems = validate_schedule(body)
     work = as_object(as_object(as_object(body.get("spec")).get("jobTemplate")).get("spec"))
     if problems or work.get("templateRef") is None:
-        return Judged("AgentSchedule", name, _words(problems), (), merged([Layer(JOB, work)]))
+        return Judged("AgentSchedule", name, tuple(problems), merged=merged([Layer(JOB, work)]))
     job = {"metadata": stand_in(name), "spec": work}
     judged_job = _job(str(job["metadata"]["name"]), job, find, default_queue=SCHEDULED)
-    # Problems that begin with a template's name are about its fields.
-    problems_there = tuple(re.sub("^spec", "spec.jobTemplate.spec", problem) for problem in judged_job.problems)
-    return Judged("AgentSchedule", name, problems_there, judged_job.unchecked, judged_job.merged)
-
-
-def _words(problems: Sequence[FieldProblem]) -> tuple[str, ...]:
-    return tuple(map(str, problems))
+    problems_there = judged_job.problems
+    if not judged_job.of_template:
+        problems_there = tuple(
+            replace(problem, field=re.sub("^spec", "spec.jobTemplate.spec", problem.field))
+            for problem in judged_job.problems
+        )
+    return replace(judged_job, kind="AgentSchedule", name=name, problems=problems_there)
 
 
 def _dotted(path: tuple[str | int, ...]) -> str:

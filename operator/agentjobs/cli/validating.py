@@ -90,7 +90,7 @@ def report(
     else:
         show(harmless("\n---\n".join(_shown(judgement, format_ == "table") for judgement in judgements)))
     wrong = [
-        f"{judgement.kind} {judgement.name}: {problem}" for judgement in judgements for problem in judgement.problems
+        f"{judgement.kind} {judgement.name}: {sentence}" for judgement in judgements for sentence in judgement.sentences
     ]
     for line in dict.fromkeys(
         f"{judgement.kind} {judgement.name}: not checked: {why}"

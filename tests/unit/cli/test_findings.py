@@ -108,6 +108,29 @@ def test_json_output_has_all_problems_and_origins(validate):
     assert told["AgentTemplate"]["problems"] == []
 
 
+def test_json_output_has_the_parts_of_each_problem(validate):
+    _, out, _ = validate(
+        TEMPLATE, JOB.replace("maxAttempts: 1", "maxAttempts: 0"), SCHEDULE, more=("--offline", "-o", "json")
+    )
+    told = {one["kind"]: one["problems"] for one in json.loads(out)}
+
+    (job,) = told["AgentJob"]
+    assert (job["field"], job["value"], job.keys()) == ("spec.retry.maxAttempts", "0", {"field", "value", "message"})
+    assert "at least" in job["message"]
+    assert "spec.jobTemplate.spec.isolation" in [problem["field"] for problem in told["AgentSchedule"]]
+
+
+def test_json_output_names_the_template_that_a_problem_is_about(validate):
+    _, out, _ = validate(
+        TEMPLATE.replace("queue: fast", "priority: 99"), JOB, SCHEDULE, more=("--offline", "-o", "json")
+    )
+    told = {one["kind"]: one["problems"][0] for one in json.loads(out)}
+
+    places = {kind: (problem.get("template"), problem["field"]) for kind, problem in told.items()}
+    assert places["AgentTemplate"] == (None, "spec.priority")
+    assert places["AgentJob"] == places["AgentSchedule"] == ("review", "spec.priority")
+
+
 @pytest.mark.parametrize("text", ["kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}", "- 1", "kind: [", ""])
 def test_a_file_without_any_of_our_objects_is_an_error(validate, text):
     assert validate(text)[0] == 2
