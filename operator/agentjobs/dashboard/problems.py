@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 PASSING: Final = frozenset({429, 502, 503})
 """Statuses that may pass soon: the page reloads itself."""
 AGAIN_SECONDS: Final = 5
+_FILTERS: Final = {"queues": "queue", "schedules": "schedule", "templates": "template"}
+"""First parts of paths of objects that jobs name, and the filter of the list of jobs for each."""
 _REASONS: Final = {404: "NotFound", 405: "MethodNotAllowed"}
 
 
@@ -77,12 +79,23 @@ def problem_page(request: Request, problem: Problem, *, known: str = "") -> Resp
         known: the same page without the parameters that it does not have.
     """
     again = problem.status in PASSING and request.method == "GET"
-    shown = {"problem": problem, "again": again, "known": known}
+    jobs = _jobs_of_missing(request) if problem.status == 404 else ""
+    shown = {"problem": problem, "again": again, "known": known, "jobs": jobs}
     answer = pages_of(request).render(request, "problem.html", status=problem.status, **shown)
     answer.headers.update(problem.headers)
     if again:
         answer.headers["Refresh"] = str(_seconds(problem))
     return answer
+
+
+def _jobs_of_missing(request: Request) -> str:
+    """Return the list of the jobs of the object that was not found: pages of jobs link to it also after its deletion.
+
+    Empty for other pages.
+    """
+    named = _FILTERS.get(request.url.path.split("/")[1])
+    namespace, name = (request.path_params.get(part) for part in ("namespace", "name"))
+    return link("jobs", namespace=namespace, **{named: name}) if named and namespace and name else ""
 
 
 def _seconds(problem: Problem) -> int:

@@ -57,6 +57,26 @@ async def test_an_action_on_a_deleted_object_says_so(answers, pages, path):
     assert (page.status_code, "There is no such object." in page.text) == (404, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [("/queues/shop/old", "queue"), ("/schedules/shop/old", "schedule"), ("/templates/shop/old", "template")],
+)
+async def test_the_page_of_a_deleted_object_links_to_its_jobs(answers, pages, path, parameter):
+    answers.by_path = _Everywhere(refusal(404, "NotFound", "There is no such object."))
+
+    page = await pages.get(path)
+
+    assert page.status_code == 404
+    assert f'href="/jobs?namespace=shop&amp;{parameter}=old"' in page.text
+
+
+@pytest.mark.parametrize("path", ["/jobs/shop/old", "/schedules/shop", "/nowhere/shop/old"])
+async def test_other_pages_that_are_not_found_link_to_no_jobs(answers, pages, path):
+    page = await pages.get(path)
+
+    assert (page.status_code, "Its jobs" in page.text) == (404, False)
+
+
 @pytest.mark.parametrize("path", PAGES + ACTIONS)
 async def test_pages_and_actions_require_a_sign_in(answers, strangers, path):
     page = await strangers.request("POST" if path in ACTIONS else "GET", path, data=SIGNED if path in ACTIONS else None)
