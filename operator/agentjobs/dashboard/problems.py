@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from agentjobs.dashboard.identity import SignInNeeded
 from agentjobs.dashboard.pages.dependencies import pages_of
-from agentjobs.dashboard.pages.parameters import UnknownParameters
+from agentjobs.dashboard.pages.parameters import RefusedParameters
 from agentjobs.dashboard.sign_in.pages import hop, ways_of
 from agentjobs.dashboard.sign_in.return_path import own_path
 from agentjobs.dashboard.texts import link
@@ -41,8 +41,8 @@ def add_answers(app: FastAPI) -> None:
         ways_of(request).sessions.end(request, answer)  # its token is no longer valid
         return answer
 
-    @app.exception_handler(UnknownParameters)
-    async def unknown_parameters(request: Request, problem: UnknownParameters) -> Response:
+    @app.exception_handler(RefusedParameters)
+    async def refused_parameters(request: Request, problem: RefusedParameters) -> Response:
         return problem_page(request, problem, known=problem.known)
 
     @app.exception_handler(HTTPException)
@@ -76,7 +76,7 @@ def problem_page(request: Request, problem: Problem, *, known: str = "") -> Resp
     """Return the page of a problem. Where the problem may pass, the browser reloads it.
 
     Args:
-        known: the same page without the parameters that it does not have.
+        known: the same page without the refused parameters.
     """
     again = problem.status in PASSING and request.method == "GET"
     jobs = _jobs_of_missing(request) if problem.status == 404 else ""

@@ -31,7 +31,17 @@ async def test_hostile_names_of_parameters_are_text(pages):
     assert not re.search(r'href="[^"]*alert', page.text)
 
 
-@pytest.mark.parametrize("query", ["range=7d&by=model", "namespace=shop", "rnage="])
+@pytest.mark.parametrize("path", ["/", "/models"])
+async def test_an_unknown_value_is_named_with_the_possible_ones_and_causes_no_request(pages, answers, path):
+    page = await pages.get(f"{path}?by=<b>tenant</b>&namespace=shop")
+
+    assert page.status_code == 422
+    assert "queue, model, partition, got &lt;b&gt;tenant" in page.text
+    assert f'href="{path}?namespace=shop">Leave it out' in page.text
+    assert answers.asked == []
+
+
+@pytest.mark.parametrize("query", ["by=", "range=7d&by=model", "namespace=shop", "rnage="])
 async def test_known_and_empty_parameters_are_accepted(pages, answers, query):
     answers["/v1/namespaces"] = refusal(500, "Seen")
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from agentjobs.api.recorded_overview import Namespaces
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
-from agentjobs.dashboard.pages.parameters import only
+from agentjobs.dashboard.pages.parameters import one_of, only
 from agentjobs.dashboard.views.models import models_view
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
 from agentjobs.dashboard.views.overview import BY, used
@@ -21,12 +21,11 @@ router = APIRouter()
 _SPAN: Final = timedelta(days=30)
 
 
-@router.get("/models", dependencies=[only("by")])
+@router.get("/models", dependencies=[only("by"), one_of("by", BY)])
 async def models(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show the models of the chosen namespace, or of the installation."""
     query, now = request.query_params.multi_items(), datetime.now(UTC)
-    by = request.query_params.get("by", "")
-    by = by if by in BY else BY[0]
+    by = request.query_params.get("by", "").strip() or BY[0]
     known = await rest.namespaces()
     chosen = chosen_namespaces(query)
     namespace, *others = _as_namespaces(known, chosen)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from agentjobs.api.conditions import Phase
 from agentjobs.api.job_filter import JobFilter, JobOrder
 from agentjobs.dashboard.pages.dependencies import Renderer, UserRest
-from agentjobs.dashboard.pages.parameters import only
+from agentjobs.dashboard.pages.parameters import one_of, only
 from agentjobs.dashboard.rest import Rest
 from agentjobs.dashboard.views import overview as views
 from agentjobs.dashboard.views.namespaces import chosen_namespaces, picker
@@ -23,14 +23,13 @@ LISTED: Final = 6
 _RUNNING: Final = JobFilter(phase=(Phase.RUNNING.value,), order=JobOrder.OLDEST)
 
 
-@router.get("/", dependencies=[only("range", "by")])
+@router.get("/", dependencies=[only("range", "by"), one_of("by", views.BY)])
 async def overview(request: Request, rest: UserRest, pages: Renderer) -> Response:
     """Show running, waiting and failed jobs, and costs."""
     query = request.query_params.multi_items()
     requested = request.query_params.get("range") or views.DEFAULT_RANGE
     span = requested if requested in SPANS else views.DEFAULT_RANGE
-    by = request.query_params.get("by", "")
-    by = by if by in views.BY else views.BY[0]
+    by = request.query_params.get("by", "").strip() or views.BY[0]
     namespaces = chosen_namespaces(query)
     shown = await _shown(rest, namespaces, span, by)
     return pages.render(
