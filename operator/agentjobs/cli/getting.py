@@ -19,6 +19,7 @@ from agentjobs.cli.options import (
     output,
 )
 from agentjobs.cli.printing import as_json, as_yaml, complain, server_table, show, shown_job, without_managed_fields
+from agentjobs.cli.targets import looking_in
 from agentjobs.cli.watched_table import WatchedTable
 from agentjobs.contract import GROUP, VERSION
 
@@ -86,7 +87,9 @@ def by_name(cluster: "ClusterConnection", place: str, names: Sequence[str], acce
 
     for name in names:
         try:
-            yield cluster.request("GET", f"{place}/{segment(name)}", accept=accept)
+            with looking_in(place.split("/")[-2]):
+                found = cluster.request("GET", f"{place}/{segment(name)}", accept=accept)
+            yield found
         except errors.NotFound as error:
             if len(names) == 1:
                 raise

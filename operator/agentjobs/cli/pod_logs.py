@@ -19,7 +19,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import harmless, show
-from agentjobs.cli.targets import Choice, Target, attempted, targets
+from agentjobs.cli.targets import Choice, Target, attempted, looking_in, targets
 
 if TYPE_CHECKING:
     from agentjobs.client.job import Job
@@ -88,8 +88,9 @@ def logs(
     wanted = start_of(start)
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace) as talk:
         if follow:
-            changes = talk.iterate(pod_logs.follow(talk.do, choice.names[0], timeout=None, start=wanted, part=part))
-            _print(changes, name=choice.names[0], begins=True, raw=format_ is not None)
+            with looking_in(talk.do):
+                changes = talk.iterate(pod_logs.follow(talk.do, choice.names[0], timeout=None, start=wanted, part=part))
+                _print(changes, name=choice.names[0], begins=True, raw=format_ is not None)
             return
         chosen = targets(talk, choice)
 

@@ -1,19 +1,25 @@
 """Which jobs or schedules a verb works on: by name, by label or all; and the loop over them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from agentjobs import errors
 from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.printing import complain, formatted, show, without_managed_fields
+from agentjobs.contract import GROUP
 
 if TYPE_CHECKING:
     from agentjobs.cli.cluster import Kind
     from agentjobs.cli.options import Talk
     from agentjobs.client.operations import Operations
+
+# The API server's message, which does not name the namespace.
+_JOB_NOT_FOUND: Final = re.compile(rf'agentjobs\.{re.escape(GROUP)} "[^"]*" not found')
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,8 @@ def attempted(chosen: Sequence[Target], act: Callable[[Target], None]) -> None:
     codes = []
     for target in chosen:
         try:
-            act(target)
+            with looking_in(target.do):
+                act(target)
         except (Failure, errors.AgentJobsError) as error:
             if len(chosen) == 1:
                 raise
@@ -154,6 +161,27 @@ def attempted(chosen: Sequence[Target], act: Callable[[Target], None]) -> None:
             complain(str(error))
     if codes:
         raise typer.Exit(min(codes))
+
+
+@contextmanager
+def looking_in(place: "Operations | str") -> Iterator[None]:
+    """Add the namespace and a cure to the API server's message about a missing job.
+
+    Args:
+        place: the namespace, or the operations in it.
+
+    Raises:
+        errors.NotFound: the same error with the longer message.
+    """
+    try:
+        yield
+    except errors.NotFound as error:
+        found = _JOB_NOT_FOUND.match(str(error))
+        if found is None:
+            raise
+        namespace = place if isinstance(place, str) else place.namespace
+        cure = "; `agentjobs get -A` lists the jobs of all namespaces, `agentjobs history -A` the deleted ones too"
+        raise errors.NotFound(f"{found[0]} in namespace {namespace}{str(error)[found.end() :] or cure}") from error
 
 
 def _chosen(talk: "Talk", choice: Choice, kind: "Kind", called: str) -> list[Target]:

@@ -21,6 +21,7 @@ from agentjobs.cli.options import (
     talking,
 )
 from agentjobs.cli.printing import age, as_json, harmless, published_words, show, table
+from agentjobs.cli.targets import looking_in
 
 if TYPE_CHECKING:
     from agentjobs.client.lineage import Tree, TreeJob
@@ -64,7 +65,10 @@ def tree_(
     checked(format_, "json")
     from agentjobs.client.lineage import document
 
-    with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
+    with (
+        talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk,
+        looking_in(talk.do),
+    ):
         tree = talk.run(talk.do.tree(name))
     show(as_json(document(tree)) if format_ == "json" else tree_page(tree, datetime.now(UTC)))
     if tree.truncated:

@@ -210,7 +210,7 @@ async def test_cancelling_a_cancelled_job_succeeds(cli, cluster, hello, finish, 
     assert (await cluster.http.get(f"{jobs}/hello")).json()["metadata"] == before
 
 
-async def test_commands_accept_several_jobs_labels_and_files(cli, tmp_path, hello):
+async def test_commands_accept_several_jobs_labels_and_files(cli, cluster, tmp_path, hello):
     for name in ("a", "b"):
         labelled = tmp_path / f"{name}.yaml"
         labelled.write_text(HELLO.replace("name: hello", f"name: {name}, labels: {{team: docs}}"))
@@ -221,11 +221,19 @@ async def test_commands_accept_several_jobs_labels_and_files(cli, tmp_path, hell
     of_a_file, none = await cli("delete", "-f", str(hello)), await cli("delete", "--all")
 
     assert got[:2] == (1, "agentjob.agentjobs.dev/a\nagentjob.agentjobs.dev/b\n")
-    assert '"nope" not found' in got[2]
+    assert f'"nope" not found in namespace {cluster.namespace}; `agentjobs get -A`' in got[2]
     assert cancelled[1].splitlines() == [f"agentjob.agentjobs.dev/{name} cancel requested" for name in "ab"]
     assert (deleted[0], rest[1]) == (0, "agentjob.agentjobs.dev/hello\n")
     assert of_a_file[1] == 'configmap "script" deleted\nagentjob.agentjobs.dev "hello" deleted\n'
     assert none == (0, "", "No AgentJobs found.\n")
+
+
+@pytest.mark.parametrize("words", ["get", "show", "logs", "logs -f", "wait", "cancel", "rerun", "delete"])
+async def test_verbs_name_the_namespace_of_a_missing_job(cli, cluster, words):
+    code, _, err = await cli(*words.split(), "nope")
+
+    assert code == 1
+    assert f'"nope" not found in namespace {cluster.namespace}; ' in err
 
 
 async def test_each_create_with_a_generated_name_makes_a_new_job(cli, tmp_path):
