@@ -203,7 +203,7 @@ def limits_of(texts: Sequence[str] | None) -> dict[str, int | str]:
 
     return {
         limit: int(value) if limit != "maxCostUSD" and re.fullmatch("[0-9]{1,18}", value) else value
-        for limit, value in pairs(texts, "--budget").items()
+        for limit, value in pairs(texts, "--budget", form="LIMIT=VALUE").items()
     }
 
 

@@ -87,13 +87,13 @@ def _check_whole(agent: dict[str, Any], given: Mapping[str, Any]) -> None:
         raise Failure("no message for the agent: give a MESSAGE.", code=USAGE)
 
 
-def pairs(values: Sequence[str] | None, flag: str) -> dict[str, str]:
-    """Return `KEY=VALUE` arguments as a mapping."""
+def pairs(values: Sequence[str] | None, flag: str, *, form: str = "KEY=VALUE") -> dict[str, str]:
+    """Return `KEY=VALUE` arguments as a mapping; `form` is what the flag's help calls them."""
     found = {}
     for text in values or ():
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise Failure(f"{flag} {text!r}: write KEY=VALUE.", code=USAGE)
+            raise Failure(f"{flag} {text!r}: write {form}.", code=USAGE)
         found[key] = value
     return found
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agentjobs.cli.failures import USAGE, Failure
 from agentjobs.cli.job_actions import limits_of
 
 
@@ -17,3 +18,10 @@ from agentjobs.cli.job_actions import limits_of
 )
 def test_a_limit_of_a_budget_is_a_number_if_it_is_one(text, limit):
     assert list(limits_of([text]).values()) == [limit]
+
+
+def test_an_incomplete_limit_is_refused_with_the_words_of_the_help():
+    with pytest.raises(Failure, match="--budget 'maxTurns': write LIMIT=VALUE") as refused:
+        limits_of(["maxTurns"])
+
+    assert refused.value.code == USAGE
