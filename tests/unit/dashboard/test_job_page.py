@@ -72,6 +72,21 @@ async def test_the_failure_and_the_input_are_shown_without_a_click(pages, answer
     assert "read the issue" in told
 
 
+OF_A_SCHEDULE = {"agentjobs.dev/scheduled-time": "2026-11-20T12:00:00Z"}
+
+
+@pytest.mark.parametrize("address", [PAGE, f"{PAGE}?show=transcript", f"{PAGE}/files/input"])
+async def test_the_input_is_shown_as_the_agent_gets_it(pages, answers, address):
+    message = "$(job.name) at $(schedule.time) for $(params.who), $$(as is), after $(after.first.result)"
+    spec = {"input": {"message": message}, "templateRef": {"name": "greet"}, "parameters": {"who": "$(job.uid)"}}
+    seen = an_object(annotations=OF_A_SCHEDULE, spec=spec)
+    answered(answers, a_story(a_start()), seen=seen)
+    page = await pages.get(address)
+
+    assert "triage-7 at 2026-11-20T12:00:00Z for $(job.uid), $(as is), after $(after.first.result)" in page.text
+    assert not any(request.url.path.endswith("/spec") for request in answers.asked)
+
+
 async def test_the_first_page_takes_at_most_six_requests(pages, answers):
     a_failed_job(answers)
     await pages.get(PAGE)

@@ -90,7 +90,7 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
     )
     steps = spans.value.items if spans.value and known.history else []
     accepted = None
-    if input_of(known.spec, None) is None and known.history is not None:
+    if input_of(known, None) is None and known.history is not None:
         recorded = (await part(rest.spec(namespace, key))).value
         accepted = recorded.spec if recorded is not None else None
     now = datetime.now(UTC)
@@ -108,7 +108,7 @@ async def _overview(request: Request, rest: Rest, namespace: str, key: str) -> d
         "every": every,
         "starts_listed": _STARTS if every else NEWEST,
         "failure": failure_of(known, entries.value.items if entries.value else (), steps),
-        "job_input": input_of(known.spec, accepted),
+        "job_input": input_of(known, accepted),
         "result": job_tabs.answer(result.value) if result.value and job_history else None,
         "engine": engine_of(known.spec or accepted or {}),
     }

@@ -35,9 +35,9 @@ async def result_file(person: Person, rest: UserRest, namespace: str, key: str) 
 async def input_file(person: Person, rest: UserRest, namespace: str, key: str) -> Response:
     """Return a job's message as a file."""
     known = await known_job(rest, namespace, key)
-    text = whole_input_of(known.spec, None)
+    text = whole_input_of(known, None)
     if not text and known.history is not None:
-        text = whole_input_of({}, (await rest.spec(namespace, key)).spec)
+        text = whole_input_of(known, (await rest.spec(namespace, key)).spec)
     if not text:
         raise Problem(404, "NotFound", "The job has no message that can be shown.")
     return _text(text, f"{known.name}-input.txt")

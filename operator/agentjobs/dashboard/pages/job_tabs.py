@@ -160,10 +160,10 @@ async def _transcript(request: Request, rest: Rest, namespace: str, key: str) ->
 
 
 async def _more_transcript(request: Request, rest: Rest, known: Known, parts: Parts) -> Parts:
-    shown = input_of(known.spec, None)
+    shown = input_of(known, None)
     if shown is None and known.history is not None and not request.query_params.get("cursor"):
         recorded = (await part(rest.spec(known.namespace, known.key))).value
-        shown = input_of({}, recorded.spec) if recorded is not None else None
+        shown = input_of(known, recorded.spec) if recorded is not None else None
     return {"job_input": shown}
 
 

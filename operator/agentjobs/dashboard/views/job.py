@@ -8,6 +8,7 @@ from agentjobs.api.job.spec import default_app_name
 from agentjobs.api.job.team import as_object
 from agentjobs.api.known_job import Known
 from agentjobs.api.recorded import RecordedEntry, RecordedStart, StepSpan
+from agentjobs.api.substitution import expanded, names_of
 from agentjobs.dashboard.texts import cut
 from agentjobs.dashboard.views.documents import Text, cut_text, json_text
 from agentjobs.dashboard.views.markdown import Shown, markdown
@@ -61,19 +62,33 @@ def failure_of(known: Known, entries: Iterable[RecordedEntry], spans: Iterable[S
     )
 
 
-def input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> Text | None:
+def input_of(known: Known, accepted: Mapping[str, Any] | None) -> Text | None:
     """Return the beginning of the job's message, None without one."""
-    message = whole_input_of(spec, accepted)
+    message = whole_input_of(known, accepted)
     return cut_text(message, _INPUT) if message else None
 
 
-def whole_input_of(spec: Mapping[str, Any], accepted: Mapping[str, Any] | None) -> str:
-    """Return the job's message: from the accepted spec if it may be read, else from its own spec; empty without one."""
-    for source in (accepted or {}, spec):
-        message = as_object(source.get("input")).get("message")
-        if isinstance(message, str) and message:
-            return message
-    return ""
+def whole_input_of(known: Known, accepted: Mapping[str, Any] | None) -> str:
+    """Return the job's message as the agent gets it: from the accepted spec if it may be read, else from the object.
+
+    Empty without one. In that of the object, names whose values the object does not have stay unchanged, such as those
+    of jobs that it waited for.
+    """
+    if message := _message(accepted or {}):
+        return message
+    metadata = as_object(known.body.get("metadata"))
+    return expanded(_message(known.spec), names_of(metadata, _parameters(known.spec)))
+
+
+def _message(spec: Mapping[str, Any]) -> str:
+    message = as_object(spec.get("input")).get("message")
+    return message if isinstance(message, str) else ""
+
+
+def _parameters(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of parameters that the job gives to its template; defaults are not in the object."""
+    given = as_object(spec.get("parameters"))
+    return {name: value for name, value in given.items() if isinstance(value, str)}
 
 
 def engine_of(spec: Mapping[str, Any]) -> str:
