@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from agentjobs.client.effects import Operation
     from agentjobs.client.job import Job
 
+T = TypeVar("T")
 
 Output = Annotated[str | None, output("json", "yaml", "name")]
 
@@ -115,14 +116,22 @@ def resume(
     """Let suspended jobs continue.
 
     Works for jobs suspended by spec.suspend or by a rule of resultPolicy. A job whose budget is used up continues when
-    spec.budget is raised; until then the exit code is 1. It is 1 too for a job that has ended or is being cancelled.
+    spec.budget is raised; until then the exit code is 1. It is 1 too for a job that has ended or is being cancelled. A
+    job that is not suspended is reported, with exit code 0.
 
     Examples:
         agentjobs resume hello
     """
 
-    def resumed(target: Target, job: "Job") -> str:
-        sentence = _result_sentence(target, job, "resumed", "be resumed")
+    def ordered(target: Target) -> "Operation[tuple[Job, bool]]":
+        before = yield from target.do.get(target.name)
+        # Its operator may not have stopped it yet.
+        was_suspended = before.phase == "Suspended" or before.spec.get("suspend") is True
+        return (yield from target.do.resume(target.name, uid=before.uid)), was_suspended
+
+    def resumed(target: Target, found: "tuple[Job, bool]") -> str:
+        job, was_suspended = found
+        sentence = _result_sentence(target, job, "resumed" if was_suspended else "is not suspended", "be resumed")
         if (job.phase, job.reason) == ("Suspended", "BudgetExceeded"):
             patch = """'{"spec":{"budget":{"FIELD":VALUE}}}'"""
             cure = f"raise the limit: kubectl patch agentjob {target.name} --type merge -p {patch}"
@@ -137,7 +146,7 @@ def resume(
         return sentence
 
     choice = Choice(names or (), selector, all_, everywhere)
-    _order(choice, lambda target: target.do.resume(target.name), resumed, format_, namespace, context, kubeconfig)
+    _order(choice, ordered, resumed, format_, namespace, context, kubeconfig)
 
 
 def rerun(
@@ -209,8 +218,8 @@ def limits_of(texts: Sequence[str] | None) -> dict[str, int | str]:
 
 def _order(
     choice: Choice,
-    give: "Callable[[Target], Operation[Job]]",
-    describe: "Callable[[Target, Job], str]",
+    give: "Callable[[Target], Operation[T]]",
+    describe: Callable[[Target, T], str],
     format_: str | None,
     namespace: str | None,
     context: str | None,

@@ -162,6 +162,35 @@ async def test_commands_print_names_or_objects_for_programs(cli, hello):
     assert nothing[:2] == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        pytest.param([], "is not suspended", id="never-suspended"),
+        pytest.param(["suspend"], "resumed", id="suspend-requested"),
+        pytest.param(["suspend", "resume"], "is not suspended", id="already-resumed"),
+    ],
+)
+async def test_resume_says_whether_the_job_was_suspended(cli, hello, before, words):
+    await cli("apply", "-f", str(hello))
+    for verb in before:
+        await cli(verb, "hello")
+
+    assert await cli("resume", "hello") == (0, f"agentjob.agentjobs.dev/hello {words}\n", "")
+
+
+async def test_a_suspended_job_is_resumed(cli, cluster, hello, jobs):
+    await cli("apply", "-f", str(hello))
+    now = "2026-11-21T09:00:00Z"
+    rule = {"type": "Suspended", "status": "True", "reason": "Rule", "message": "", "lastTransitionTime": now}
+    await cluster.http.patch(
+        f"{jobs}/hello/status",
+        json={"status": {"phase": "Suspended", "conditions": [rule]}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+
+    assert (await cli("resume", "hello"))[1] == "agentjob.agentjobs.dev/hello resumed\n"
+
+
 async def test_a_job_can_be_rerun_with_changes(cli, hello):
     await cli("apply", "-f", str(hello))
     code, out, _ = await cli("rerun", "hello", "--name", "b", "--message", "ho", "--max-attempts", "1", "-o", "json")
