@@ -72,6 +72,13 @@ async def test_a_job_waits_for_its_queue_and_ends_after_the_queue_is_created(sys
     assert status["phase"] == "Succeeded"
 
 
+async def test_a_job_whose_queue_is_not_created_in_time_fails(system, job_of, said):
+    await system.apply(*job_of("forlorn", QUICK, queue="nowhere", timeouts={"queue": "1s"}))
+    status = await system.finished("forlorn")
+
+    assert (status["phase"], said(status, "Failed", "reason")) == ("Failed", "QueueTimeout")
+
+
 async def test_a_paused_queue_starts_nothing_until_it_is_resumed(system, job_of, said):
     await system.apply(a_queue(stopPolicy="Hold"), *job_of("patient", QUICK, queue="fast"))
     await system.until("patient", lambda status: said(status, "Admitted", "reason") == "QueueHeld")
