@@ -433,6 +433,8 @@ async def test_watch_prints_each_change_and_goes_on_without_a_server_until_ctrl_
         *(sys.executable, "-m", "agentjobs.cli", "get", "-w", "--kubeconfig", str(kubeconfig)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # Tests that run in a shell's background inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     async with asyncio.timeout(60):
         before = [await watching.stdout.readline() for _ in range(2)]
