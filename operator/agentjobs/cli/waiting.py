@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _CONDITION: Final = re.compile(r"(?:condition=)?([A-Za-z]+)(?:=(True|False|Unknown))?", re.IGNORECASE)
 _RETRY_SECONDS: Final = 0.5
+# A job that was created to be waited for, and deleted at its end, ended a short time ago.
+_JUST: Final = timedelta(minutes=10)
 # A misspelled condition would be waited for in vain. The API modules that have the list take too long to load.
 CONDITIONS: Final = (
     "Complete",
@@ -82,7 +84,7 @@ def wait(
     Exits with 0 when all jobs meet it, 1 when a job ended without meeting it (the other jobs are still waited for) or
     none is selected, 124 on a timeout. --timeout applies to all jobs together.
 
-    Of a job that is already deleted, history tells how it ended; of several with its name, the newest counts.
+    Of a job that is already deleted, history tells how it ended, if that was in the last ten minutes.
 
     Examples:
         agentjobs wait hello --timeout 10m && echo succeeded
@@ -102,7 +104,7 @@ def wait(
             raise typer.Exit(1)
 
         def met(target: Target) -> Done:
-            job = _wait(talk, target, kind, status, condition, timeout, deadline)
+            job = _wait(talk, target, kind, status, condition, timeout, deadline, now=datetime.now(UTC))
             return Done(target, f"{shown_job(target.name)} condition met", job)
 
         report(talk, choice, met, format_, chosen=chosen, kind=AGENTJOBS)
@@ -124,9 +126,11 @@ def _wait(
     wanted: str,
     timeout: str,
     deadline: float | None,
+    *,
+    now: datetime,
 ) -> Mapping[str, Any]:
     job: Mapping[str, Any] | None = None
-    for job in _states(talk, target, deadline=deadline):
+    for job in _states(talk, target, deadline=deadline, now=now):
         if _holds(job, kind, status):
             return job
         if _holds(job, "Finished", "True"):
@@ -145,7 +149,7 @@ def _held(body: Mapping[str, Any] | None) -> str:
     return phase_words(job.phase, job.reason) + (f": {job.message}" if job.message else ".")
 
 
-def _states(talk: "Talk", target: Target, *, deadline: float | None) -> Iterator[Mapping[str, Any]]:
+def _states(talk: "Talk", target: Target, *, deadline: float | None, now: datetime) -> Iterator[Mapping[str, Any]]:
     """Yield the job now and after every change, until `deadline` (of time.monotonic) or its deletion.
 
     After the first answer the API server may be unavailable for `RETRY_FOR_SECONDS`: jobs run for hours.
@@ -169,7 +173,7 @@ def _states(talk: "Talk", target: Target, *, deadline: float | None) -> Iterator
             time.sleep(_RETRY_SECONDS)
             continue
         except errors.NotFound as absent:
-            yield _ended_and_deleted(talk, target, absent) if job is None else _deleted(talk, target, job, deadline)
+            yield _just_ended(talk, target, absent, now) if job is None else _deleted(talk, target, job, deadline)
             return
         yield job
         left = WATCH_SECONDS if deadline is None else deadline - time.monotonic()
@@ -225,14 +229,15 @@ def _deleted(talk: "Talk", target: Target, seen: Mapping[str, Any], deadline: fl
     return {**seen, "status": job.status.to_dict()}
 
 
-def _ended_and_deleted(talk: "Talk", target: Target, absent: Exception) -> Mapping[str, Any]:
+def _just_ended(talk: "Talk", target: Target, absent: Exception, now: datetime) -> Mapping[str, Any]:
     """Return a job that did not exist at the first request, with its end from history, and say so.
 
     Args:
         absent: the API server's answer.
 
     Raises:
-        errors.NotFound: history does not have it either, or cannot be read.
+        errors.NotFound: history does not have it either, or cannot be read, or it ended more than `_JUST` ago: then it
+            is probably not the job that the caller has created, and its success must not pass for that job's.
         Failure: it was deleted before its end.
     """
     from agentjobs import errors
@@ -247,7 +252,12 @@ def _ended_and_deleted(talk: "Talk", target: Target, absent: Exception) -> Mappi
     if job is None:
         raise _was_deleted(target.name)
     ended = job.status.completion_time or job.created
-    ago = age(ended.isoformat(), now=datetime.now(UTC))
+    ago = age(ended.isoformat(), now=now)
+    if now - ended > _JUST:
+        raise errors.NotFound(
+            f"{absent}; an earlier job of this name ended as {job.phase} {ago} ago, which is too long ago to be meant. "
+            f"`agentjobs result {target.name}` prints its answer"
+        )
     show(harmless(f"{target.name} is deleted; in history it ended as {job.phase} {ago} ago."), error=True)
     return _body_of(job)
 

@@ -1,6 +1,7 @@
 """What `agentjobs wait` can wait for, and what it says when that does not come."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,6 +17,7 @@ from agentjobs.client.operations import Operations
 
 TARGET = Target(Operations("default", retry_for=0.0), "hello")
 AWAY = errors.Unavailable("connection refused")
+NOW = datetime(2026, 1, 31, 12, 2, tzinfo=UTC)
 ABSENT = errors.NotFound('agentjobs.agentjobs.dev "hello" not found')
 
 
@@ -70,9 +72,9 @@ NOT_YET = recorded("Running", finished=None, deleted=None)
 DELETED = [{"type": "DELETED", "object": a_job()}]
 
 
-def wait_for(servers, deadline=None, condition="Complete", status="True"):
+def wait_for(servers, deadline=None, condition="Complete", status="True", now=NOW):
     talk = Talk(servers, TARGET.do, servers)
-    return waiting._wait(talk, TARGET, condition, status, condition, "0", deadline)
+    return waiting._wait(talk, TARGET, condition, status, condition, "0", deadline, now=now)
 
 
 def test_waiting_continues_after_an_outage_of_the_api_server(monkeypatch):
@@ -156,6 +158,11 @@ def test_a_condition_that_history_does_not_know_is_not_met_by_a_deleted_job(cond
 def test_a_job_that_was_deleted_before_its_end_fails_the_wait(answers):
     with pytest.raises(Failure, match="agentjobs history hello"):
         wait_for(Servers(*answers), condition="Finished")
+
+
+def test_an_old_job_of_the_same_name_is_not_the_one_that_is_waited_for():
+    with pytest.raises(errors.NotFound, match="agentjobs result hello"):
+        wait_for(Servers(ABSENT, recorded("Succeeded")), now=NOW + timedelta(minutes=10))
 
 
 def test_an_end_from_history_is_announced(capsys):
