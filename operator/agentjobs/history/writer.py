@@ -19,8 +19,8 @@ from agentjobs.history.records import Deletion, JobRecord, Record, StartEnd, Sta
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 200
-# Long enough for the records of jobs that come ten a second to share a batch. Pages read changes once a second.
-_LINGER_SECONDS: Final = 0.25
+# Long enough for a burst of records to share a batch, and too short for people to notice.
+_LINGER_SECONDS: Final = 0.05
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LAST_RETRY_SECONDS: Final = 5.0
 # About 1 KiB each: 100 MiB at most. 100 jobs a second with five records each fill it in three minutes of outage.

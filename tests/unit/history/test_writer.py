@@ -83,18 +83,6 @@ async def test_a_single_record_waits_only_briefly_for_others(table):
 
 
 @pytest.mark.looptime
-async def test_records_of_jobs_that_come_ten_a_second_share_batches(table):
-    writer = HistoryWriter(table)
-    async with running(writer):
-        for number in range(30):
-            writer.put(a_transition(number))
-            await asyncio.sleep(0.1)
-        assert await writer.flush(1)
-
-    assert (len(table.rows), table.batches) == (30, 10)
-
-
-@pytest.mark.looptime
 async def test_records_queued_during_a_write_are_written_too(table):
     writer = HistoryWriter(table, linger=0)
     async with running(writer):
