@@ -25,7 +25,7 @@ router = APIRouter()
 async def ticking(request: Request, rest: UserRest, pages: Renderer):
     """A page that follows changes, and shows the caller."""
     told = Problem(200, "Shown", (await rest.me()).name)
-    return pages.render(request, "problem.html", problem=told, again=False, known="", live="/v1/changes")
+    return pages.render(request, "problem.html", problem=told, again=False, known="", jobs="", live="/v1/changes")
 
 
 class Site:

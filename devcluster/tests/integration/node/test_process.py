@@ -15,7 +15,7 @@ import asyncio, os, sys
 from devcluster.process import spawn
 async def main():
     child = spawn(["sh", "-c", "sleep 60 & echo $!; sleep 60"], output=None)
-    print(os.getpid(), child.pid, flush=True)
+    os.write(1, f"{os.getpid()} {child.pid}\\n".encode())  # whole, because the child writes as well
     await asyncio.sleep(60)
 asyncio.run(main())
 """
