@@ -81,7 +81,9 @@ class Scene:
     def written(self, verdict: Wait | EndStart | Finish | Suspend) -> "Scene":
         """Let the status be what this verdict leaves behind."""
         if isinstance(verdict, Wait):
-            status = progress.waiting(self.job, verdict, spec_hash="9f2c", queue="agents", now=self.now)
+            spec = self.observation.spec
+            queue = spec.queue if spec else ""
+            status = progress.waiting(self.job, verdict, spec_hash="9f2c", queue=queue, now=self.now)
         elif isinstance(verdict, Suspend):
             status = progress.suspended(self.job, verdict, spec_hash="9f2c", now=self.now)
         elif isinstance(verdict, EndStart):

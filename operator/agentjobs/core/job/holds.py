@@ -336,7 +336,7 @@ def _until_timeout(seen: Observation, now: datetime, wait: Wait, why: str, again
     place, limit = seen.job.status.queue, seen.legal_spec.timeouts.queue
     if limit is None:
         return Decision(wait, again=again)
-    since = (place.since if place else None) or now
+    since = (place.since if place and place.name == seen.legal_spec.queue else None) or now
     if now - since >= limit:
         return Decision(Finish(Phase.FAILED, ErrorClass.QUEUE_TIMEOUT, f"no slot within timeouts.queue: {why}"))
     return Decision(wait, again=min(again or since + limit, since + limit))

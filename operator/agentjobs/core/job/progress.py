@@ -101,8 +101,8 @@ def waiting(job: Job, action: Wait, *, spec_hash: str | None, queue: str, now: d
         status = replace(status, queue=place if name else None)
     elif phase_of(status.conditions) is Phase.QUEUED:
         status = replace(status, queue=_place(status, queue, now.replace(microsecond=0)))
-    elif queue and status.queue is None:
-        status = replace(status, queue=QueuePlace(name=queue))
+    elif queue and (status.queue is None or status.queue.since is not None):
+        status = replace(status, queue=QueuePlace(name=queue))  # not a wait for a slot
     return _moved(job, status, now)
 
 

@@ -148,6 +148,17 @@ def test_a_job_keeps_its_place_when_its_queue_appears(scene):
     assert seen.job.status.queue.since == began
 
 
+def test_a_wait_for_a_missing_object_does_not_count_as_one_for_a_slot(scene):
+    seen = scene(timeouts={"queue": "10m"}).knowing(queue_known=False)
+    seen.written(answer_of(seen)).later(minutes=9).knowing(queue_known=True)
+    missing = Wait(ConditionType.ACCEPTED, "SinkNotFound", "no sink", accept=False)
+    seen.written(missing).later(hours=2).knowing(slot=Refusal("WaitingForSlot", "full"))
+
+    decision = decide(seen.observation, seen.now)
+    assert isinstance(decision.action, Wait)
+    assert decision.again == seen.now + timedelta(minutes=10)
+
+
 def test_an_invalid_spec_fails_with_every_problem(scene):
     problems = (FieldProblem("spec.queue", "", "one"), FieldProblem("spec.priority", "", "two"))
     answer = answer_of(scene().knowing(problems=problems, spec=None))
