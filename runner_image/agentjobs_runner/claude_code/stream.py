@@ -108,7 +108,7 @@ class Concluded:
     terminal: str
     """Why it ended: `completed`, `api_error` and others; empty if not reported."""
     stop: str
-    """The model's stop reason; empty if the CLI reports none at all, as old versions do."""
+    """The model's stop reason; empty if the CLI reports none, as old versions do."""
     text: str
     errors: tuple[str, ...]
     status: int | None
@@ -364,8 +364,10 @@ def _joined(before: Answered, part: Answered) -> Answered:
 def _concluded(event: dict[str, Any]) -> Concluded:
     structured = event.get("structured_output")
     deferred = event.get("deferred_tool_use")
-    stop = NO_STOP if event.get("stop_reason", "") is None else as_name(event.get("stop_reason"))
     terminal = as_name(event.get("terminal_reason"))
+    # Versions that report no terminal_reason report null for complete answers too.
+    is_broken_off = bool(terminal) and event.get("stop_reason", "") is None
+    stop = NO_STOP if is_broken_off else as_name(event.get("stop_reason"))
     is_deferred = deferred is not None or "tool_deferred" in (stop, terminal)
     return Concluded(
         subtype=as_name(event.get("subtype")),

@@ -179,6 +179,15 @@ def test_a_result_without_a_stop_reason_is_one_of_an_old_version():
     assert told_of("success", '"stop_reason":"end_turn",', "").ending.verdict is Verdict.SUCCEED
 
 
+def test_a_version_that_does_not_report_why_it_ended_may_report_null_as_stop_reason():
+    recording = recordings()["success"]
+    lines = [line.replace(b'"terminal_reason":"completed",', b"") for line in recording.lines]
+    lines = [line.replace(b'"stop_reason":"end_turn"', b'"stop_reason":null') for line in lines]
+
+    assert lines != recording.lines
+    assert judged(lines, recording.exit, recording.settings, recording.output).ending.verdict is Verdict.SUCCEED
+
+
 def test_a_turn_that_stopped_at_work_does_not_give_the_structured_answer_of_an_earlier_one():
     recording = recordings()["schema_ok"]
     result = next(line for line in recording.lines if json.loads(line).get("type") == "result")
