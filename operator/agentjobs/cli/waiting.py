@@ -96,6 +96,7 @@ def wait(
     kind, status = _wanted(condition)
     limit = seconds_of(timeout)
     deadline = None if limit is None else time.monotonic() + limit
+    began = datetime.now(UTC)  # the jobs take turns: a later one may end long before its turn
     from agentjobs.cli.cluster import AGENTJOBS
 
     with talking(kubeconfig=kubeconfig, context=context, namespace=namespace, url=gateway, ca=gateway_ca) as talk:
@@ -104,7 +105,7 @@ def wait(
             raise typer.Exit(1)
 
         def met(target: Target) -> Done:
-            job = _wait(talk, target, kind, status, condition, timeout, deadline, now=datetime.now(UTC))
+            job = _wait(talk, target, kind, status, condition, timeout, deadline, now=began)
             return Done(target, f"{shown_job(target.name)} condition met", job)
 
         report(talk, choice, met, format_, chosen=chosen, kind=AGENTJOBS)
@@ -155,11 +156,8 @@ def _states(talk: "Talk", target: Target, *, deadline: float | None, now: dateti
     After the first answer the API server may be unavailable for `RETRY_FOR_SECONDS`: jobs run for hours.
     """
     from agentjobs import errors
-    from agentjobs.cli.cluster import AGENTJOBS
     from agentjobs.client.requests import RETRY_FOR_SECONDS
 
-    name, place = target.name, AGENTJOBS.path(target.do.namespace)
-    params = {"fieldSelector": f"metadata.name={name}"}
     job: Mapping[str, Any] | None = None
     retry_until = 0.0
     while True:
@@ -180,20 +178,39 @@ def _states(talk: "Talk", target: Target, *, deadline: float | None, now: dateti
         if left <= 0:
             return
         version = job["metadata"]["resourceVersion"]
-        # The read timeout restarts with each event, so the server gets a timeout as well.
-        query = {**params, "resourceVersion": version, "timeoutSeconds": str(max(1, round(min(left, WATCH_SECONDS))))}
         try:
-            for event in talk.cluster.watch(place, params=query, seconds=min(left, WATCH_SECONDS)):
-                if event.get("type") == "DELETED" and not _holds(event["object"], "Finished", "True"):
-                    raise _was_deleted(name)
-                if event.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
-                    job = event["object"]
-                    yield job
-                if event.get("type") == "ERROR" or (deadline is not None and time.monotonic() >= deadline):
+            for job in _watched(talk, target, version, min(left, WATCH_SECONDS)):
+                yield job
+                if deadline is not None and time.monotonic() >= deadline:
                     break
         except errors.Unavailable:
             time.sleep(_RETRY_SECONDS)
         retry_until = time.monotonic() + RETRY_FOR_SECONDS
+
+
+def _watched(talk: "Talk", target: Target, version: str, seconds: float) -> Iterator[Mapping[str, Any]]:
+    """Yield the job after each change since `version`, until the watch ends.
+
+    Raises:
+        errors.Unavailable: the watch broke, or `version` is too old; a read may give the same one.
+        Failure: the job was deleted before its end.
+    """
+    from agentjobs import errors
+    from agentjobs.cli.cluster import AGENTJOBS
+
+    params = {
+        "fieldSelector": f"metadata.name={target.name}",
+        "resourceVersion": version,
+        # The read timeout restarts with each event, so the server gets a timeout as well.
+        "timeoutSeconds": str(max(1, round(seconds))),
+    }
+    for event in talk.cluster.watch(AGENTJOBS.path(target.do.namespace), params=params, seconds=seconds):
+        if event.get("type") == "ERROR":
+            raise errors.Unavailable("the watch has expired")
+        if event.get("type") == "DELETED" and not _holds(event["object"], "Finished", "True"):
+            raise _was_deleted(target.name)
+        if event.get("type") in {"ADDED", "MODIFIED", "DELETED"}:
+            yield event["object"]
 
 
 def _read(talk: "Talk", target: Target, seen: Mapping[str, Any] | None) -> Mapping[str, Any]:

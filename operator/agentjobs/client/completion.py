@@ -6,6 +6,7 @@ A stream of effects, as in operations.py.
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from agentjobs import errors
@@ -30,7 +31,8 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
         began = yield Now()
         bodies, version = yield from do.listed("")
         yield from _finished(waiting, bodies)
-        yield from _deleted(do, waiting, bodies)
+        rest = do.retry_for if deadline is None else max(0.0, deadline - (yield Now()))
+        yield from _deleted(replace(do, retry_for=min(do.retry_for, rest)), waiting, bodies)
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - (yield Now()))
         if waiting and left <= 0:
             raise TimeoutError(_late(waiting, every, timeout or 0.0))

@@ -134,9 +134,13 @@ def _first(do: Operations, job: Job, start: int | Literal["all"] | None) -> Oper
     if start is None or (start == "all" and not newest):
         return newest
     if start == "all":
-        return min((yield from _pods(do, job.name)), default=newest)
-    # The newest one may have no pod yet.
-    if start < newest and start not in (pods := (yield from _pods(do, job.name))):
+        pods = yield from _pods(do, job.name)
+        if not pods and job.finished:
+            raise errors.NotFound(_no_pod(job, None, []))
+        return min(pods, default=newest)
+    # The newest one of a job that has not ended may have no pod yet.
+    is_over = start < newest or (start == newest and job.finished)
+    if is_over and start not in (pods := (yield from _pods(do, job.name))):
         raise errors.NotFound(_no_pod(job, start, sorted(pods)))
     return start
 

@@ -28,11 +28,18 @@ _CONDITIONS: Final = {
 
 
 def recorded_end(do: "Operations", known: Job) -> Operation[Job | None]:
-    """Return a job as it ended; None if it was deleted before its end, or history cannot be read."""
+    """Return a job as it ended; None if it was deleted before its end.
+
+    Raises:
+        errors.NotFound: history cannot be read; the message says why.
+    """
     try:
         record = yield from _final_record(do, known.uid)
-    except errors.AgentJobsError:
+    except errors.NotFound:
         return None
+    except errors.AgentJobsError as error:
+        why = f"AgentJob {known.name!r} was deleted; if it had ended, only history knows how, but: {error}"
+        raise errors.NotFound(why) from error
     return None if record is None else _ended(known, record)
 
 

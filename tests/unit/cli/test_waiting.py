@@ -95,6 +95,16 @@ def test_a_time_out_during_an_outage_of_the_api_server_is_a_time_out(monkeypatch
     assert failure.value.code == TIMED_OUT
 
 
+def test_an_expired_watch_is_opened_again_after_a_pause(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(waiting.time, "sleep", pauses.append)
+    expired = [{"type": "ERROR", "object": {"code": 410}}]
+
+    wait_for(Servers(a_job(), expired, a_job(), expired, a_job(Complete="True")))
+
+    assert pauses == [waiting._RETRY_SECONDS] * 2
+
+
 def test_the_first_answer_is_not_waited_for():
     servers = Servers(AWAY, a_job(Complete="True"))
 

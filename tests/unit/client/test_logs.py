@@ -195,6 +195,8 @@ def test_following_can_wait_for_a_later_start(world, at):
     [
         pytest.param([{}, PODS], 1, r"start 1;.*: 2, 3\.", id="its pod is gone"),
         pytest.param([{"ended": "Failed"}], 4, "ended.*newest start is 3", id="it will never come"),
+        pytest.param([{"ended": "Failed"}, {"items": []}], 3, "no pod of start 3", id="the last pod is gone"),
+        pytest.param([{"ended": "Failed"}, {"items": []}], "all", "no pod any more", id="all pods are gone"),
     ],
 )
 def test_following_refuses_a_start_without_a_log(world, at, answers, start, words):
