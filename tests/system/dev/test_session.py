@@ -92,8 +92,11 @@ async def greeting(process):
     said = ""
     while "Ctrl-C" not in said and (line := await process.stdout.readline()):
         said += line.decode()
-    process.send_signal(signal.SIGINT)
-    await process.communicate()
+    is_ready = "Ctrl-C" in said
+    if is_ready:
+        process.send_signal(signal.SIGINT)
+    _, error = await process.communicate()
+    assert is_ready, error.decode()
     return said
 
 
