@@ -28,6 +28,7 @@ from devcluster.process import Child, spawn
 PORT = 17443
 # Bookmarks and sessions depend on the port.
 DASHBOARD_PORT = 17445
+_reservations: list[socket.socket] = []
 _GRACE_SECONDS = 10.0
 _ABSENT: Mapping[Backend, str] = {
     "embedded": "Not served here: exec, attach, port-forward, cp, webhooks, quotas, Deployments and other workloads.",
@@ -250,13 +251,20 @@ def _check_triggers(path: Path) -> None:
 
 
 def _port(usual: int) -> int:
-    """Return the usual port, or 0 for any if it is in use."""
+    """Return the usual port, or 0 for any if it is in use, or reserved by another session that is starting.
+
+    Its server binds it seconds later. Until this process ends, the UDP port of that number is the reservation.
+    """
+    reservation = socket.socket(type=socket.SOCK_DGRAM)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            reservation.bind(("127.0.0.1", usual))
             probe.bind(("127.0.0.1", usual))
         except OSError:
+            reservation.close()
             return 0
+    _reservations.append(reservation)
     return usual
 
 
