@@ -358,7 +358,7 @@ def phase_of(conditions: Iterable[Condition]) -> Phase:
     """Derive the phase from the conditions alone."""
     conditions = tuple(conditions)
     by_type = {condition.type: condition for condition in conditions}
-    for ending, phase in _ENDINGS.items():
+    for phase, ending in END_CONDITIONS.items():
         if ending in by_type and by_type[ending].is_true:
             return phase
     admitted = by_type.get(ConditionType.ADMITTED)
@@ -388,12 +388,13 @@ _RETRIED: Final = (
     FollowUpReason.REFUSED,
     FollowUpReason.SPEC_UNREADABLE,
 )
-_ENDINGS: Final[dict[str, Phase]] = {
-    ConditionType.COMPLETE: Phase.SUCCEEDED,
-    ConditionType.FAILED: Phase.FAILED,
-    ConditionType.CANCELLED: Phase.CANCELLED,
-    ConditionType.SKIPPED: Phase.SKIPPED,
+END_CONDITIONS: Final[Mapping[Phase, ConditionType]] = {
+    Phase.SUCCEEDED: ConditionType.COMPLETE,
+    Phase.FAILED: ConditionType.FAILED,
+    Phase.CANCELLED: ConditionType.CANCELLED,
+    Phase.SKIPPED: ConditionType.SKIPPED,
 }
+"""The phases in which a job has ended, each with the condition that is then True."""
 _WAITING: Final[dict[str, Phase]] = {
     AdmittedReason.WAITING_FOR_START_TIME: Phase.SCHEDULED,
     AdmittedReason.WAITING_FOR_BACKOFF: Phase.RETRYING,
@@ -401,7 +402,7 @@ _WAITING: Final[dict[str, Phase]] = {
 }
 # In order of precedence, each with the status in which it explains the job's state.
 _PRECEDENCE: Final[dict[str, ConditionStatus]] = {
-    **dict.fromkeys(_ENDINGS, "True"),
+    **dict.fromkeys(END_CONDITIONS.values(), "True"),
     ConditionType.SUSPENDED: "True",
     ConditionType.POD_STARTED: "False",
     ConditionType.ADMITTED: "False",

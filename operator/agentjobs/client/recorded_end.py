@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from agentjobs import errors
-from agentjobs.api.conditions import Condition, ConditionType, Phase
+from agentjobs.api.conditions import END_CONDITIONS, Condition, ConditionType, Phase
 from agentjobs.api.job.status import AgentJobStatus, PublishedWorkspace, ResultSummary
 from agentjobs.api.recorded import RecordedJob
 from agentjobs.client.effects import Operation, Sleep
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 # History records an end a moment after the status.
 _PAUSES: Final = (0.5, 1.0, 2.0)
-_CONDITIONS: Final = {
-    Phase.SUCCEEDED: ConditionType.COMPLETE,
-    Phase.FAILED: ConditionType.FAILED,
-    Phase.CANCELLED: ConditionType.CANCELLED,
-    Phase.SKIPPED: ConditionType.SKIPPED,
-}
 
 
 def recorded_end(do: "Operations", known: Job) -> Operation[Job | None]:
@@ -57,7 +51,7 @@ def _final_record(do: "Operations", name: str) -> Operation[RecordedJob | None]:
     """Read a job by name or uid; None if its end is not recorded."""
     for pause in (*_PAUSES, None):
         record = (yield from do.job_history(name)).job
-        if record.finished is not None and record.phase in _CONDITIONS:
+        if record.finished is not None and record.phase in END_CONDITIONS:
             return record
         if record.deleted is not None or pause is None:
             break
@@ -82,11 +76,11 @@ def _without_object(record: RecordedJob) -> Job:
 
 def _ended(known: Job, record: RecordedJob) -> Job:
     """The job with the status that its record tells of; the answer is only in history."""
-    phase = next(each for each in _CONDITIONS if each == record.phase)
+    phase = next(each for each in END_CONDITIONS if each == record.phase)
     at = record.finished or record.created
     conditions = [
         Condition(kind, "True", record.reason, record.message, at)
-        for kind in (_CONDITIONS[phase], ConditionType.FINISHED)
+        for kind in (END_CONDITIONS[phase], ConditionType.FINISHED)
     ]
     found, published = record.workspace, None
     if found is not None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from agentjobs.api.conditions import (
+    END_CONDITIONS,
     AcceptedReason,
     AdmittedReason,
     Condition,
@@ -39,12 +40,6 @@ from agentjobs.contract import cut, pod_name
 from agentjobs.core.job.actions import Claim, EndStart, Finish, RecordFollowUps, ReportPod, Suspend, Wait
 from agentjobs.core.job.observation import Job, Progress
 
-_END_CONDITIONS = {
-    Phase.SUCCEEDED: ConditionType.COMPLETE,
-    Phase.FAILED: ConditionType.FAILED,
-    Phase.CANCELLED: ConditionType.CANCELLED,
-    Phase.SKIPPED: ConditionType.SKIPPED,
-}
 _OURS = frozenset(kind.value for kind in ConditionType)
 # Waits for which admission has no entry.
 _WITHOUT_ENTRY = (AdmittedReason.SPEC_UNREADABLE, AdmittedReason.QUEUE_NOT_FOUND)
@@ -221,7 +216,7 @@ def _ended(job: Job, status: AgentJobStatus, end: Finish, now: datetime) -> Agen
     status = replace(
         status, conditions=_set(job, status, ConditionType.ADMITTED, False, AdmittedReason.FINISHED, "", now)
     )
-    conditions = _set(job, status, _END_CONDITIONS[end.phase], True, end.reason, end.message, now)
+    conditions = _set(job, status, END_CONDITIONS[end.phase], True, end.reason, end.message, now)
     conditions = tuple(each for each in conditions if each.type != ConditionType.POD_STARTED)
     status = replace(
         status,

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
-from agentjobs.api.conditions import Condition, ConditionType, Phase, find_condition
+from agentjobs.api.conditions import END_CONDITIONS, Condition, ConditionType, Phase, find_condition
 from agentjobs.api.job.status import AgentJobStatus, AttemptRecord, ResultSummary, Usage
 from agentjobs.contract import Published, Result, cut
 from agentjobs.core.job.ended import KnownJob
@@ -97,10 +97,7 @@ _EXPLAINING: Final[Mapping[Phase, tuple[str, ...]]] = {
     Phase.RUNNING: ("Admitted",),
     Phase.RETRYING: ("Admitted",),
     Phase.SUSPENDED: ("Suspended",),
-    Phase.SUCCEEDED: ("Complete",),
-    Phase.FAILED: ("Failed",),
-    Phase.CANCELLED: ("Cancelled",),
-    Phase.SKIPPED: ("Skipped",),
+    **{phase: (condition,) for phase, condition in END_CONDITIONS.items()},
 }
 
 
