@@ -232,7 +232,8 @@ def _deleted(talk: "Talk", target: Target, seen: Mapping[str, Any], deadline: fl
     """Return a job that was deleted after it was seen, with its end from history.
 
     Raises:
-        Failure: history has no end of it, or cannot be read.
+        Failure: history has no end of it.
+        errors.NotFound: history cannot be read.
     """
     from agentjobs.client.job import Job
     from agentjobs.client.recorded_end import recorded_end
@@ -295,7 +296,9 @@ def _body_of(job: "Job") -> dict[str, Any]:
 
 
 def _was_deleted(name: str) -> Failure:
-    return Failure(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
+    from agentjobs.client.operations import deleted
+
+    return Failure(str(deleted(name)))
 
 
 def _holds(job: Mapping[str, Any], kind: str, status: str) -> bool:

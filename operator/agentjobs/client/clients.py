@@ -173,7 +173,7 @@ class Client:
 
         Raises:
             TimeoutError: it has not ended in time; it continues to run.
-            NotFound: the job does not exist, or was deleted during the call.
+            NotFound: the job does not exist, was deleted before its end, or was deleted and history cannot be read.
         """
         return self._transport.run(self._do.wait(name, timeout=timeout))
 

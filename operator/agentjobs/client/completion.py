@@ -21,7 +21,7 @@ def completed(do: Operations, names: Iterable[str], *, timeout: float | None) ->
 
     Raises:
         TimeoutError: some have not ended within `timeout` seconds; they continue to run.
-        errors.NotFound: one does not exist, or was deleted before its end.
+        errors.NotFound: one does not exist, was deleted before its end, or was deleted and history cannot be read.
     """
     # As last seen; None until then.
     waiting: dict[str, Job | None] = dict.fromkeys(names)
@@ -77,7 +77,7 @@ def _deleted(
     """Emit the jobs that are no longer listed as they ended, and remove them from `waiting`.
 
     Raises:
-        errors.NotFound: one was deleted before its end, or does not exist.
+        errors.NotFound: one was deleted before its end, or does not exist, or history cannot be read.
     """
     listed = {body["metadata"]["uid"] for body in bodies}
     for name, job in list(waiting.items()):

@@ -373,7 +373,11 @@ class Operations(KindOperations):
         return job
 
     def again(self, job: Job) -> Operation[Job]:
-        """Read the job again, from history if its object is deleted or another one has its name."""
+        """Read the job again, from history if its object is deleted or another one has its name.
+
+        Raises:
+            errors.NotFound: it was deleted before its end, or history cannot be read.
+        """
         try:
             return _same_object(job, (yield from self.get(job.name)))
         except errors.NotFound:
@@ -426,5 +430,5 @@ def _same_object(before: Job, after: Job) -> Job:
 
 
 def deleted(name: str) -> errors.NotFound:
-    """Return the error for a job that was deleted during the call."""
+    """Return the error for a job that was deleted before its end."""
     return errors.NotFound(f"{name} was deleted; `agentjobs history {name}` shows how far it got.")
